@@ -1,0 +1,1 @@
+"""The world models in torch.  Only this folder, `train/` and `export.py` import torch."""

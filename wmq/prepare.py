@@ -1,0 +1,396 @@
+"""Replay files in, a complete dataset out, whatever the files hold.
+
+Each file is hashed and then read in a worker process that the kernel ends at the time or
+memory limit, so that a panic, an endless loop or a blow-up costs one file.  The worker writes
+the shard; the parent keeps the books.  All state is in finished files of the dataset: a run
+that was killed is continued by starting it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Self
+
+from wmq.dataset import (
+    FULL,
+    DatasetError,
+    GameInfo,
+    Rejection,
+    cannot_write,
+    read_index,
+    read_info,
+    read_rejection,
+    rejection_path,
+    shard_path,
+    write_game,
+    write_index,
+    write_rejection,
+)
+from wmq.errors import WmqError
+from wmq.replays import ReplayError, read_replay, sha256_of
+
+MEMORY_LIMIT = 2 << 30  # bytes of address space that one file may take in a worker
+VAL_SHARE = 0.05  # of the games, with split "auto"
+Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found and did; names are base names.
+
+    files       distinct paths looked at
+    added       games written by this run
+    present     games that were there already
+    games       all games of the dataset now
+    rejected    files of this run that are left out
+    duplicates  (name, name of the file with the same content)
+    elsewhere   (name, split) of games kept in another split than the one asked for
+    damaged     sha256 of shards that cannot be read and whose replay was not in this run
+    """
+
+    files: int
+    added: int
+    present: int
+    games: tuple[GameInfo, ...]
+    rejected: tuple[Rejection, ...]
+    duplicates: tuple[tuple[str, str], ...]
+    elsewhere: tuple[tuple[str, str], ...]
+    damaged: tuple[str, ...]
+
+
+def prepare_dataset(
+    paths: Iterable[str | os.PathLike[str]],
+    root: Path,
+    split: str = "auto",
+    jobs: int = 1,
+    seconds: float = 60.0,
+    progress: Progress = lambda what, done, total: None,
+) -> Summary:
+    """Add the replays at `paths` to the dataset at `root`, which is made if it is not there.
+
+    seconds  time limit for one file.  Raises WmqError for a wrong call or a full disk.
+    """
+    files = find_replays(paths)
+    with _locked_dataset(root), WorkerPool(_perform, jobs, seconds) as pool:
+        hashes, unread = _hash(files, pool, progress)
+        first: dict[str, Path] = {}  # the first file of each content
+        for file in files:
+            if file in hashes:
+                first.setdefault(hashes[file], file)
+        infos, rejections = _state(root, seconds)
+        new = [sha256 for sha256 in first if sha256 not in infos and sha256 not in rejections]
+        tasks = [Task(first[s], s, root, split_of(s) if split == "auto" else split) for s in new]
+        for done, (task, outcome) in enumerate(pool.run(tasks), 1):
+            if outcome.reason:
+                seconds_hit = seconds if outcome.timed_out else 0.0
+                name = _printable(task.file.name)
+                rejection = Rejection(name, task.sha256, outcome.reason, seconds_hit)
+                if outcome.final:
+                    rejections[task.sha256] = rejection
+                    write_rejection(root, rejection)
+                else:
+                    unread.append(rejection)
+            else:
+                infos[task.sha256] = read_info(shard_path(root, task.sha256))
+                rejection_path(root, task.sha256).unlink(missing_ok=True)
+            progress("reading", done, len(tasks))
+        games = tuple(sorted(infos.values(), key=lambda info: info.sha256))
+        write_index(root, list(games), list(rejections.values()))
+        damaged = tuple(sorted({p.stem for p in _shards(root)} - infos.keys()))
+
+    wanted = {s: split_of(s) if split == "auto" else split for s in first}
+    return Summary(
+        files=len(files),
+        added=sum(s in infos for s in new),
+        present=sum(s in infos for s in first) - sum(s in infos for s in new),
+        games=games,
+        rejected=tuple(
+            replace(rejections[s], name=_printable(f.name))
+            for s, f in first.items()
+            if s in rejections
+        )
+        + tuple(unread),
+        duplicates=tuple(
+            (_printable(f.name), _printable(first[hashes[f]].name))
+            for f in files
+            if f in hashes and first[hashes[f]] != f
+        ),
+        elsewhere=tuple(
+            (_printable(f.name), infos[s].split)
+            for s, f in first.items()
+            if s in infos and infos[s].split != wanted[s]
+        ),
+        damaged=damaged,
+    )
+
+
+def find_replays(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """All `.slp` files at or below `paths`, each once, by name.  Raises WmqError."""
+    found: dict[str, Path] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            below = [file for file in _walk(path) if file.suffix.lower() == ".slp"]
+            if not below:
+                raise WmqError(f"{path}: no .slp file in this folder; give a folder of replays")
+        elif not path.exists():
+            raise WmqError(f"{path}: no such file or folder")
+        elif path.suffix.lower() != ".slp":
+            raise WmqError(f"{path}: neither a .slp file nor a folder")
+        else:
+            below = [path]
+        for file in below:
+            found.setdefault(os.path.realpath(file), file)
+    return sorted(found.values(), key=lambda file: (file.name, str(file)))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise WmqError(f"{error.filename}: {error.strerror}; make it readable or leave it out")
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names)
+
+
+def split_of(sha256: str) -> str:
+    """The split of a game by its content, the same on every machine and in every dataset."""
+    return "val" if int(sha256[:8], 16) < VAL_SHARE * 2**32 else "train"
+
+
+def _printable(name: str) -> str:
+    """A file name as text that any terminal and JSON can hold."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def _locked_dataset(root: Path) -> Iterator[None]:
+    """Make the folder ready, for one run at a time.  Raises DatasetError."""
+    if root.exists() and not root.is_dir():
+        raise DatasetError(f"{root}: is a file; give a folder with -o")
+    known = read_index(root) is not None
+    if not known and root.is_dir() and any(root.iterdir()):
+        raise DatasetError(f"{root}: holds other files; give a new folder with -o")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(root, error) from None
+    try:
+        _take(root, folder)
+        if not known:  # first, so that an interrupted run leaves a dataset, if an empty one
+            write_index(root, [], [])
+        yield
+    finally:
+        os.close(folder)  # ends the lock
+
+
+def _take(root: Path, folder: int) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left_over in root.glob("**/.*.tmp"):
+            left_over.unlink(missing_ok=True)
+        for name in ("games", "rejected"):
+            (root / name).mkdir(exist_ok=True)
+    except BlockingIOError:
+        raise DatasetError(f"{root}: another `wmq prepare` is writing it; wait for it") from None
+    except OSError as error:
+        raise cannot_write(root, error) from None
+
+
+def _shards(root: Path) -> Iterator[Path]:
+    return (root / "games").glob("*.arrow")
+
+
+def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, Rejection]]:
+    """What earlier runs left, by sha256; damaged files count as not there and are redone.
+
+    A file that took too long is tried again if it may take longer this time.
+    """
+    infos, rejections = {}, {}
+    for path in _shards(root):
+        with suppress(DatasetError):
+            infos[path.stem] = read_info(path)
+    for path in (root / "rejected").glob("*.json"):
+        rejection = read_rejection(path)
+        if rejection and path.stem not in infos and not 0 < rejection.seconds < seconds:
+            rejections[path.stem] = rejection
+    return infos, rejections
+
+
+def _hash(
+    files: list[Path], pool: WorkerPool, progress: Progress
+) -> tuple[dict[Path, str], list[Rejection]]:
+    """SHA-256 of each file, and the files that could not be read."""
+    hashes, unread = {}, []
+    for done, (task, outcome) in enumerate(pool.run([Task(file) for file in files]), 1):
+        if outcome.reason:
+            unread.append(Rejection(_printable(task.file.name), "", outcome.reason))
+        else:
+            hashes[task.file] = outcome.sha256
+        progress("hashing", done, len(files))
+    return hashes, sorted(unread, key=lambda r: r.name)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work on one file: its SHA-256 if `sha256` is empty, else its shard in `root`."""
+
+    file: Path
+    sha256: str = ""
+    root: Path = Path()
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    reason     why the file is left out, or ""
+    final      the reason lies in the content: no need to try again
+    timed_out  the reason is the time limit
+    fatal      why the whole run must end, or ""
+    """
+
+    sha256: str = ""
+    reason: str = ""
+    final: bool = True
+    timed_out: bool = False
+    fatal: str = ""
+
+
+Perform = Callable[[Task], Outcome]
+
+
+def _perform(task: Task) -> Outcome:
+    try:
+        if not task.sha256:
+            return Outcome(sha256=sha256_of(task.file))
+        game = read_replay(task.file, FULL)
+        if game.info.sha256 != task.sha256:
+            return Outcome(reason="changed while it was read; run again", final=False)
+        write_game(task.root, replace(game, info=replace(game.info, split=task.split)))
+        return Outcome(sha256=task.sha256)
+    except ReplayError as error:
+        return Outcome(reason=error.reason)
+    except MemoryError:
+        return Outcome(reason=f"needs more than {MEMORY_LIMIT >> 20} MB of memory")
+    except WmqError as error:
+        return Outcome(fatal=str(error))
+    except Exception as error:  # noqa: BLE001  (a hostile file must not end the run)
+        text = " ".join(str(error).split())[:160]
+        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+
+
+def _work(tasks: Connection, perform: Perform, seconds: float) -> None:
+    """Life of a worker: one task after the other until the parent goes away."""
+    import peppi_py  # noqa: F401  (imports count neither as time nor as memory of a file)
+    import pyarrow.ipc  # noqa: F401
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _limit_memory()
+    tasks.send("ready")
+    with suppress(EOFError, ConnectionError):
+        while True:
+            task = tasks.recv()
+            signal.setitimer(signal.ITIMER_REAL, seconds)  # its default action ends the process
+            outcome = perform(task)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            tasks.send(outcome)
+
+
+def _limit_memory() -> None:
+    """Cap the address space at what is in use now plus MEMORY_LIMIT, where the system can."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_LIMIT
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    except (OSError, ValueError):
+        pass
+
+
+class WorkerPool:
+    """Worker processes that do `perform`, with a pipe each; one that dies is replaced."""
+
+    def __init__(self, perform: Perform, jobs: int, seconds: float) -> None:
+        self.perform, self.jobs, self.seconds = perform, jobs, seconds
+        self.context = get_context("spawn")
+        self.workers: dict = {}  # pipe -> process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.workers.values():
+            process.kill()
+        for pipe, process in self.workers.items():
+            process.join()
+            pipe.close()
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
+        """Do the tasks, in any order.  Raises WmqError if the run cannot go on."""
+        waiting = deque(tasks)
+        busy: dict = {}  # pipe -> task, or None while the worker starts
+        idle = list(self.workers)
+        while waiting or busy:
+            while waiting and idle:
+                pipe = idle.pop()
+                try:
+                    pipe.send(waiting[0])
+                    busy[pipe] = waiting.popleft()
+                except OSError:  # it died while it had nothing to do
+                    self._bury(pipe)
+            while len(self.workers) < min(self.jobs, len(waiting) + len(busy)):
+                busy[self._start()] = None
+            for pipe in wait(list(busy)):
+                task = busy.pop(pipe)
+                try:
+                    reply = pipe.recv()
+                except (EOFError, OSError):
+                    reply = self._bury(pipe)
+                    if task is None:
+                        raise WmqError(f"a worker process cannot start: {reply.reason}") from None
+                else:
+                    idle.append(pipe)
+                if task is None:
+                    continue
+                if reply.fatal:
+                    raise WmqError(reply.fatal)
+                yield task, reply
+
+    def _start(self) -> Connection:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(
+            target=_work, args=(theirs, self.perform, self.seconds), daemon=True
+        )
+        # Workers inherit the mask: Ctrl-C is for the parent, which ends them.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            process.start()
+            self.workers[ours] = process
+        finally:
+            theirs.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return ours
+
+    def _bury(self, pipe: Connection) -> Outcome:
+        process = self.workers.pop(pipe)
+        process.join()
+        pipe.close()
+        code = -(process.exitcode or 0)
+        if code == signal.SIGALRM:
+            return Outcome(reason=f"took longer than {self.seconds:g} s", timed_out=True)
+        name = signal.Signals(code).name if code > 0 else f"status {-code}"
+        return Outcome(
+            reason=f"the reader died of it ({name}): damaged, or over "
+            f"{MEMORY_LIMIT >> 20} MB of memory",
+            final=code != signal.SIGKILL,  # that one comes from outside
+        )

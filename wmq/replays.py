@@ -1,0 +1,392 @@
+"""One Slippi replay (`.slp`) to integer frames.
+
+A file comes in and leaves as a `Game`: int32 frames in the order of `wmq.schema` and the
+controllers of both players in Q15.16, one row a frame id from -123.  A file that is no
+usable one-against-one game leaves as a `ReplayError` that gives every reason found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wmq.errors import WmqError
+from wmq.schema import (
+    ANALOG_CONTROLS,
+    CONTROLLER_FIELDS,
+    FIRST_FRAME,
+    LEGAL_STAGES,
+    PROJECTILE_FIELDS,
+    Q16,
+    Field,
+    Schema,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MIN_FRAMES = 1200  # 20 seconds
+ICE_CLIMBERS = 14  # external id, as in Game Start
+PORTS = ("P1", "P2", "P3", "P4")
+NO_GROUND = 65535
+DEFAULT_SCHEMA = Schema()
+
+
+class ReplayError(WmqError):
+    """A replay that cannot be used; `reason` is the message without the file's name."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class GameInfo:
+    """Facts of one game.
+
+    sha256      of the replay file's bytes
+    split       "train" or "val"; "" for a replay outside a dataset
+    frames      number of frame ids, the first of which is -123
+    stage       external id, a key of LEGAL_STAGES
+    characters  internal ids at the first frame, player 1 and 2
+    missing     names of the fields that the file's version lacks; zeros in the arrays
+    idle        share of frames without any input, player 1 and 2
+    """
+
+    sha256: str
+    split: str
+    frames: int
+    stage: int
+    characters: tuple[int, int]
+    version: str
+    missing: tuple[str, ...]
+    idle: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Game:
+    """A whole game.
+
+    frames       (info.frames, schema.frame_size) int32, units as in `wmq.schema`
+    controllers  (info.frames, 26) int32 Q15.16; row t is what frame t was computed from
+    """
+
+    info: GameInfo
+    frames: np.ndarray
+    controllers: np.ndarray
+
+
+def _as_is(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+# Field of the schema -> column of the post-frame event, and what turns it into natural units.
+POST_COLUMNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "percent": ("percent", _as_is),
+    "x": ("position.x", _as_is),
+    "y": ("position.y", _as_is),
+    "shield": ("shield", _as_is),
+    "speed_air_x": ("velocities.self_x_air", _as_is),
+    "speed_y": ("velocities.self_y", _as_is),
+    "speed_ground_x": ("velocities.self_x_ground", _as_is),
+    "speed_attack_x": ("velocities.knockback_x", _as_is),
+    "speed_attack_y": ("velocities.knockback_y", _as_is),
+    "hitlag": ("hitlag", _as_is),
+    "stocks": ("stocks", _as_is),
+    "combo": ("combo_count", _as_is),
+    "facing": ("direction", lambda v: v > 0),
+    "invulnerable": ("hurtbox_state", lambda v: v != 0),
+    "on_ground": ("airborne", lambda v: v == 0),
+    "action": ("state", _as_is),
+    "jumps": ("jumps", _as_is),
+    "l_cancel": ("l_cancel", _as_is),
+    "hurtbox": ("hurtbox_state", _as_is),
+    "ground": ("ground", lambda v: np.where(v == NO_GROUND, 0, v.astype(np.int32) + 1)),
+    "last_attack": ("last_attack_landed", _as_is),
+    "character": ("character", _as_is),
+    "state_age": ("state_age", np.floor),
+}
+# Values beyond these ends mean a file that is wrong, not a rare value: the game is refused.
+# Everything else is clamped to the schema's interval.
+HARD_FIELDS = ("x", "y", "action", "character")
+PRE_COLUMNS = {  # control -> column of the pre-frame event, and the value at rest
+    "main_x": ("joystick.x", 0.5),
+    "main_y": ("joystick.y", 0.5),
+    "c_x": ("cstick.x", 0.5),
+    "c_y": ("cstick.y", 0.5),
+    "trigger": ("triggers", 0.0),
+}
+BUTTON_BITS = {
+    "A": 0x0100, "B": 0x0200, "X": 0x0400, "Y": 0x0800,
+    "Z": 0x0010, "L": 0x0040, "R": 0x0020, "D_UP": 0x0008,
+}  # fmt: skip
+
+
+def read_replay(path: str | os.PathLike[str], schema: Schema = DEFAULT_SCHEMA) -> Game:
+    """Read one replay in this process.
+
+    peppi-py may loop or grow without end on a hostile file; `wmq.prepare` therefore calls
+    this in a worker.  Raises ReplayError.
+    """
+    replay = _parse(path)
+    try:
+        return _convert(replay, sha256_of(path), schema)
+    except _UnusableError as unusable:
+        raise ReplayError(path, "; ".join(unusable.reasons)) from None
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a regular file.  Raises ReplayError."""
+    try:
+        if not Path(path).is_file():  # opening a pipe or a device could wait for ever
+            raise ReplayError(path, "not a regular file" if Path(path).exists() else "not there")
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ReplayError(path, f"cannot be read: {error.strerror}") from None
+
+
+class _UnusableError(Exception):
+    def __init__(self, *reasons: str) -> None:
+        self.reasons = reasons
+
+
+def _parse(path: str | os.PathLike[str]) -> Any:
+    """peppi-py's raw game: `start` (dict) and `frames` (StructArray)."""
+    from peppi_py import _peppi
+
+    try:
+        with _quiet_stderr():
+            return _peppi.read_slippi(os.fspath(path))
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # noqa: BLE001  (PanicException is no Exception)
+        verb = "cannot read it" if isinstance(error, Exception) else "panicked"
+        raise ReplayError(path, f"peppi-py {verb}: {' '.join(str(error).split())[:160]}") from None
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Silence file descriptor 2: a Rust panic prints a backtrace past `sys.stderr`."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
+    start, rows = replay.start, replay.frames
+    reasons = _refusals(start)
+    ports = [p["port"] for p in start["players"]]
+    if len(ports) != 2:
+        raise _UnusableError(*reasons)
+    present = [f.name for f in rows.field("ports").type]
+    if sorted(ports) != sorted(present):
+        raise _UnusableError(*reasons, f"frames of ports {present}, players in ports {ports}")
+    ports.sort()
+
+    last = last_rows(rows.field("id").to_numpy())
+    ids = rows.field("id").to_numpy()[last]
+    reasons += _bad_ids(ids)
+    leaders = [rows.field("ports").field(port).field("leader") for port in ports]
+    for port, leader in zip(ports, leaders, strict=True):
+        parts = (rows.field("ports").field(port), leader, leader.field("pre"), leader.field("post"))
+        if not all(part.is_valid().to_numpy(zero_copy_only=False)[last].all() for part in parts):
+            reasons.append(f"{port} lacks rows of some frames")
+
+    full = Schema(projectiles=True)
+    frames = np.zeros((len(ids), full.frame_size), dtype=np.int32)
+    controllers = np.zeros((len(ids), full.controllers_size), dtype=np.int32)
+    missing: set[str] = set()
+    for player, (port, leader) in enumerate(zip(ports, leaders, strict=True)):
+        for field in full.fields:
+            if field in PROJECTILE_FIELDS:
+                continue
+            column, convert = POST_COLUMNS[field.name]
+            values = _column(leader.field("post"), column)
+            if values is None:
+                missing.add(field.name)
+                continue
+            natural = convert(values[last])
+            reasons += _bad_values(natural, field, port, ids)
+            frames[:, full.index(field.name, player)] = to_units(natural, field)
+        width = len(CONTROLLER_FIELDS)
+        pads, bad = _controllers(leader.field("pre"), last, port, ids)
+        controllers[:, player * width : (player + 1) * width] = pads
+        reasons += bad
+    if reasons:
+        raise _UnusableError(*reasons)
+
+    items = _items(rows, last)
+    if items is None:
+        missing |= {f.name for f in PROJECTILE_FIELDS}
+    else:
+        for player in (0, 1):
+            owner = PORTS.index(ports[1 - player])
+            position = [_column(leaders[player].field("post"), f"position.{a}")[last] for a in "xy"]
+            for field, values in zip(
+                PROJECTILE_FIELDS, nearest_items(items, owner, *position), strict=True
+            ):
+                frames[:, full.index(field.name, player)] = to_units(values, field)
+    frames[:, full.stage_index] = start["stage"]
+
+    chosen = [full.index(f.name, player) for player in (0, 1) for f in schema.fields]
+    info = GameInfo(
+        sha256=sha256,
+        split="",
+        frames=len(ids),
+        stage=start["stage"],
+        characters=tuple(int(frames[0, full.index("character", p)]) for p in (0, 1)),
+        version=".".join(map(str, start["slippi"]["version"])),
+        missing=tuple(f.name for f in full.fields if f.name in missing),
+        idle=tuple(_idle_share(half) for half in np.hsplit(controllers, 2)),
+    )
+    return Game(info, np.ascontiguousarray(frames[:, [*chosen, full.stage_index]]), controllers)
+
+
+def _refusals(start: dict) -> list[str]:
+    """What Game Start alone says against the game."""
+    players = start["players"]
+    reasons = []
+    if len(players) != 2:
+        reasons.append(f"{len(players)} players, not 2")
+    if start["is_teams"]:
+        reasons.append("team mode")
+    for player in players:
+        if player["type"] != "Human":
+            reasons.append(f"{player['port']} is not a human player ({player['type']})")
+        if player["character"] == ICE_CLIMBERS:
+            reasons.append(f"{player['port']} plays Ice Climbers, not supported yet")
+    if start["stage"] not in LEGAL_STAGES:
+        reasons.append(f"stage {start['stage']} is not a tournament stage")
+    return reasons
+
+
+def last_rows(ids: np.ndarray) -> np.ndarray:
+    """Row of the last copy of each frame id, in the order of the ids (rollbacks repeat ids)."""
+    _, from_end = np.unique(ids[::-1], return_index=True)
+    return len(ids) - 1 - from_end
+
+
+def _bad_ids(ids: np.ndarray) -> list[str]:
+    reasons = []
+    if len(ids) < MIN_FRAMES:
+        reasons.append(f"{len(ids)} frames, fewer than {MIN_FRAMES}")
+    if len(ids) and ids[0] != FIRST_FRAME:
+        reasons.append(f"first frame id is {ids[0]}, not {FIRST_FRAME}")
+    gaps = np.flatnonzero(np.diff(ids) != 1)
+    if len(gaps):
+        reasons.append(f"frame ids jump from {ids[gaps[0]]} to {ids[gaps[0] + 1]}")
+    return reasons
+
+
+def _bad_values(values: np.ndarray, field: Field, port: str, ids: np.ndarray) -> list[str]:
+    """A reason if a value is no number, or, for HARD_FIELDS, outside the schema's interval."""
+    if values.dtype.kind == "f":
+        broken = np.flatnonzero(~np.isfinite(values))
+        if len(broken):
+            at = broken[0]
+            return [f"{port} {field.name} is {values[at]} in frame {ids[at]}"]
+    if field.name in HARD_FIELDS:
+        outside = np.flatnonzero((values < field.lo) | (values > field.hi))
+        if len(outside):
+            at = outside[0]
+            fact = f"{port} {field.name} is {values[at]:g} in frame {ids[at]}"
+            return [f"{fact}, outside {field.lo}..{field.hi}"]
+    return []
+
+
+def _column(node: pa.StructArray, path: str) -> np.ndarray | None:
+    """A column by its dotted path, all rows; None if the file's version lacks it."""
+    for name in path.split("."):
+        index = node.type.get_field_index(name)
+        if index < 0:
+            return None
+        node = node.field(index)
+    return node.to_numpy(zero_copy_only=False)
+
+
+def to_units(values: np.ndarray, field: Field) -> np.ndarray:
+    """Natural units to the integer units of a field: rounded half up, then clamped, int32."""
+    with np.errstate(invalid="ignore"):  # a game with NaN is refused after all is looked at
+        units = np.floor(values.astype(np.float64) * field.quantum + 0.5)
+        units = np.clip(units, field.lo * field.quantum, field.hi * field.quantum)
+        return units.astype(np.int32)
+
+
+def _controllers(
+    pre: pa.StructArray, last: np.ndarray, port: str, ids: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """One player's controller, (T, 13) int32 Q15.16, and what is wrong with it."""
+    controls, reasons = [], []
+    for name in CONTROLLER_FIELDS[:ANALOG_CONTROLS]:
+        column, centre = PRE_COLUMNS[name]
+        values = _column(pre, column)[last].astype(np.float64)
+        control = Field(name, "0..1", "fixed", "", "", 1.0, 0, 1)
+        reasons += _bad_values(values, control, port, ids)
+        controls.append(to_units((values + 1) / 2 if centre else values, control))
+    pressed = _column(pre, "buttons_physical")[last]
+    for name in CONTROLLER_FIELDS[ANALOG_CONTROLS:]:
+        controls.append(np.where(pressed & BUTTON_BITS[name], Q16, 0))
+    return np.stack(controls, axis=1).astype(np.int32), reasons
+
+
+def _idle_share(controllers: np.ndarray) -> float:
+    """Share of frames in which all 13 controls of a player are at rest."""
+    rest = [int(PRE_COLUMNS[n][1] * Q16) if n in PRE_COLUMNS else 0 for n in CONTROLLER_FIELDS]
+    return round(float((controllers == rest).all(axis=1).mean()), 4)
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items of the kept rows: frame index, owner (0..3, or -1) and position of each."""
+
+    frame: np.ndarray
+    owner: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+
+def _items(rows: pa.StructArray, last: np.ndarray) -> Items | None:
+    if rows.type.get_field_index("item") < 0:
+        return None
+    lists = rows.field("item")
+    offsets, values = lists.offsets.to_numpy(), lists.values
+    owner = _column(values, "owner")  # since 3.6; items since 3.0
+    if owner is None:
+        return None
+    frame_of_row = np.full(len(rows), -1)
+    frame_of_row[last] = np.arange(len(last))
+    frame = np.repeat(frame_of_row, np.diff(offsets))
+    inside = slice(offsets[0], offsets[-1])
+    x, y = (_column(values, f"position.{axis}")[inside].astype(np.float64) for axis in "xy")
+    kept = (frame >= 0) & np.isfinite(x) & np.isfinite(y)
+    return Items(frame[kept], owner[inside][kept], x[kept], y[kept])
+
+
+def nearest_items(
+    items: Items, owner: int, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """dx, dy of the item of `owner` nearest to (x, y) in each frame, and their number.
+
+    Zeros where there is none; the first in the file among equally near ones.
+    """
+    mine = items.owner == owner
+    frame = items.frame[mine]
+    dx, dy = items.x[mine] - x[frame], items.y[mine] - y[frame]
+    order = np.lexsort((dx * dx + dy * dy, frame))  # stable: file order among equals
+    found, first = np.unique(frame[order], return_index=True)
+    near_dx, near_dy = np.zeros(len(x)), np.zeros(len(x))
+    near_dx[found], near_dy[found] = dx[order][first], dy[order][first]
+    return near_dx, near_dy, np.bincount(frame, minlength=len(x))

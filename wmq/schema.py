@@ -1,0 +1,243 @@
+"""The one description of a Melee frame.
+
+Every row of `PLAYER_FIELDS` is one number that a player has in a frame: where it
+comes from, how it enters the network, which head predicts it and how the frame is
+updated from that head.  Encoding, heads, losses, frame update, ONNX metadata, the
+integer program and the documentation are loops over these rows, so a new field is
+one row here and nothing else.
+
+An integer frame is a vector of int32: the fields of player 1 in row order, those of
+player 2, then the stage.  Fields of kind `fixed` are Q15.16 in their own unit, all
+others are whole numbers (DESIGN.md section 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+Q16 = 1 << 16  # units of a Q15.16 number in one natural unit
+FIRST_FRAME = -123  # id of a match's first frame
+FRAMES_PER_SECOND = 60
+LEGAL_STAGES = {
+    2: "Fountain of Dreams",
+    3: "Pokemon Stadium",
+    8: "Yoshi's Story",
+    28: "Dream Land",
+    31: "Battlefield",
+    32: "Final Destination",
+}
+STAGE_CLASSES, STAGE_DIM = 33, 4
+
+
+@dataclass(frozen=True)
+class Field:
+    """One number of a player.
+
+    kind    "fixed" (Q15.16), "whole" (a count), "bit" (0 or 1) or "class"
+    head    "continuous", "velocity", "dynamics", "binary", "classes", or "" (given)
+    update  how the next value follows from the head's output:
+            "add" (delta, then clamp), "round" (absolute, to whole, then clamp),
+            "round_falling" (as round, and never above the present value),
+            "sign" (logit > 0), "argmax", "age" (0 after a change of action, else +1),
+            "keep"
+    scale   factor from the natural unit to the network's input; 0 for classes
+    lo, hi  the declared interval in natural units, both ends included
+    dim     width of a class's embedding
+    since   the replay version in which the column appears
+    """
+
+    name: str
+    unit: str
+    kind: str
+    head: str
+    update: str
+    scale: float
+    lo: int
+    hi: int
+    dim: int = 0
+    since: tuple[int, int] = (2, 0)
+    optional: bool = False
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of a class field."""
+        return self.hi + 1
+
+    @property
+    def quantum(self) -> int:
+        """Integer units in one natural unit."""
+        return Q16 if self.kind == "fixed" else 1
+
+
+def _speed(name: str) -> Field:
+    return Field(name, "units/frame", "fixed", "velocity", "add", 0.05, -40, 40, since=(3, 5))
+
+
+def _class(name: str, classes: int, dim: int, since: tuple[int, int] = (2, 0)) -> Field:
+    return Field(name, "class", "class", "classes", "argmax", 0.0, 0, classes - 1, dim, since)
+
+
+PLAYER_FIELDS: tuple[Field, ...] = (
+    Field("percent", "%", "fixed", "continuous", "add", 0.01, 0, 999),
+    Field("x", "game units", "fixed", "continuous", "add", 0.05, -500, 500),
+    Field("y", "game units", "fixed", "continuous", "add", 0.05, -500, 500),
+    Field("shield", "0..60", "fixed", "continuous", "add", 0.01, 0, 60),
+    _speed("speed_air_x"),
+    _speed("speed_y"),
+    _speed("speed_ground_x"),
+    _speed("speed_attack_x"),
+    _speed("speed_attack_y"),
+    Field("hitlag", "frames", "whole", "dynamics", "round", 0.1, 0, 60, since=(3, 8)),
+    Field("stocks", "count", "whole", "dynamics", "round_falling", 0.25, 0, 99),
+    Field("combo", "count", "whole", "dynamics", "round", 0.1, 0, 255),
+    Field("facing", "1 = right", "bit", "binary", "sign", 1.0, 0, 1),
+    Field("invulnerable", "bit", "bit", "binary", "sign", 1.0, 0, 1, since=(2, 1)),
+    Field("on_ground", "bit", "bit", "binary", "sign", 1.0, 0, 1),
+    _class("action", 400, 32),
+    _class("jumps", 8, 4),
+    _class("l_cancel", 3, 2),
+    _class("hurtbox", 3, 2, since=(2, 1)),
+    _class("ground", 32, 4),
+    _class("last_attack", 64, 8),
+    Field("character", "class", "class", "", "keep", 0.0, 0, 32, 8),
+    Field("state_age", "frames", "class", "", "age", 0.0, 0, 149, 8),
+)
+PROJECTILE_FIELDS: tuple[Field, ...] = (
+    Field("projectile_dx", "game units", "fixed", "continuous", "add", 0.05, -500, 500,
+          since=(3, 0), optional=True),
+    Field("projectile_dy", "game units", "fixed", "continuous", "add", 0.05, -500, 500,
+          since=(3, 0), optional=True),
+    Field("projectiles", "count", "whole", "dynamics", "round", 0.1, 0, 15,
+          since=(3, 0), optional=True),
+)  # fmt: skip
+CONTROLLER_FIELDS: tuple[str, ...] = (
+    "main_x", "main_y", "c_x", "c_y", "trigger",
+    "A", "B", "X", "Y", "Z", "L", "R", "D_UP",
+)  # fmt: skip
+ANALOG_CONTROLS = 5  # the first of CONTROLLER_FIELDS; the others are buttons, 0 or 1
+
+# Action-state numbers by what a player does, for reports; the first row that holds wins.
+ACTION_CATEGORIES: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
+    ("dead and entry", ((0, 13), (322, 324))),
+    ("stand, walk, dash, turn, crouch, land", ((14, 23), (39, 43))),
+    ("jump and fall", ((24, 38),)),
+    ("ground attacks", ((44, 64),)),
+    ("aerials and their landing", ((65, 74),)),
+    ("damage", ((75, 91),)),
+    ("shield", ((178, 182),)),
+    ("down and tech", ((183, 204),)),
+    ("grab and throw", ((212, 232), (239, 243))),
+    ("dodge and roll", ((233, 236),)),
+    ("ledge", ((245, 246), (252, 263))),
+    ("character specials", ((341, 399),)),
+)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields in use.  `projectiles` adds three numbers a player."""
+
+    projectiles: bool = False
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields of one player: the numbers, then the classes."""
+        numbers = [f for f in PLAYER_FIELDS if f.kind != "class"]
+        if self.projectiles:
+            numbers += PROJECTILE_FIELDS
+        return (*numbers, *(f for f in PLAYER_FIELDS if f.kind == "class"))
+
+    @cached_property
+    def numbers(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.kind != "class")
+
+    @cached_property
+    def classes(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.kind == "class")
+
+    def head(self, name: str) -> tuple[Field, ...]:
+        """The fields of one player that the head `name` predicts."""
+        return tuple(f for f in self.fields if f.head == name)
+
+    def index(self, name: str, player: int = 0) -> int:
+        """Place of a field in the integer frame; player is 0 or 1."""
+        names = [f.name for f in self.fields]
+        return player * len(names) + names.index(name)
+
+    @property
+    def stage_index(self) -> int:
+        return 2 * len(self.fields)
+
+    @property
+    def frame_size(self) -> int:
+        """Length of the integer frame."""
+        return 2 * len(self.fields) + 1
+
+    @property
+    def controllers_size(self) -> int:
+        """Length of the integer controllers of both players (Q15.16)."""
+        return 2 * len(CONTROLLER_FIELDS)
+
+    @property
+    def floats(self) -> int:
+        """Numbers of an encoded frame before the embeddings: 56 without projectiles."""
+        return 2 * (len(self.numbers) + len(CONTROLLER_FIELDS))
+
+    @property
+    def encoded_size(self) -> int:
+        """Width of an encoded frame: 196 without projectiles."""
+        return self.floats + 2 * sum(f.dim for f in self.classes) + STAGE_DIM
+
+    @cached_property
+    def lo(self) -> np.ndarray:
+        """Lower end of each element of the integer frame, int32[frame_size]."""
+        return self._ends("lo", 0)
+
+    @cached_property
+    def hi(self) -> np.ndarray:
+        """Upper end of each element of the integer frame, int32[frame_size]."""
+        return self._ends("hi", STAGE_CLASSES - 1)
+
+    def _ends(self, end: str, stage: int) -> np.ndarray:
+        player = [getattr(f, end) * f.quantum for f in self.fields]
+        return np.array([*player, *player, stage], dtype=np.int32)
+
+    @cached_property
+    def number_index(self) -> np.ndarray:
+        """Places of the numbers in the integer frame, player 1 then 2."""
+        return np.array([self.index(f.name, p) for p in (0, 1) for f in self.numbers])
+
+    @cached_property
+    def class_index(self) -> np.ndarray:
+        """Places of the classes: player 1, player 2, stage."""
+        players = [self.index(f.name, p) for p in (0, 1) for f in self.classes]
+        return np.array([*players, self.stage_index])
+
+    @cached_property
+    def number_unit(self) -> np.ndarray:
+        """Natural units in one integer unit, for `number_index`, float32."""
+        return np.array([1 / f.quantum for _ in (0, 1) for f in self.numbers], dtype=np.float32)
+
+    def to_json(self) -> dict:
+        """Plain data that ONNX metadata and .wmq files carry; `calib` reads it back."""
+        return {
+            "version": SCHEMA_VERSION,
+            "projectiles": self.projectiles,
+            "fields": [asdict(f) | {"since": list(f.since)} for f in self.fields],
+            "controllers": list(CONTROLLER_FIELDS),
+            "stage": {"classes": STAGE_CLASSES, "dim": STAGE_DIM},
+            "frame_size": self.frame_size,
+        }
+
+
+def category_of(action: np.ndarray) -> np.ndarray:
+    """Index into ACTION_CATEGORIES for each action-state number; its length means other."""
+    table = np.full(400, len(ACTION_CATEGORIES), dtype=np.int64)
+    for i in range(len(ACTION_CATEGORIES) - 1, -1, -1):
+        for first, last in ACTION_CATEGORIES[i][1]:
+            table[first : last + 1] = i
+    return table[np.clip(action, 0, 399)]
