@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 
 from wmq.dataset import Dataset, Game, GameInfo
-from wmq.schema import CONTROLLER_FIELDS, Q16, Schema
+from wmq.encoding import float_inputs
+from wmq.games import exchange_players, usable
+from wmq.schema import Q16, Schema
+
+__all__ = ["Batch", "Streams", "exchange_players", "model_inputs", "usable"]
 
 
 @dataclass(frozen=True)
@@ -41,27 +45,9 @@ class Batch:
     fresh: list[int]
 
 
-def usable(games: Sequence[GameInfo], idle_limit: float = 0.5) -> list[GameInfo]:
-    """Games to train on: velocities are there and both players take part.
-
-    Left out are replays before 3.5, whose velocities would be zeros in the input, and
-    games in which a player gives no input on more than `idle_limit` of the frames.
-    """
-    return [g for g in games if "speed_y" not in g.missing and max(g.idle) <= idle_limit]
-
-
-def exchange_players(schema: Schema, frames: np.ndarray, pads: np.ndarray) -> tuple:
-    """The same game with player 1 and 2 exchanged."""
-    half, pad = len(schema.fields), len(CONTROLLER_FIELDS)
-    order = [*range(half, 2 * half), *range(half), 2 * half]
-    return frames[:, order], np.roll(pads, pad, axis=1)
-
-
 def model_inputs(schema: Schema, frames: np.ndarray, pads: np.ndarray) -> tuple[Tensor, ...]:
     """numbers, classes, controllers of integer frames (.., frame_size) and pads (.., 26)."""
-    numbers = frames[..., schema.number_index].astype(np.float32) * schema.number_unit
-    classes = frames[..., schema.class_index].astype(np.int64)
-    controllers = pads.astype(np.float32) / Q16
+    numbers, classes, controllers = float_inputs(schema, frames, pads)
     return torch.from_numpy(numbers), torch.from_numpy(classes), torch.from_numpy(controllers)
 
 
