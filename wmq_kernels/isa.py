@@ -1,0 +1,191 @@
+"""The instruction table: one row is all that a program file may say about an operation.
+
+A row gives operands, integer parameters and the formula.  Three functions of the same
+name stand beside it: the oracle in `reference.py`, the kernel in `engine/kernels.py`,
+and the range rule in `rangecheck.py`; documentation and fuzzers read the rows.
+
+Shapes are written in parameter names, row-major.  Access is
+
+    const   data of the program file
+    read    a value that an earlier instruction, the caller or the last frame wrote
+    write   every element is set
+    update  read, then set: state that lives from frame to frame, or an accumulator
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DTYPES = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
+COUNT = (1, 1 << 20)  # of a length parameter
+INT32 = (-(1 << 31), (1 << 31) - 1)
+SIGMOID_STEP_BITS = 6  # silu's table has a point every 2^-6
+SIGMOID_BITS = 16  # and 16 fraction bits
+SOFTPLUS_REACH = 1 << 20  # softplus takes Q.16 in [-16, 16)
+DIGIT_BITS = 7
+DIGITS_LIMIT = 127 << DIGIT_BITS  # largest size that two digits hold
+
+
+@dataclass(frozen=True)
+class Operand:
+    name: str
+    dtype: str
+    access: str
+    shape: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An integer in the instruction, lo and hi included."""
+
+    name: str
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """saturates: clamps of this instruction are counted in `saturations`."""
+
+    name: str
+    operands: tuple[Operand, ...]
+    parameters: tuple[Parameter, ...]
+    formula: str
+    saturates: bool = False
+
+
+def _operands(text: str) -> tuple[Operand, ...]:
+    """From "x:i8:read:n, weight:i8:const:o*n"."""
+    found = []
+    for item in text.split(","):
+        name, dtype, access, shape = item.strip().split(":")
+        found.append(Operand(name, dtype, access, tuple(shape.split("*"))))
+    return tuple(found)
+
+
+def _row(name: str, operands: str, parameters: str, formula: str) -> Instruction:
+    ranges = {"lo": (-(1 << 62), 1 << 62), "hi": (-(1 << 62), 1 << 62), "shift": (0, 62)}
+    ranges |= {"eps": (1, 1 << 61), "numerator": (1 << 60, (1 << 61) - 1)}
+    ranges |= {"multiplier": (0, (1 << 31) - 1), "fraction": (SIGMOID_STEP_BITS, 15)}
+    named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
+    return Instruction(name, _operands(operands), named, formula, "clamp(" in formula)
+
+
+def _requantize(dtype: str) -> Instruction:
+    return _row(
+        f"requantize_{dtype}",
+        f"x:i32:read:n, multiplier:i32:const:n, shift:i32:const:n, out:{dtype}:write:n",
+        "n lo hi",
+        "out[i] = clamp(round_shift(x[i] * multiplier[i], shift[i]), lo, hi)",
+    )
+
+
+ROWS: tuple[Instruction, ...] = (
+    _row("digits",
+         "x:i32:read:n, offset:i32:const:n, multiplier:i32:const:n, shift:i32:const:n, "
+         "high:i8:write:n, low:i8:write:n",
+         "n",
+         "u = clamp(round_shift((x[i] - offset[i]) * multiplier[i], shift[i]), -16256, 16256); "
+         "high[i] = round_shift(u, 7); low[i] = u - 128 * high[i]"),
+    _row("embed",
+         "index:i32:read:one, table:i8:const:classes*dim, out:i8:write:dim",
+         "one classes dim",
+         "out[i] = table[min(max(index[0], 0), classes - 1), i]"),
+    _row("dot",
+         "x:i8:read:n, weight:i8:const:o*n, bias:i32:const:o, out:i32:write:o",
+         "n o",
+         "out[j] = bias[j] + sum_i weight[j, i] * x[i]"),
+    _row("dot_add",
+         "x:i8:read:n, weight:i8:const:o*n, acc:i32:update:o",
+         "n o shift",
+         "acc[j] = acc[j] + 2^shift * sum_i weight[j, i] * x[i]"),
+    _requantize("i8"),
+    _requantize("i16"),
+    _requantize("i32"),
+    _row("add",
+         "a:i32:read:n, b:i32:read:n, out:i32:write:n",
+         "n lo hi",
+         "out[i] = clamp(a[i] + b[i], lo, hi)"),
+    _row("rms_norm",
+         "x:i32:read:n, out:i8:write:n",
+         "n eps numerator shift lo hi",
+         "t = eps + sum_i x[i]^2; e >= 0 such that 2^60 <= t * 4^e < 2^62; "
+         "m = floor(numerator / isqrt(t * 4^e)); "
+         "out[i] = clamp(round_shift(x[i] * m, shift - e), lo, hi)"),
+    _row("conv",
+         "x:i16:read:n, history:i16:update:past*n, weight:i16:const:past*n, "
+         "weight_now:i16:const:n, bias:i32:const:n, multiplier:i32:const:n, "
+         "shift:i32:const:n, out:i16:write:n",
+         "past n lo hi",
+         "a = bias[i] + weight_now[i] * x[i] + sum_k weight[k, i] * history[k, i]; "
+         "out[i] = clamp(round_shift(a * multiplier[i], shift[i]), lo, hi); "
+         "then history[k] = history[k + 1] for k < past - 1, history[past - 1] = x"),
+    _row("silu",
+         "x:i16:read:n, table:i32:const:entries, out:i16:write:n",
+         "n entries fraction multiplier shift lo hi",
+         "b = fraction - 6; a = |x[i]|; k = min(a >> b, entries - 2); r = min(a - k * 2^b, 2^b); "
+         "g = table[k] * 2^b + (table[k + 1] - table[k]) * r; if x[i] < 0: g = 2^(16 + b) - g; "
+         "out[i] = clamp(round_shift(x[i] * g * multiplier, shift), lo, hi)"),
+    _row("softplus",
+         "x:i32:read:n, table:i32:const:entries, out:i32:write:n",
+         "n entries",
+         "a = x[i] + 2^20; k = a >> 10; r = a - k * 2^10; "
+         "out[i] = round_shift(table[k] * 2^10 + (table[k + 1] - table[k]) * r, 10)"),
+    _row("decay",
+         "dt:i32:read:n, rate:i32:const:n, coarse:i64:const:entries, fine:i64:const:fines, "
+         "out:i32:write:n",
+         "n entries fines",
+         "v = round_shift(dt[i] * rate[i], 26); k = v >> 16; out[i] = 0 if k >= entries, else "
+         "e = round_shift(coarse[k] * fine[(v >> 8) mod 256], 31); "
+         "out[i] = min(e - round_shift(e * (v mod 256), 24), 2^31 - 1)"),
+    _row("drive",
+         "x:i16:read:heads*headdim, dt:i32:read:heads, shift:i32:const:heads, "
+         "out:i32:write:heads*headdim",
+         "heads headdim lo hi",
+         "out[h, p] = clamp(round_shift(x[h, p] * dt[h], shift[h]), lo, hi)"),
+    _row("scan",
+         "state:i32:update:heads*d_state*headdim, decay:i32:read:heads, "
+         "drive:i32:read:heads*headdim, B:i16:read:d_state, C:i16:read:d_state, "
+         "x:i16:read:heads*headdim, skip:i64:const:heads, gain:i32:const:heads, "
+         "shift:i32:const:heads, out:i16:write:heads*headdim",
+         "heads d_state headdim limit lo hi",
+         "state[h, n, p] = clamp(round_shift(state[h, n, p] * decay[h] + "
+         "drive[h, p] * B[n] * 2^gain[h], 31), -limit, limit); "
+         "out[h, p] = clamp(round_shift(skip[h] * x[h, p] + sum_n state[h, n, p] * C[n], "
+         "shift[h]), lo, hi), with the new state"),
+    _row("gate",
+         "a:i16:read:n, b:i16:read:n, multiplier:i32:const:n, shift:i32:const:n, "
+         "out:i32:write:n",
+         "n lo hi",
+         "out[i] = clamp(round_shift(a[i] * b[i] * multiplier[i], shift[i]), lo, hi)"),
+    _row("frame_add",
+         "now:i32:read:n, change:i32:read:n, least:i32:const:n, most:i32:const:n, "
+         "out:i32:write:n",
+         "n",
+         "out[i] = min(max(now[i] + change[i], least[i]), most[i])"),
+    _row("frame_round",
+         "now:i32:read:n, value:i32:read:n, least:i32:const:n, most:i32:const:n, "
+         "falling:i32:const:n, out:i32:write:n",
+         "n",
+         "v = min(max(round_shift(value[i], 16), least[i]), most[i]); "
+         "out[i] = min(v, now[i]) if falling[i] = 1, else v"),
+    _row("frame_sign",
+         "x:i32:read:n, out:i32:write:n",
+         "n",
+         "out[i] = 1 if x[i] > 0, else 0"),
+    _row("argmax",
+         "x:i32:read:n, out:i32:write:one",
+         "n one",
+         "out[0] = the lowest i with x[i] = max(x)"),
+    _row("age",
+         "before:i32:read:one, after:i32:read:one, age:i32:read:one, out:i32:write:one",
+         "one most",
+         "out[0] = 0 if after[0] != before[0], else min(age[0] + 1, most)"),
+    _row("copy",
+         "x:i32:read:n, out:i32:write:n",
+         "n",
+         "out[i] = x[i]"),
+)  # fmt: skip
+
+TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}
+OPCODE: dict[str, int] = {row.name: number for number, row in enumerate(ROWS)}
