@@ -1,0 +1,141 @@
+"""One frame of the float model, and the frame that follows from its heads.
+
+Integer frames and controllers (`wmq.schema`) come in, a row a game; they become the inputs
+of `model.onnx`, which onnxruntime runs with the state carried from call to call.  Heads
+leave in natural units; `next_frames` turns them into integer frames again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from wmq.opening import ModelError, model_path, schema_of
+from wmq.schema import Q16, Field, Schema
+from wmq.targets import PLAYERS, head_index, head_widths
+
+State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """numbers (batch, 30), classes (batch, 17) and controllers (batch, 26) of a frame."""
+
+    numbers: np.ndarray
+    classes: np.ndarray
+    controllers: np.ndarray
+
+
+def model_inputs(schema: Schema, frames: np.ndarray, controllers: np.ndarray) -> Inputs:
+    """Integer frames (.., frame_size) and controllers (.., 26) in natural units."""
+    return Inputs(
+        frames[..., schema.number_index].astype(np.float32) * schema.number_unit,
+        frames[..., schema.class_index].astype(np.int64),
+        controllers.astype(np.float32) / np.float32(Q16),
+    )
+
+
+class OnnxStep:
+    """A checked float model in an onnxruntime session.
+
+    The state is given and returned, so that one object serves many games.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1):
+        """Raises ModelError, or CalibrationError for what is in the file."""
+        import onnxruntime
+
+        from calib.step_graph import read_step
+
+        self.path = model_path(path, ".onnx")
+        step = read_step(self.path)
+        self.schema = schema_of(step.schema, self.path)
+        self.config = step.config
+        self.metadata = step.metadata
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            step.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self.heads = tuple(head_widths(self.schema))
+        self.state_shapes = {
+            port.name: tuple(port.shape[1:])
+            for port in self.session.get_inputs()
+            if port.name.startswith(("conv.", "state."))
+        }
+        self.outputs = [*self.heads, *(f"next_{name}" for name in self.state_shapes)]
+
+    def zero_state(self, batch: int = 1) -> State:
+        """The state at the start of a game."""
+        return {
+            name: np.zeros((batch, *shape), dtype=np.float32)
+            for name, shape in self.state_shapes.items()
+        }
+
+    def step(
+        self,
+        frames: np.ndarray,
+        controllers: np.ndarray,
+        next_controllers: np.ndarray,
+        state: State,
+    ) -> tuple[dict[str, np.ndarray], State]:
+        """Heads (batch, width) float32 and the new state; `state` is not changed.
+
+        frames (batch, frame_size), controllers and next_controllers (batch, 26), int32.
+        Raises ModelError if an output is no number.
+        """
+        inputs = model_inputs(self.schema, frames, controllers)
+        feeds = {
+            "numbers": inputs.numbers,
+            "classes": inputs.classes,
+            "controllers": inputs.controllers,
+            "next_controllers": next_controllers.astype(np.float32) / np.float32(Q16),
+            **state,
+        }
+        found = dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
+        heads = {name: found[name] for name in self.heads}
+        for name, values in heads.items():
+            if not np.isfinite(values).all():
+                raise ModelError(f"{self.path}: output {name} is not finite; use another model")
+        return heads, {name: found[f"next_{name}"] for name in self.state_shapes}
+
+
+def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
+    """The frames that follow from the heads, (batch, frame_size) int32.
+
+    The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
+    to its interval.  frames (batch, frame_size) int32; heads (batch, width) float.
+    """
+    after = frames.copy()
+    for head in ("continuous", "velocity", "dynamics", "binary"):
+        at = head_index(schema, head)
+        fields = [f for _ in (0, 1) for f in schema.head(head)]
+        values = heads[head].astype(np.float64)
+        for column, (place, field) in enumerate(zip(at, fields, strict=True)):
+            after[:, place] = _updated(field, frames[:, place], values[:, column])
+    for player, prefix in enumerate(PLAYERS):
+        for field in schema.head("classes"):
+            logits = heads[f"{prefix}.{field.name}"]
+            after[:, schema.index(field.name, player)] = logits.argmax(axis=-1)
+        action, age = schema.index("action", player), schema.index("state_age", player)
+        longest = int(schema.hi[age])
+        older = np.minimum(frames[:, age] + 1, longest)
+        after[:, age] = np.where(after[:, action] != frames[:, action], 0, older)
+    return after
+
+
+def _updated(field: Field, now: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """One number of the next frame; now int32 in the field's unit, value in natural units."""
+    if field.update == "sign":
+        return (value > 0).astype(np.int32)
+    lo, hi = field.lo * field.quantum, field.hi * field.quantum
+    if field.update == "add":
+        units = now.astype(np.float64) + np.floor(value * field.quantum + 0.5)
+    else:
+        units = np.floor(value + 0.5) * field.quantum
+    after = np.clip(units, lo, hi).astype(np.int32)
+    return np.minimum(after, now) if field.update == "round_falling" else after
