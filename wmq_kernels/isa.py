@@ -9,7 +9,7 @@ Shapes are written in parameter names, row-major.  Access is
     const   data of the program file
     read    a value that an earlier instruction, the caller or the last frame wrote
     write   every element is set
-    update  read, then set: state that lives from frame to frame, or an accumulator
+    update  read, then set: state that lives from frame to frame
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ ROWS: tuple[Instruction, ...] = (
          "n o",
          "out[j] = bias[j] + sum_i weight[j, i] * x[i]"),
     _row("dot_add",
-         "x:i8:read:n, weight:i8:const:o*n, acc:i32:update:o",
+         "x:i8:read:n, weight:i8:const:o*n, acc:i32:read:o, out:i32:write:o",
          "n o shift",
-         "acc[j] = acc[j] + 2^shift * sum_i weight[j, i] * x[i]"),
+         "out[j] = acc[j] + 2^shift * sum_i weight[j, i] * x[i]"),
     _requantize("i8"),
     _requantize("i16"),
     _requantize("i32"),

@@ -1,0 +1,25 @@
+"""From a `.wmq` file on disk to a program that is safe to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wmq_kernels.errors import ProgramError
+from wmq_kernels.program import LARGEST, Program, decode, model_sha256
+from wmq_kernels.rangecheck import prove
+
+
+def load(path: Path) -> tuple[Program, str]:
+    """The program, decoded and proven, and its model_sha256.  Raises ProgramError."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ProgramError(f"{path}: larger than {LARGEST} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ProgramError(f"{path}: {error.strerror}") from None
+    try:
+        program = decode(content)
+        prove(program)
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}; make it again with `wmq calibrate`") from None
+    return program, model_sha256(content)
