@@ -81,7 +81,7 @@ def dot(x: Ints, weight: Ints, bias: Ints, n: int, o: int) -> Result:
 
 def dot_add(x: Ints, weight: Ints, acc: Ints, n: int, o: int, shift: int) -> Result:
     shifted = [int64(2**shift * _row_dot(weight, j, x), "2^shift * sum") for j in range(o)]
-    return {"acc": [int64(acc[j] + shifted[j], "acc + sum") for j in range(o)]}, 0
+    return {"out": [int64(acc[j] + shifted[j], "acc + sum") for j in range(o)]}, 0
 
 
 def _row_dot(weight: Ints, j: int, x: Ints) -> int:

@@ -1,0 +1,377 @@
+"""One recipe a row of the instruction table: how to draw a random instance of it.
+
+A recipe adds the instruction to a `Builder`, with random lengths, constants and
+parameters and with operands up to the ends of their types, and shows what it writes.
+`wild` recipes ignore what must fit int64 and draw declared intervals at random: what
+they make may be refused by the range proof, but may never overflow if it is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isqrt
+from random import Random
+
+from tests.wmq_kernels.programs import Builder, Interval, numbers, whole
+from wmq_kernels import tables
+from wmq_kernels.isa import INT32, TABLE
+from wmq_kernels.program import Program, Slice
+
+SIZES = (1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
+LARGEST = (1 << 63) - 1
+
+
+@dataclass
+class Draw:
+    """Random choices for one instruction."""
+
+    rng: Random
+    b: Builder
+    wild: bool
+
+    def size(self, *most: int) -> int:
+        return min(self.rng.choice(SIZES), *most, 65)
+
+    def interval(self, lo: int, hi: int) -> Interval:
+        """An interval within [lo, hi], often the whole."""
+        if self.rng.random() < 0.5:
+            return lo, hi
+        ends = sorted(numbers(self.rng, 2, (lo, hi)))
+        return ends[0], ends[1]
+
+    def read(self, name: str, dtype: str, count: int, within: Interval | None = None) -> Slice:
+        return self.b.read(name, dtype, count, self.interval(*(within or whole(dtype))))
+
+    def reach(self, at: Slice) -> int:
+        value = self.b.values[at.value]
+        return max(abs(value.lo), abs(value.hi), 1)
+
+    def i32(self, name: str, data: list[int]) -> Slice:
+        return self.b.const(name, "i32", data)
+
+    def any_i32(self, name: str, count: int, interval: Interval = INT32) -> Slice:
+        return self.i32(name, numbers(self.rng, count, interval))
+
+    def out(self, dtype: str, count: int, interval: Interval, name: str = "out") -> Slice:
+        if self.wild and self.rng.random() < 0.3:
+            interval = self.interval(*whole(dtype))
+        return self.b.temp(name, dtype, count, interval)
+
+    def shift(self, reach: int, bits: int) -> int:
+        """One that brings numbers up to `reach` near to `bits` bits, or any."""
+        if self.rng.random() < 0.2:
+            return self.rng.randrange(63)
+        return min(max(reach.bit_length() - bits + self.rng.randrange(-2, 3), 0), 62)
+
+    def factor(self, reach: int, shift: int, most: int = INT32[1]) -> int:
+        """The largest multiplier that the range proof allows."""
+        return most if self.wild else min(most, (LARGEST - (1 << shift >> 1)) // reach)
+
+    def scale(self, reach: int, count: int, bits: int) -> dict[str, Slice]:
+        """Operands multiplier and shift, one a column."""
+        top = self.factor(reach, self.rng.choice((0, 40, 62)))
+        most = self.rng.choice((1, 1 << 15, top))
+        multipliers = numbers(self.rng, count, (-min(most, top), min(most, top)))
+        shifts = [self.shift(max(reach * abs(m), 1), bits) for m in multipliers]
+        room = LARGEST - reach * max(map(abs, multipliers))
+        if not self.wild:
+            shifts = [min(s, room.bit_length() - 1) for s in shifts]
+        return {"multiplier": self.i32("multiplier", multipliers),
+                "shift": self.i32("shift", shifts)}  # fmt: skip
+
+    def clamp(self, dtype: str, least: int | None = None) -> tuple[Interval, dict[str, int]]:
+        lo, hi = self.interval(*whole(dtype))
+        return (lo, hi), {"lo": lo, "hi": hi}
+
+    def parameter(self, op: str, name: str) -> int:
+        """Any value that the table allows."""
+        rule = next(p for p in TABLE[op].parameters if p.name == name)
+        return numbers(self.rng, 1, (rule.lo, rule.hi))[0]
+
+
+Recipe = Callable[[Draw], None]
+
+
+def digits(d: Draw) -> None:
+    n = d.size()
+    x = d.read("x", "i32", n)
+    offset = numbers(d.rng, n, d.interval(*INT32))
+    value = d.b.values[x.value]
+    reach = max(value.hi - min(offset), max(offset) - value.lo, 1)
+    high, low = d.out("i8", n, (-127, 127), "high"), d.out("i8", n, (-64, 63), "low")
+    d.b.step("digits", {"x": x, "offset": d.i32("offset", offset), **d.scale(reach, n, 15),
+                        "high": high, "low": low}, n=n)  # fmt: skip
+    d.b.show("high", high)
+    d.b.show("low", low)
+
+
+def embed(d: Draw) -> None:
+    classes, dim = d.size(), d.size(33)
+    index = d.read("index", "i32", 1, d.rng.choice([INT32, (-2, classes + 2), (0, classes)]))
+    table = numbers(d.rng, classes * dim, whole("i8"))
+    out = d.out("i8", dim, (min(table), max(table)))
+    d.b.step("embed", {"index": index, "table": d.b.const("table", "i8", table), "out": out},
+             one=1, classes=classes, dim=dim)  # fmt: skip
+    d.b.show("out", out)
+
+
+def _weights(d: Draw, x: Slice, o: int) -> tuple[Slice, Interval]:
+    """Weights for x, and an interval that holds all sums."""
+    weight = numbers(d.rng, o * x.count, whole("i8"))
+    rows = [sum(map(abs, weight[j * x.count : (j + 1) * x.count])) for j in range(o)]
+    reach = max(rows) * d.reach(x)
+    return d.b.const("weight", "i8", weight), (-reach, reach)
+
+
+def dot(d: Draw) -> None:
+    x, o = d.read("x", "i8", d.size()), d.size(33)
+    weight, (lo, hi) = _weights(d, x, o)
+    room = (INT32[0] - lo, INT32[1] - hi)
+    bias = d.any_i32("bias", o, INT32 if d.wild else room)
+    out = d.out("i32", o, INT32)
+    d.b.step("dot", {"x": x, "weight": weight, "bias": bias, "out": out}, n=x.count, o=o)
+    d.b.show("out", out)
+
+
+def dot_add(d: Draw) -> None:
+    x, o = d.read("x", "i8", d.size()), d.size(33)
+    weight, (lo, hi) = _weights(d, x, o)
+    shift = d.rng.randrange(8) if not d.wild else d.parameter("dot_add", "shift")
+    room = (INT32[0] - (lo << shift), INT32[1] - (hi << shift))
+    acc = d.read("acc", "i32", o, INT32 if d.wild else room)
+    out = d.out("i32", o, INT32)
+    d.b.step("dot_add", {"x": x, "weight": weight, "acc": acc, "out": out},
+             n=x.count, o=o, shift=shift)  # fmt: skip
+    d.b.show("out", out)
+
+
+def _requantize(dtype: str) -> Recipe:
+    def recipe(d: Draw) -> None:
+        n = d.size()
+        x = d.read("x", "i32", n)
+        interval, clamp = d.clamp(dtype)
+        out = d.out(dtype, n, interval)
+        d.b.step(f"requantize_{dtype}",
+                 {"x": x, **d.scale(d.reach(x), n, int(dtype[1:])), "out": out},
+                 n=n, **clamp)  # fmt: skip
+        d.b.show("out", out)
+
+    return recipe
+
+
+def add(d: Draw) -> None:
+    n = d.size()
+    interval, clamp = d.clamp("i32")
+    out = d.out("i32", n, interval)
+    d.b.step("add", {"a": d.read("a", "i32", n), "b": d.read("b", "i32", n), "out": out},
+             n=n, **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def rms_norm(d: Draw) -> None:
+    n = d.size()
+    eps = max(1, d.parameter("rms_norm", "eps"))
+    most = min(isqrt(((1 << 62) - 1 - eps) // n), INT32[1])
+    x = d.read("x", "i32", n, None if d.wild else (-most, most))
+    steepest = max((62 - eps.bit_length()) // 2, 0)
+    shift = d.rng.randint(steepest, 62) if not d.wild else d.parameter("rms_norm", "shift")
+    interval, clamp = d.clamp("i8")
+    out = d.out("i8", n, interval)
+    d.b.step("rms_norm", {"x": x, "out": out}, n=n, eps=eps, shift=shift,
+             numerator=d.parameter("rms_norm", "numerator"), **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def conv(d: Draw) -> None:
+    past, n = d.rng.randint(1, 4), d.size()
+    x = d.read("x", "i16", n)
+    held = d.b.values[x.value]
+    kept = (min(held.lo, 0), max(held.hi, 0)) if not d.wild else whole("i16")
+    history = d.b.state("history", "i16", past * n, kept)
+    weight = numbers(d.rng, past * n, whole("i16"))
+    now, bias = numbers(d.rng, n, whole("i16")), numbers(d.rng, n, INT32)
+    reach = max(sum(map(abs, weight[i::n])) for i in range(n)) * d.reach(history)
+    reach += max(map(abs, now)) * d.reach(x) + max(map(abs, bias))
+    interval, clamp = d.clamp("i16")
+    out = d.out("i16", n, interval)
+    d.b.step("conv", {"x": x, "history": history, "weight": d.b.const("weight", "i16", weight),
+                      "weight_now": d.b.const("now", "i16", now), "bias": d.i32("bias", bias),
+                      **d.scale(max(reach, 1), n, 16), "out": out},
+             past=past, n=n, **clamp)  # fmt: skip
+    d.b.show("out", out)
+    d.b.show("history", history)
+
+
+def silu(d: Draw) -> None:
+    n, fraction = d.size(), d.parameter("silu", "fraction")
+    table = d.rng.choice(
+        [
+            tables.sigmoid_table(),
+            numbers(d.rng, d.rng.randint(1 if d.wild else 2, 70), (0, 1 << 16)),
+        ]
+    )
+    if d.wild and d.rng.random() < 0.2:
+        table = numbers(d.rng, 40, INT32)
+    x = d.read("x", "i16", n)
+    reach = d.reach(x) << 16 + fraction - 6
+    multiplier = d.rng.randint(0, d.factor(reach, 62))
+    interval, clamp = d.clamp("i16")
+    out = d.out("i16", n, interval)
+    d.b.step("silu", {"x": x, "table": d.i32("table", table), "out": out}, n=n,
+             entries=len(table), fraction=fraction, multiplier=multiplier,
+             shift=d.shift(max(reach * multiplier, 1), 16), **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def softplus(d: Draw) -> None:
+    n = d.size()
+    length = 2049 if not d.wild else d.rng.choice((2048, 2049, 2050))
+    table = d.rng.choice([tables.softplus_table(), numbers(d.rng, length, INT32)])
+    reach = (1 << 20) + (d.rng.randrange(2) if d.wild else 0)
+    out = d.out("i32", n, (min(table), max(table)))
+    d.b.step("softplus", {"x": d.read("x", "i32", n, (-reach, reach - 1)),
+                          "table": d.i32("table", table), "out": out},
+             n=n, entries=len(table))  # fmt: skip
+    d.b.show("out", out)
+
+
+def decay(d: Draw) -> None:
+    n, least = d.size(), -1 if d.wild else 0
+    one = (0, (1 << 31) + (1 if d.wild else 0))
+    coarse, fine = tables.decay_coarse(), tables.decay_fine()
+    if d.rng.random() < 0.5:
+        coarse = numbers(d.rng, d.rng.choice((1, 2, 255, 256, 257)), one)
+        fine = numbers(d.rng, 256 if not d.wild else d.rng.randint(254, 257), one)
+    out = d.out("i32", n, (0, INT32[1]))
+    d.b.step("decay", {"dt": d.read("dt", "i32", n, (least, INT32[1])),
+                       "rate": d.any_i32("rate", n, (least, INT32[1])),
+                       "coarse": d.b.const("coarse", "i64", coarse),
+                       "fine": d.b.const("fine", "i64", fine), "out": out},
+             n=n, entries=len(coarse), fines=len(fine))  # fmt: skip
+    d.b.show("out", out)
+
+
+def drive(d: Draw) -> None:
+    heads, headdim = d.size(8), d.size(17)
+    x, dt = d.read("x", "i16", heads * headdim), d.read("dt", "i32", heads)
+    shifts = [d.shift(d.reach(x) * d.reach(dt), 32) for _ in range(heads)]
+    interval, clamp = d.clamp("i32")
+    out = d.out("i32", heads * headdim, interval)
+    d.b.step("drive", {"x": x, "dt": dt, "shift": d.i32("shift", shifts), "out": out},
+             heads=heads, headdim=headdim, **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def scan(d: Draw) -> None:
+    heads, d_state, headdim = d.size(5), d.size(9), d.size(9)
+    limit = min(d.parameter("scan", "limit"), INT32[1])
+    kept = (-limit, limit) if not d.wild else whole("i32")
+    state = d.b.state("state", "i32", heads * d_state * headdim, kept)
+    keep, push = d.read("decay", "i32", heads), d.read("drive", "i32", heads * headdim)
+    B, C = d.read("B", "i16", d_state), d.read("C", "i16", d_state)
+    room = LARGEST - (1 << 30) - limit * d.reach(keep)
+    most = (room // (d.reach(push) * d.reach(B))).bit_length() - 1
+    gain = numbers(d.rng, heads, (0, 41 if d.wild else min(most, 40)))
+    x = d.read("x", "i16", heads * headdim)
+    skip_most = 1 << (50 if d.wild else 46)
+    skip = numbers(d.rng, heads, (-skip_most, skip_most))
+    shift = [d.shift(max(map(abs, skip)) * d.reach(x) + 1, 16) for _ in range(heads)]
+    interval, clamp = d.clamp("i16")
+    out = d.out("i16", heads * headdim, interval)
+    d.b.step("scan", {"state": state, "decay": keep, "drive": push, "B": B, "C": C, "x": x,
+                      "skip": d.b.const("skip", "i64", skip), "gain": d.i32("gain", gain),
+                      "shift": d.i32("shift", shift), "out": out},
+             heads=heads, d_state=d_state, headdim=headdim, limit=limit, **clamp)  # fmt: skip
+    d.b.show("out", out)
+    d.b.show("state", state)
+
+
+def gate(d: Draw) -> None:
+    n = d.size()
+    a, b = d.read("a", "i16", n), d.read("b", "i16", n)
+    interval, clamp = d.clamp("i32")
+    out = d.out("i32", n, interval)
+    d.b.step("gate", {"a": a, "b": b, **d.scale(d.reach(a) * d.reach(b), n, 32), "out": out},
+             n=n, **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def _bounds(d: Draw, n: int) -> tuple[list[int], list[int]]:
+    pairs = [sorted(numbers(d.rng, 2, INT32)) for _ in range(n)]
+    if d.wild and d.rng.random() < 0.3:
+        pairs = [pair[::-1] for pair in pairs]
+    return [p[0] for p in pairs], [p[1] for p in pairs]
+
+
+def frame_add(d: Draw) -> None:
+    n = d.size()
+    least, most = _bounds(d, n)
+    out = d.out("i32", n, (min(least), max(most)) if not d.wild else INT32)
+    d.b.step("frame_add", {"now": d.read("now", "i32", n), "change": d.read("change", "i32", n),
+                           "least": d.i32("least", least), "most": d.i32("most", most),
+                           "out": out}, n=n)  # fmt: skip
+    d.b.show("out", out)
+
+
+def frame_round(d: Draw) -> None:
+    n = d.size()
+    least, most = _bounds(d, n)
+    out = d.out("i32", n, INT32)
+    d.b.step("frame_round", {"now": d.read("now", "i32", n), "value": d.read("value", "i32", n),
+                             "least": d.i32("least", least), "most": d.i32("most", most),
+                             "falling": d.any_i32("falling", n, (0, 1)), "out": out},
+             n=n)  # fmt: skip
+    d.b.show("out", out)
+
+
+def frame_sign(d: Draw) -> None:
+    n = d.size()
+    out = d.out("i32", n, (0, 1))
+    d.b.step("frame_sign", {"x": d.read("x", "i32", n), "out": out}, n=n)
+    d.b.show("out", out)
+
+
+def argmax(d: Draw) -> None:
+    n = d.size()
+    x = d.read("x", "i32", n, d.rng.choice([INT32, (0, 2), (-3, -1)]))
+    out = d.out("i32", 1, (0, n - 1))
+    d.b.step("argmax", {"x": x, "out": out}, n=n, one=1)
+    d.b.show("out", out)
+
+
+def age(d: Draw) -> None:
+    most = d.parameter("age", "most")
+    near = d.rng.choice([INT32, (0, 1), (7, 8)])
+    out = d.out("i32", 1, INT32)
+    d.b.step("age", {"before": d.read("before", "i32", 1, near),
+                     "after": d.read("after", "i32", 1, near),
+                     "age": d.read("age", "i32", 1, d.rng.choice([INT32, (most - 2, most + 2)])),
+                     "out": out}, one=1, most=most)  # fmt: skip
+    d.b.show("out", out)
+
+
+def copy(d: Draw) -> None:
+    n = d.size()
+    x = d.b.part(n, INT32) if d.rng.random() < 0.5 else d.read("x", "i32", n)
+    out = d.out("i32", n, INT32)
+    d.b.step("copy", {"x": x, "out": out}, n=n)
+    d.b.show("out", out)
+
+
+RECIPES: dict[str, Recipe] = {
+    "requantize_i8": _requantize("i8"), "requantize_i16": _requantize("i16"),
+    "requantize_i32": _requantize("i32"), "digits": digits, "embed": embed, "dot": dot,
+    "dot_add": dot_add, "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu,
+    "softplus": softplus, "decay": decay, "drive": drive, "scan": scan, "gate": gate,
+    "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
+    "argmax": argmax, "age": age, "copy": copy,
+}  # fmt: skip
+
+
+def draw(op: str, seed: int, wild: bool = False) -> tuple[Program, list[list[int]]]:
+    """A program around one random instance of an instruction, and three frames for it."""
+    rng = Random(seed)
+    builder = Builder(rng)
+    RECIPES[op](Draw(rng, builder, wild))
+    return builder.program(), builder.frames(3)
