@@ -66,7 +66,8 @@ def _operands(text: str) -> tuple[Operand, ...]:
 def _row(name: str, operands: str, parameters: str, formula: str) -> Instruction:
     ranges = {"lo": (-(1 << 62), 1 << 62), "hi": (-(1 << 62), 1 << 62), "shift": (0, 62)}
     ranges |= {"eps": (1, 1 << 61), "numerator": (1 << 60, (1 << 61) - 1)}
-    ranges |= {"multiplier": (0, (1 << 31) - 1), "fraction": (SIGMOID_STEP_BITS, 15)}
+    ranges |= {"limit": (1, (1 << 31) - 1), "multiplier": (0, (1 << 31) - 1)}
+    ranges |= {"fraction": (SIGMOID_STEP_BITS, 15)}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
     return Instruction(name, _operands(operands), named, formula, "clamp(" in formula)
 

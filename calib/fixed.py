@@ -1,0 +1,64 @@
+"""Real factors and weights to integers: the arithmetic of lowering, in float64.
+
+Everything here runs once, at calibration; what it returns are the integers that a
+program carries.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from calib.errors import CalibrationError
+
+INT8_LIMIT = 127
+MULTIPLIER_BITS = 31
+LARGEST_SHIFT = 62
+
+
+def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
+    """(m, shift) with m / 2^shift next to `factor`, m below 2^bits and as large as may be.
+
+    Raises CalibrationError if the factor is negative, not finite, or too large for shift 0.
+    """
+    if not (math.isfinite(factor) and factor >= 0):
+        raise CalibrationError(f"a scale's ratio is {factor}; the statistics are unusable")
+    if factor == 0:
+        return 0, 0
+    shift = bits - math.frexp(factor)[1]
+    shift = min(shift, LARGEST_SHIFT)
+    m = round(math.ldexp(factor, shift))
+    if m == 1 << bits:
+        m, shift = m >> 1, shift - 1
+    if shift < 0:
+        raise CalibrationError(f"a scale's ratio of {factor:g} is too large for {bits} bits")
+    return m, shift
+
+
+def multipliers(factors: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, np.ndarray]:
+    """`multiplier` of each element; two int32 arrays."""
+    pairs = [multiplier(float(f), bits) for f in factors]
+    return tuple(np.array(column, dtype=np.int32) for column in zip(*pairs, strict=True))
+
+
+def quantize_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 rows in [-127, 127] and the scale of each, (out,) float64; weight (out, in)."""
+    top = np.abs(weight).max(1)
+    scale = np.where(top > 0, top, 1.0) / INT8_LIMIT
+    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+
+
+def power_at_least(value: float) -> int:
+    """The smallest e with 2^e >= value > 0."""
+    mantissa, exponent = math.frexp(value)
+    return exponent - (mantissa == 0.5)
+
+
+def to_int(values: np.ndarray, dtype: str, what: str) -> np.ndarray:
+    """Rounded to the nearest integer; raises CalibrationError if the type cannot hold it."""
+    rounded = np.rint(values)
+    limits = np.iinfo(dtype)
+    if not np.isfinite(rounded).all() or (np.abs(rounded) > limits.max).any():
+        raise CalibrationError(f"{what}: does not fit {dtype}; calibrate on more varied games")
+    return rounded.astype(dtype)

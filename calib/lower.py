@@ -1,0 +1,96 @@
+"""From a checked float step and its statistics to a proven integer program.
+
+The whole frame is lowered: encoding, 26 Linear layers in static int8 (DESIGN.md section 5
+gives the widths), the scan, the heads and the frame update.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from calib.builder import Builder
+from calib.errors import CalibrationError
+from calib.lower_encode import (
+    STICK_CENTRE,
+    class_segments,
+    controller_numbers,
+    embedding_tables,
+    frame_numbers,
+    lower_projection,
+)
+from calib.lower_heads import lower_heads, lower_update
+from calib.lower_layer import WIDE, WIDE_HEADROOM, Scales, lower_layer
+from calib.statistics import Statistics
+from calib.step_graph import StepModel
+from calib.step_sizes import NUMBER_HEADS
+from wmq_kernels.errors import ProgramError
+from wmq_kernels.program import Program
+from wmq_kernels.rangecheck import prove
+
+
+def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any],
+          headroom_bits: int) -> Program:  # fmt: skip
+    """The integer program of a float step.
+
+    calibration    provenance, stored in the program's meta as it is
+    headroom_bits  room of the recurrent state above its largest size, in powers of two
+    Raises CalibrationError if a weight or a range cannot be carried by its type.
+    """
+    sizes, schema, weights = step.sizes, step.schema, step.weights
+    largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
+                  for i in range(sizes.n_layer + 1))  # fmt: skip
+    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, headroom_bits)
+    b = Builder()
+    _ports(b, schema)
+    embedding_tables(b, weights)
+    numbers = frame_numbers(schema)
+    first = sum(len(part.offset) for part in numbers)
+    pads = controller_numbers(schema, "controllers", first)
+    classes = class_segments(schema, weights, first + len(pads.offset))
+    for name, parts, embedded, inputs in (
+        ("frame_proj", [*numbers, pads], classes, "encoded"),
+        ("ctrl_proj", [controller_numbers(schema, "next_controllers", 0)], [], "encoded.next"),
+    ):
+        lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
+                         embedded, inputs, scales.residual, WIDE)  # fmt: skip
+    b.value("residual.0", "i32", sizes.d_model, WIDE, scales.residual)
+    b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-WIDE, hi=WIDE)
+    for layer in range(sizes.n_layer):
+        lower_layer(b, sizes, weights, scales, layer)
+    places, units = lower_heads(b, sizes, weights, scales)
+    lower_update(b, schema, places)
+    program = b.program(places, _meta(step, calibration, units))
+    try:
+        prove(program)
+    except ProgramError as error:
+        raise CalibrationError(f"the program cannot be proven: {error}") from None
+    return program
+
+
+def _ports(b: Builder, schema: Mapping[str, Any]) -> None:
+    lo = [f["lo"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
+    hi = [f["hi"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
+    interval = (min(0, *lo), max(schema["stage"]["classes"] - 1, *hi))
+    pads = 2 * len(schema["controllers"])
+    b.value("frame", "i32", schema["frame_size"], interval)
+    b.value("controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
+    b.value("next_controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
+    b.value("next_frame", "i32", schema["frame_size"], interval)
+
+
+def _meta(step: StepModel, calibration: Mapping[str, Any], units: Mapping[str, float]) -> dict:
+    return {
+        "schema": step.schema,
+        "config": step.config,
+        "run": step.metadata["wmq.run"],
+        "training": json.loads(step.metadata["wmq.training"]),
+        "calibration": dict(calibration),
+        "head_scales": dict(units),
+        "spreads": {h: [float(v) for v in step.weights[f"{h}_scale"]] for h in NUMBER_HEADS},
+        "parameters": int(sum(w.size for name, w in step.weights.items()
+                              if not name.endswith(("_offset", "_scale")))),
+    }  # fmt: skip

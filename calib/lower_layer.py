@@ -1,0 +1,225 @@
+"""Lowering of one layer: norm, in_proj, convolution, scan, gated norm, out_proj, residual.
+
+Activations have power-of-two or calibrated scales, chosen here from the statistics; every
+scale that meets another becomes a multiplier and a shift.  Norm weights are folded into the
+projection that follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from calib.builder import Builder
+from calib.errors import CalibrationError
+from calib.fixed import (
+    INT8_LIMIT,
+    multiplier,
+    multipliers,
+    power_at_least,
+    quantize_rows,
+    to_int,
+)
+from calib.step_sizes import StepSizes
+from wmq_kernels.isa import SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+from wmq_kernels.program import Slice
+from wmq_kernels.tables import decay_coarse, decay_fine, sigmoid_table, softplus_table
+
+INT16 = 32767
+WIDE = (1 << 26) - 1  # interval of values whose squares are summed
+WIDE_HEADROOM = 8.0  # of such a value over calibration
+ACTIVATION_HEADROOM = 2.0  # of int16 activations over calibration
+STATE_LIMIT = (1 << 31) - 1
+DRIVE_LIMIT = (1 << 30) - 1
+CONV_WEIGHT = 8191  # int16 weights of 13 bits keep the sum of four products below 2^31
+DT_BITS, RATE_BITS = 26, 24
+NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the layers share: limits (name -> (groups,)), the residual's scale, headroom."""
+
+    limits: Mapping[str, np.ndarray]
+    residual: float
+    headroom_bits: int
+
+    def limit(self, name: str) -> float:
+        """Largest size of a tensor in calibration, kept above 0."""
+        return max(float(np.max(self.limits[name])), 1e-6)
+
+    def heads(self, name: str) -> np.ndarray:
+        return np.maximum(self.limits[name].astype(np.float64), 1e-6)
+
+
+def rms_norm(b: Builder, x: str, out: str, scale: float, out_scale: float) -> None:
+    """x (n,) int32 at `scale` -> out int8 at `out_scale`, without a weight."""
+    n = b.values[x].size
+    eps = max(1, round(n * NORM_EPS / scale**2))
+    gain = math.sqrt(n) / out_scale
+    shift = 61 - math.frexp(gain)[1]
+    numerator = min(round(math.ldexp(gain, shift)), (1 << 61) - 1)
+    b.value(out, "i8", n, INT8_LIMIT, out_scale)
+    b.step("rms_norm", x, out, eps=eps, numerator=numerator, shift=shift, lo=-INT8_LIMIT,
+           hi=INT8_LIMIT)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Acc:
+    """A projection's int32 sums and the natural units of each row's unit."""
+
+    name: str
+    scale: np.ndarray  # (out,) float64
+
+
+def linear(b: Builder, name: str, x: str, x_scale: float, weight: np.ndarray,
+           bias: np.ndarray | None = None) -> Acc:  # fmt: skip
+    """int8 x at `x_scale` times int8 rows; bias in natural units, (out,) or None."""
+    ints, row_scale = quantize_rows(weight)
+    scale = row_scale * x_scale
+    bias_int = to_int((np.zeros(len(weight)) if bias is None else bias) / scale, "int32", name)
+    reach = np.abs(ints.astype(np.int64)).sum(1) * INT8_LIMIT + np.abs(bias_int.astype(np.int64))
+    if reach.max() >= 1 << 31:
+        raise CalibrationError(f"{name}: the sum may exceed int32")
+    acc = b.value(f"{name}.acc", "i32", len(weight), int(reach.max()))
+    b.step("dot", x, b.const(f"{name}.weight", ints, "i8"),
+           b.const(f"{name}.bias", bias_int, "i32"), acc)  # fmt: skip
+    return Acc(acc, scale)
+
+
+def requantize(b: Builder, acc: Acc, rows: slice, out: str, dtype: str, factor: np.ndarray | float,
+               interval: int | tuple[int, int], scale: float) -> None:  # fmt: skip
+    """out = acc[rows] / factor, where factor is in natural units per unit of out, or per row."""
+    count = len(acc.scale[rows])
+    m, shift = multipliers(acc.scale[rows] / factor)
+    lo, hi = interval if isinstance(interval, tuple) else (-interval, interval)
+    b.value(out, dtype, count, (lo, hi), scale)
+    b.step(f"requantize_{dtype}", Slice(acc.name, rows.start, count),
+           b.const(f"{out}.multiplier", m, "i32"), b.const(f"{out}.shift", shift, "i32"), out,
+           lo=lo, hi=hi)  # fmt: skip
+
+
+def fraction_bits(limit: float) -> int:
+    """Fraction bits of an int16 that holds `limit` with a quarter to spare."""
+    return min(max(15 - power_at_least(1.25 * limit), SIGMOID_STEP_BITS), 15)
+
+
+def silu(b: Builder, x: Slice | str, fraction: int, out: str, limit: float) -> float:
+    """SiLU of int16 with `fraction` bits; returns the scale of `out`."""
+    at = b.whole(x) if isinstance(x, str) else x
+    scale = ACTIVATION_HEADROOM * limit / INT16
+    bits = fraction - SIGMOID_STEP_BITS + SIGMOID_BITS  # of the sigmoid in the formula
+    m, shift = multiplier(2.0 ** -(fraction + bits) / scale, 46 - bits)
+    b.value(out, "i16", at.count, INT16, scale)
+    b.step("silu", at, b.const("sigmoid", sigmoid_table(), "i32"), out, fraction=fraction,
+           multiplier=m, shift=shift, lo=-INT16, hi=INT16)  # fmt: skip
+    return scale
+
+
+def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray], scales: Scales,
+                layer: int) -> None:  # fmt: skip
+    """Steps from residual.N to residual.N+1; the state lives in conv.N and state.N."""
+    at = f"layers.{layer}.mamba"
+    weight = {k.removeprefix(f"layers.{layer}."): v.astype(np.float64)
+              for k, v in weights.items() if k.startswith(f"layers.{layer}.")}  # fmt: skip
+    unit = f"layers.{layer}.norm.unit"
+    unit_scale = scales.limit(unit) / INT8_LIMIT
+    rms_norm(b, f"residual.{layer}", unit, scales.residual, unit_scale)
+    z_width, xbc_width, _ = sizes.in_proj_parts
+    in_proj = weight["mamba.in_proj.weight"] * weight["norm.weight"]
+    bias = np.concatenate([np.zeros(z_width + xbc_width), weight["mamba.dt_bias"]])
+    acc = linear(b, f"{at}.in_proj", unit, unit_scale, in_proj, bias)
+    z_bits = fraction_bits(scales.limit(f"{at}.z"))
+    requantize(b, acc, slice(0, z_width), f"{at}.z", "i16", 2.0**-z_bits, INT16, 2.0**-z_bits)
+    xbc_scale = ACTIVATION_HEADROOM * scales.limit(f"{at}.xbc") / INT16
+    requantize(b, acc, slice(z_width, z_width + xbc_width), f"{at}.xbc", "i16", xbc_scale, INT16,
+               xbc_scale)  # fmt: skip
+    requantize(b, acc, slice(z_width + xbc_width, len(bias)), f"{at}.dt_raw", "i32", 2.0**-16,
+               (-SOFTPLUS_REACH, SOFTPLUS_REACH - 1), 2.0**-16)  # fmt: skip
+    _convolve(b, sizes, at, layer, weight, scales, xbc_scale)
+    y_scale = _scan(b, sizes, at, layer, weight, scales)
+    silu_scale = silu(b, f"{at}.z", z_bits, f"{at}.silu_z", scales.limit(f"{at}.silu_z"))
+    gated_scale = WIDE_HEADROOM * scales.limit(f"{at}.gated") / WIDE
+    factors = np.repeat(y_scale, sizes.headdim) * silu_scale / gated_scale
+    m, shift = multipliers(factors)
+    b.value(f"{at}.gated", "i32", sizes.d_inner, WIDE, gated_scale)
+    b.step("gate", f"{at}.y", f"{at}.silu_z", b.const(f"{at}.gated.multiplier", m, "i32"),
+           b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-WIDE,
+           hi=WIDE)  # fmt: skip
+    norm_scale = scales.limit(f"{at}.norm.unit") / INT8_LIMIT
+    rms_norm(b, f"{at}.gated", f"{at}.norm.unit", gated_scale, norm_scale)
+    out_proj = weight["mamba.out_proj.weight"] * weight["mamba.norm.weight"]
+    acc = linear(b, f"{at}.out_proj", f"{at}.norm.unit", norm_scale, out_proj)
+    requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", scales.residual, WIDE,
+               scales.residual)  # fmt: skip
+    after = b.value(f"residual.{layer + 1}", "i32", sizes.d_model, WIDE, scales.residual)
+    b.step("add", f"residual.{layer}", f"{at}.out_proj", after, lo=-WIDE, hi=WIDE)
+
+
+def _convolve(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str, np.ndarray],
+              scales: Scales, xbc_scale: float) -> None:  # fmt: skip
+    """xbc -> x, B and C: depthwise convolution over the last frames, then SiLU."""
+    taps = weight["mamba.conv1d.weight"][:, 0].T  # (d_conv, conv_dim), the last is now
+    bias = weight["mamba.conv1d.bias"]
+    tap_scale = np.maximum(np.abs(taps).max(0) / CONV_WEIGHT, np.abs(bias) / xbc_scale / 2**29)
+    tap_scale = np.maximum(tap_scale, 1e-12)
+    ints = np.rint(taps / tap_scale)
+    bits = fraction_bits(scales.limit(f"{at}.conv1d"))
+    m, shift = multipliers(tap_scale * xbc_scale * 2.0**bits)
+    past = len(taps) - 1
+    b.value(f"conv.{layer}", "i16", (past, sizes.conv_dim), INT16, xbc_scale, kind="state")
+    b.value(f"{at}.conv1d", "i16", sizes.conv_dim, INT16, 2.0**-bits)
+    b.step("conv", f"{at}.xbc", f"conv.{layer}",
+           b.const(f"{at}.conv1d.weight", to_int(ints[:past], "int16", at), "i16"),
+           b.const(f"{at}.conv1d.weight_now", to_int(ints[past], "int16", at), "i16"),
+           b.const(f"{at}.conv1d.bias", to_int(bias / (tap_scale * xbc_scale), "int32", at), "i32"),
+           b.const(f"{at}.conv1d.multiplier", m, "i32"),
+           b.const(f"{at}.conv1d.shift", shift, "i32"), f"{at}.conv1d", past=past,
+           lo=-INT16, hi=INT16)  # fmt: skip
+    start = 0
+    for part, width in (("x", sizes.d_inner), ("B", sizes.d_state), ("C", sizes.d_state)):
+        silu(b, Slice(f"{at}.conv1d", start, width), bits, f"{at}.{part}",
+             scales.limit(f"{at}.{part}"))  # fmt: skip
+        start += width
+
+
+def _scan(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str, np.ndarray],
+          scales: Scales) -> np.ndarray:  # fmt: skip
+    """dt, decay and the state's update; returns the scale of y per head."""
+    heads, shape = sizes.nheads, (sizes.nheads, sizes.d_state, sizes.headdim)
+    scale = {part: b.values[f"{at}.{part}"].scale for part in ("x", "B", "C")}
+    table = b.const("softplus", softplus_table(), "i32", 2.0**-DT_BITS)
+    b.value(f"{at}.dt", "i32", heads, (0, int(b.data[table].max())), 2.0**-DT_BITS)
+    b.step("softplus", f"{at}.dt_raw", table, f"{at}.dt", entries=b.values[table].size)
+    rate = to_int(np.exp(weight["mamba.A_log"]) * 2.0**RATE_BITS, "int32", f"{at}.A_log")
+    b.value(f"{at}.decay", "i32", heads, (0, STATE_LIMIT), 2.0**-31)
+    b.step("decay", f"{at}.dt", b.const(f"{at}.rate", rate, "i32", 2.0**-RATE_BITS),
+           b.const("decay.coarse", decay_coarse(), "i64", 2.0**-31),
+           b.const("decay.fine", decay_fine(), "i64", 2.0**-31), f"{at}.decay")  # fmt: skip
+    largest = INT16 * ACTIVATION_HEADROOM * scales.heads(f"{at}.dt") * 2.0**DT_BITS
+    drive_shift = np.array([max(0, power_at_least(v / DRIVE_LIMIT)) for v in largest])
+    drive_scale = scale["x"] * 2.0 ** (drive_shift - DT_BITS)  # (heads,)
+    b.value(f"{at}.drive", "i32", (heads, sizes.headdim), DRIVE_LIMIT)
+    b.step("drive", f"{at}.x", f"{at}.dt", b.const(f"{at}.drive.shift", drive_shift, "i32"),
+           f"{at}.drive", heads=heads, headdim=sizes.headdim, lo=-DRIVE_LIMIT,
+           hi=DRIVE_LIMIT)  # fmt: skip
+    wanted = scales.heads(f"next_state.{layer}") * 2.0**scales.headroom_bits / STATE_LIMIT
+    gain = np.array([min(max(31 - power_at_least(w / (d * scale["B"])), 0), 16)
+                     for w, d in zip(wanted, drive_scale, strict=True)])  # fmt: skip
+    state_scale = drive_scale * scale["B"] * 2.0 ** (31 - gain)
+    sum_scale = state_scale * scale["C"]
+    skip = to_int(weight["mamba.D"] * scale["x"] / sum_scale, "int64", f"{at}.D")
+    target = 1.5 * scales.heads(f"{at}.y") / INT16
+    y_shift = np.array([max(0, power_at_least(t / s))
+                        for t, s in zip(target, sum_scale, strict=True)])  # fmt: skip
+    b.value(f"state.{layer}", "i32", shape, STATE_LIMIT, kind="state")
+    b.value(f"{at}.y", "i16", sizes.d_inner, INT16)
+    b.step("scan", f"state.{layer}", f"{at}.decay", f"{at}.drive", f"{at}.B", f"{at}.C", f"{at}.x",
+           b.const(f"{at}.skip", skip, "i64"), b.const(f"{at}.gain", gain, "i32"),
+           b.const(f"{at}.y.shift", y_shift, "i32"), f"{at}.y", heads=heads,
+           d_state=sizes.d_state, headdim=sizes.headdim, limit=STATE_LIMIT, lo=-INT16,
+           hi=INT16)  # fmt: skip
+    return sum_scale * 2.0**y_shift
