@@ -8,33 +8,15 @@ leave in natural units; `next_frames` turns them into integer frames again.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 
+from wmq.encoding import float_inputs
 from wmq.opening import ModelError, model_path, schema_of
 from wmq.schema import Q16, Field, Schema
 from wmq.targets import PLAYERS, head_index, head_widths
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """numbers (batch, 30), classes (batch, 17) and controllers (batch, 26) of a frame."""
-
-    numbers: np.ndarray
-    classes: np.ndarray
-    controllers: np.ndarray
-
-
-def model_inputs(schema: Schema, frames: np.ndarray, controllers: np.ndarray) -> Inputs:
-    """Integer frames (.., frame_size) and controllers (.., 26) in natural units."""
-    return Inputs(
-        frames[..., schema.number_index].astype(np.float32) * schema.number_unit,
-        frames[..., schema.class_index].astype(np.int64),
-        controllers.astype(np.float32) / np.float32(Q16),
-    )
 
 
 class OnnxStep:
@@ -88,12 +70,12 @@ class OnnxStep:
         frames (batch, frame_size), controllers and next_controllers (batch, 26), int32.
         Raises ModelError if an output is no number.
         """
-        inputs = model_inputs(self.schema, frames, controllers)
+        numbers, classes, pads = float_inputs(self.schema, frames, controllers)
         feeds = {
-            "numbers": inputs.numbers,
-            "classes": inputs.classes,
-            "controllers": inputs.controllers,
-            "next_controllers": next_controllers.astype(np.float32) / np.float32(Q16),
+            "numbers": numbers,
+            "classes": classes,
+            "controllers": pads,
+            "next_controllers": next_controllers.astype(np.float32) / Q16,
             **state,
         }
         found = dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))

@@ -66,22 +66,12 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
 
 def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
     """Load a `.wmq` file.  Raises ModelError, or ProgramError for what is in the file."""
-    from wmq_kernels.errors import ProgramError
     from wmq_kernels.loading import load
 
     path = model_path(path, ".wmq")
-    try:
-        program, sha256 = load(path)
-    except ProgramError as error:
-        text = str(error)
-        raise ProgramError(text if str(path) in text else f"{path}: {text}") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    program, sha256 = load(path)
     schema = schema_of(program.meta.get("schema"), path)
-    sizes = {
-        "frame": schema.frame_size,
-        "controllers": schema.controllers_size,
-    }
+    sizes = {"frame": schema.frame_size, "controllers": schema.controllers_size}
     for name, size in sizes.items():
         found = program.values[name].size
         if found != size:

@@ -1,0 +1,310 @@
+"""`wmq rollout`: a minute of Melee from a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from wmq.errors import WmqError
+
+if TYPE_CHECKING:
+    from wmq.rollout import Model, Rollout
+    from wmq.schema import Schema
+    from wmq.starts import Start
+    from wmq.summary import PlayerSummary
+
+STAGES = (
+    "battlefield", "dream-land", "final-destination",
+    "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
+)  # fmt: skip
+MINUTE = 3600  # frames
+LARGEST = 20_000_000  # frames in all worlds
+SLOW_COMPILE = 1.0  # seconds after which we say what is going on
+
+EPILOG = """\b
+Examples:
+  wmq rollout --int8 --frames 3600
+  wmq rollout --stage dream-land --p1-character marth --seed 7 -o minute.npz
+  wmq rollout --start game.slp@1200 --p1 replay --p2 random
+
+\b
+A script holds controls in ranges of frames, counted from the first new frame:
+  0-9     main=1,0            # main stick right; -1..1 each
+  10      main=1,0.5 X        # a button: A B X Y Z L R D_UP
+  20-24   c=0,1 trigger=0.35  # c-stick up, a light press of the trigger
+  repeat 60                   # frame 60 is frame 0 again
+Where lines overlap, buttons add up and the later stick or trigger counts."""
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+@click.command(name="rollout", epilog=EPILOG)
+@click.argument("model", required=False)
+@click.option("--int8", "arithmetic", flag_value="int8", help="Integers only (a .wmq MODEL).")
+@click.option("--float", "arithmetic", flag_value="float32", help="onnxruntime (a .onnx MODEL).")
+@click.option(
+    "--frames",
+    type=click.IntRange(1, LARGEST),
+    show_default="3600, one minute, or what a replay has",
+    help="New frames.",
+)
+@click.option(
+    "--start",
+    default="match",
+    show_default=True,
+    metavar="match|GAME.slp@FRAME",
+    help="First frame of a match, or a frame of a real game.",
+)
+@click.option("--stage", type=click.Choice(STAGES), show_default="battlefield", help="Of a match.")
+@click.option("--p1-character", metavar="NAME", show_default="fox", help="Of a match.")
+@click.option("--p2-character", metavar="NAME", show_default="falco", help="Of a match.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(1, 100_000),
+    default=240,
+    show_default=True,
+    help="Real frames, ending in FRAME, that warm the state up.",
+)
+@click.option(
+    "--p1",
+    metavar="replay|idle|random|script:FILE",
+    show_default="replay for a game, else random",
+    help="Controller of player 1.",
+)
+@click.option(
+    "--p2",
+    metavar="replay|idle|random|script:FILE",
+    show_default="as --p1",
+    help="Controller of player 2.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    default=0,
+    show_default=True,
+    help="Of random controllers.",
+)
+@click.option(
+    "--worlds",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    help="Rollouts with the seeds SEED, SEED + 1, ..",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=cores,
+    show_default="number of cores",
+    help="Worlds at a time; the result does not depend on it.",
+)
+@click.option(
+    "-o",
+    "out",
+    metavar="FILE",
+    help="Write the rollout: .npz (for wmq verify), .csv, .arrow or .parquet.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rollout(
+    model: str | None,
+    arithmetic: str | None,
+    frames: int | None,
+    start: str,
+    stage: str | None,
+    p1_character: str | None,
+    p2_character: str | None,
+    warmup: int,
+    p1: str | None,
+    p2: str | None,
+    seed: int,
+    worlds: int,
+    threads: int,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Roll a model out: frame after frame from its own frames.  Without MODEL, the embedded one."""
+    from wmq.cli.progress import progress_bar
+    from wmq.controllers import parse_source
+    from wmq.rollout import both_controllers, roll
+    from wmq.stored import check_output, write_rollout
+
+    target = check_output(out) if out else None
+    opened = open_model(model, arithmetic)
+    begin = _start(opened.schema, start, stage, (p1_character, p2_character), warmup)
+    usual = "random" if begin.following is None else "replay"
+    texts = (p1 or usual, p2 or usual)
+    sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
+    if frames is None:
+        left = None if begin.following is None else len(begin.following)
+        follows = "replay" in texts and left is not None
+        frames = min(MINUTE, max(left, 1)) if follows and left is not None else MINUTE
+    if frames * worlds > LARGEST:
+        raise WmqError(f"{worlds} worlds of {frames} frames: more than {LARGEST:,} frames in all")
+    seeds = [seed + world for world in range(worlds)]
+    pads = [both_controllers(sources, begin, frames, own) for own in seeds]
+    compile_first(opened, begin)
+    with progress_bar() as progress:
+        rolled = roll(opened, begin, pads, seeds, threads, progress)
+    if target:
+        write_rollout(target, rolled)
+    if as_json:
+        click.echo(json.dumps(_plain(rolled, texts), indent=1))
+    else:
+        _print(rolled, texts)
+        if target:
+            click.echo(f"written         {target}")
+
+
+def open_model(path: str | None, arithmetic: str | None) -> Model:
+    """The model of a command line; the arithmetic follows from the file if it is not named."""
+    from wmq.opening import open_program
+    from wmq.rollout import FloatWorlds, IntegerWorlds
+
+    if arithmetic is None:
+        arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
+    return FloatWorlds(path) if arithmetic == "float32" else IntegerWorlds(open_program(path))
+
+
+def compile_first(model: Model, start: Start) -> None:
+    """Have the engine compiled before the time is taken, and say so if it takes long."""
+    from wmq.rollout import compile_engine
+
+    with _told_if_slow("wmq: compiling the engine, once; later runs take it from the cache"):
+        compile_engine(model, start)
+
+
+@contextmanager
+def _told_if_slow(message: str) -> Iterator[None]:
+    timer = threading.Timer(SLOW_COMPILE, lambda: click.echo(message, err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _start(
+    schema: Schema,
+    text: str,
+    stage: str | None,
+    characters: tuple[str | None, str | None],
+    warmup: int,
+) -> Start:
+    from wmq.starts import CHARACTERS, match_start, parse_replay_start, replay_start
+
+    if text != "match":
+        given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
+        for option, value in given.items():
+            if value:
+                raise WmqError(f"{option} {value}: only for --start match; the game has its own")
+        return replay_start(schema, *parse_replay_start(text), warmup)
+    names = (characters[0] or "fox", characters[1] or "falco")
+    for player, name in enumerate(names, 1):
+        if name not in CHARACTERS:
+            known = ", ".join(sorted(CHARACTERS))
+            raise WmqError(f"--p{player}-character {name}: unknown; choose one of {known}")
+    return match_start(schema, stage or "battlefield", names)
+
+
+def _summaries(rolled: Rollout) -> list[tuple[PlayerSummary, ...]]:
+    from wmq.summary import summarize
+
+    last = rolled.start.given[-1]
+    return [summarize(rolled.schema, last, world.frames) for world in rolled.worlds]
+
+
+def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
+    from wmq.summary import impossible_rate
+
+    frames = len(rolled.worlds[0].frames)
+    summaries = _summaries(rolled)
+    rates = [impossible_rate(players, frames) for players in summaries]
+    return {
+        "frames": frames,
+        "frames_per_second": round(rolled.frames_per_second, 1),
+        "model_sha256": rolled.model_sha256,
+        "rollout_sha256": rolled.sha256,
+        "saturations": rolled.saturations,
+        "arithmetic": rolled.arithmetic,
+        "model": rolled.model.name,
+        "start": rolled.start.label,
+        "given_frames": len(rolled.start.given),
+        "first_frame": rolled.start.first,
+        "p1": sources[0],
+        "p2": sources[1],
+        "impossible_per_1000": round(sum(rates) / len(rates), 4),
+        "worlds": [
+            {
+                "seed": world.seed,
+                "rollout_sha256": world.sha256,
+                "saturations": world.saturations,
+                "impossible_per_1000": round(rate, 4),
+                "p1": asdict(players[0]),
+                "p2": asdict(players[1]),
+            }
+            for world, players, rate in zip(rolled.worlds, summaries, rates, strict=True)
+        ],
+    }
+
+
+def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
+    from wmq.summary import impossible_rate
+
+    frames, worlds = len(rolled.worlds[0].frames), len(rolled.worlds)
+    summaries = _summaries(rolled)
+    click.echo(f"{rolled.start.label}; player 1 {sources[0]}, player 2 {sources[1]}")
+    if worlds == 1:
+        for player, summary in enumerate(summaries[0], 1):
+            _print_player(player, summary)
+    else:
+        _print_worlds(rolled, summaries)
+    events = sum(sum(p.impossible.values()) for players in summaries for p in players)
+    rate = sum(impossible_rate(players, frames) for players in summaries) / worlds
+    seen = f"{events:,} in {2 * frames * worlds:,} player-frames ({rate:.2f} in 1,000)"
+    of_worlds = f" in {worlds} worlds" if worlds > 1 else ""
+    click.echo(f"\nimpossible      {seen}")
+    click.echo(
+        f"frames          {frames * worlds:,}{of_worlds}, {rolled.arithmetic}, "
+        f"{rolled.frames_per_second:,.0f} frames/s"
+    )
+    if rolled.saturations is not None:
+        click.echo(f"saturations     {rolled.saturations:,}")
+    click.echo(f"model_sha256    {rolled.model_sha256}  {rolled.model.name}")
+    click.echo(f"rollout_sha256  {rolled.sha256}")
+
+
+def _print_player(player: int, summary: PlayerSummary) -> None:
+    click.echo(
+        f"\nplayer {player}: {summary.stocks_lost} stocks lost, {summary.damage:.1f} % taken\n"
+        "    time  stocks  percent        x        y  action"
+    )
+    for m in summary.moments:
+        click.echo(
+            f"{m.seconds:6.1f} s  {m.stocks:6d} {m.percent:8.1f} {m.x:8.1f} {m.y:8.1f}  "
+            f"{m.action} {m.category}"
+        )
+    shares = sorted(summary.actions.items(), key=lambda item: -item[1])
+    click.echo("  frames: " + "; ".join(f"{name} {share:.0%}" for name, share in shares))
+    found = [f"{rule} {count}" for rule, count in summary.impossible.items() if count]
+    click.echo("  impossible: " + (", ".join(found) or "nothing"))
+
+
+def _print_worlds(rolled: Rollout, summaries: list[tuple[PlayerSummary, ...]]) -> None:
+    click.echo("\n  seed  stocks   percent          impossible  rollout_sha256")
+    for world, players in zip(rolled.worlds, summaries, strict=True):
+        ends = [summary.moments[-1] for summary in players]
+        events = sum(sum(summary.impossible.values()) for summary in players)
+        click.echo(
+            f"{world.seed:6d}  {ends[0].stocks} - {ends[1].stocks}  "
+            f"{ends[0].percent:6.1f} - {ends[1].percent:6.1f}  {events:10d}  {world.sha256[:32]}.."
+        )

@@ -1,0 +1,80 @@
+"""`wmq verify`: compute a stored rollout again, and compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from wmq.cli.rollout import compile_first, cores, open_model
+from wmq.errors import WmqError
+
+
+@click.command(name="verify", epilog="Example: wmq verify model.wmq minute.npz")
+@click.argument("files", nargs=-1, required=True, metavar="[MODEL.wmq] ROLLOUT.npz")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=cores,
+    show_default="number of cores",
+    help="Worlds at a time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(files: tuple[str, ...], threads: int, as_json: bool) -> None:
+    """Compute a stored rollout again; exit with 1 and name the first frame if it differs.
+
+    ROLLOUT.npz is what `wmq rollout -o` wrote, on any machine.  Without MODEL.wmq, the
+    embedded model.
+    """
+    from wmq.cli.progress import progress_bar
+    from wmq.stored import altered_worlds, check_model, read_rollout, recompute
+
+    if len(files) > 2:
+        raise WmqError(f"{files[2]}: one model and one rollout at most")
+    stored = read_rollout(files[-1])
+    model = open_model(files[0] if len(files) == 2 else None, "int8")
+    check_model(stored, model)
+    compile_first(model, stored.start)
+    with progress_bar() as progress:
+        rolled, differences = recompute(stored, model, threads, progress)
+    altered = altered_worlds(stored)
+    first = min(differences, key=lambda d: (d.frame, d.world), default=None)
+    same = not differences and not altered
+    if as_json:
+        facts = {
+            "same": same,
+            "frames": stored.frames.shape[1],
+            "worlds": stored.frames.shape[0],
+            "model_sha256": model.sha256,
+            "rollout_sha256": rolled.sha256,
+            "worlds_that_differ": [d.world for d in differences],
+            "worlds_changed_in_the_file": altered,
+            "first_difference": None
+            if first is None
+            else {
+                "world": first.world,
+                "frame": first.frame,
+                "field": first.field,
+                "stored": first.stored,
+                "computed": first.computed,
+            },
+        }
+        click.echo(json.dumps(facts, indent=1))
+    elif same:
+        count = stored.frames.shape[0] * stored.frames.shape[1]
+        click.echo(f"same: {count:,} frames, bit for bit\nrollout_sha256  {rolled.sha256}")
+    else:
+        if first is not None:
+            click.echo(
+                f"differs: world {first.world} first at frame {first.frame}, {first.field} is "
+                f"{first.stored} in the file and {first.computed} here"
+            )
+        if altered:
+            listed = ", ".join(map(str, altered[:10]))
+            click.echo(
+                f"changed: the frames in the file do not have its own hash (world {listed}); "
+                "it was altered after it was written"
+            )
+    if not same:
+        sys.exit(1)
