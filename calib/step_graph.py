@@ -258,6 +258,14 @@ def _tensor(name: str, array: np.ndarray) -> TensorProto:
     return numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
 
 
+def half_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights, float32, as the half form holds them."""
+    return {
+        name: array.astype(np.float16).astype(np.float32) if array.size >= HALF_FROM else array
+        for name, array in weights.items()
+    }
+
+
 def _stored_weights(
     sizes: StepSizes, weights: Mapping[str, np.ndarray], half: bool
 ) -> tuple[list[NodeProto], list[TensorProto]]:

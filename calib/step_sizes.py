@@ -6,7 +6,6 @@ comes `StepSizes`, from which the names and shapes of all weights, inputs and ou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -175,7 +174,8 @@ def _check_field(field: Any, where: str) -> None:
         raise CalibrationError(f"{where} ({name}): unknown kind or head")
     if (field["head"] == "classes") > (field["kind"] == "class"):
         raise CalibrationError(f"{where} ({name}): the head classes is for class fields alone")
-    if type(scale) not in (int, float) or not math.isfinite(scale) or abs(scale) > 1e6:
+    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not number or not abs(scale) <= 1e6:
         raise CalibrationError(f"{where}.scale ({name}) is not a number")
     if field["kind"] == "class":
         _whole(field.get("hi"), 0, LARGEST_CLASS - 1, f"{where}.hi ({name})")

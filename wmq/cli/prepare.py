@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.progress import progress_bar
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def prepare(
     from wmq.prepare import prepare_dataset
 
     try:
-        with _progress_bar() as progress:
+        with progress_bar() as progress:
             summary = prepare_dataset(paths, Path(out), split, jobs, time_limit, progress)
     except KeyboardInterrupt:
         click.echo("wmq: interrupted; run the same command again to go on", err=True)
@@ -112,31 +111,3 @@ def _list(title: str, lines: list[str]) -> None:
         click.echo(f"{title}: {line}")
     if len(lines) > LISTED:
         click.echo(f"{title}: {len(lines) - LISTED} more; --json lists them all")
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left on stderr, or nothing if that is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        tasks: dict[str, int] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield show

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wmq.dataset import Dataset, Game, GameInfo
 from wmq.encoding import float_inputs
+from wmq.errors import WmqError
 from wmq.games import exchange_players, usable
 from wmq.schema import Q16, Schema
 
@@ -45,7 +46,9 @@ class Batch:
     fresh: list[int]
 
 
-def model_inputs(schema: Schema, frames: np.ndarray, pads: np.ndarray) -> tuple[Tensor, ...]:
+def model_inputs(
+    schema: Schema, frames: np.ndarray, pads: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor]:
     """numbers, classes, controllers of integer frames (.., frame_size) and pads (.., 26)."""
     numbers, classes, controllers = float_inputs(schema, frames, pads)
     return torch.from_numpy(numbers), torch.from_numpy(classes), torch.from_numpy(controllers)
@@ -67,6 +70,10 @@ class Streams:
         return {"position": [list(p) for p in self.position], "next_game": self.next_game}
 
     def restore(self, state: dict) -> None:
+        """Go on from `state()`.  Raises WmqError if it had another number of rows."""
+        if len(state["position"]) != self.streams:
+            raise WmqError(f"the checkpoint has {len(state['position'])} streams, the run "
+                           f"{self.streams}: start a new run with -o")  # fmt: skip
         self.position = [list(map(int, p)) for p in state["position"]]
         self.next_game = int(state["next_game"])
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,6 +24,18 @@ from torch import Tensor, nn
 
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Place(msgspec.Struct, forbid_unknown_fields=True):
+    position: list[tuple[Count, Count]]
+    next_game: Count
+
+
+class _Latest(msgspec.Struct, forbid_unknown_fields=True):
+    step: Count
+    place: _Place
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer,
@@ -48,12 +62,13 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
 
 def latest(run: Path) -> dict | None:
     """The content of latest.json, or None for a run without a checkpoint."""
+    path = run / "latest.json"
     try:
-        return json.loads((run / "latest.json").read_text("utf-8"))
+        return msgspec.to_builtins(msgspec.json.decode(path.read_bytes(), type=_Latest))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise WmqError(f"{run / 'latest.json'}: {error}; start a new run with -o") from None
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise WmqError(f"{path}: damaged ({error}); start a new run with -o") from None
 
 
 def load_tensors(run: Path, step: int) -> dict[str, Tensor]:
@@ -77,14 +92,29 @@ def restore_model(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> No
         raise WmqError(f"{run}: the checkpoint is of another model ({text})") from None
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
+                      run: Path) -> None:  # fmt: skip
+    """Raises WmqError if the moments do not belong to the optimizer's parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    found = {i: {k: tuple(v.shape) for k, v in moments.items()} for i, moments in state.items()}
+    wanted = {i: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
+              for i, p in enumerate(parameters)}  # fmt: skip
+    if found != wanted:
+        raise WmqError(f"{run}: the checkpoint's optimizer is of another model; choose another -o")
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def restore_recurrent(tensors: dict[str, Tensor], layers: int) -> list[tuple[Tensor, Tensor]]:
+def restore_recurrent(tensors: dict[str, Tensor], like: list[tuple[Tensor, Tensor]],
+                      run: Path) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
+    """The state carried between chunks, of the shapes of `like`.  Raises WmqError."""
     part = _part(tensors, "state.")
-    return [(part[f"{i}.conv"], part[f"{i}.ssm"]) for i in range(layers)]
+    names = [(f"{i}.conv", f"{i}.ssm") for i in range(len(like))]
+    for pair, before in zip(names, like, strict=True):
+        for name, tensor in zip(pair, before, strict=True):
+            if name not in part or part[name].shape != tensor.shape:
+                raise WmqError(f"{run}: the checkpoint lacks state.{name}; choose another -o")
+    return [(part[conv], part[ssm]) for conv, ssm in names]

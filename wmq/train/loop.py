@@ -26,26 +26,12 @@ from wmq.models.world import WorldModel
 from wmq.targets import NUMBER_HEADS, spreads
 from wmq.train import checkpoint
 from wmq.train.batches import Streams, model_inputs, usable
+from wmq.train.config import RunConfig
 from wmq.train.loss import loss_terms, total_loss
 
 SPREAD_GAMES = 40  # games that the targets' spreads are measured on
 VAL_GAMES, VAL_FRAMES = 8, 1500  # of each check while training; `wmq evaluate` takes all
 Progress = Callable[[int, int, dict], None]  # (step, steps, figures)
-
-
-class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that decides a run's weights, besides the data."""
-
-    preset: str
-    epochs: float = 2.0
-    streams: int = 32
-    chunk: int = 64
-    lr: float = 1.5e-3
-    weight_decay: float = 0.05
-    warmup: int = 100
-    clip: float = 1.0
-    seed: int = 0
-    bf16: bool = False
 
 
 def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
@@ -67,8 +53,8 @@ def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
     if found:
         tensors = checkpoint.load_tensors(run, found["step"])
         checkpoint.restore_model(model, tensors, run)
-        checkpoint.restore_optimizer(optimizer, tensors)
-        state = checkpoint.restore_recurrent(tensors, len(state))
+        checkpoint.restore_optimizer(optimizer, tensors, run)
+        state = checkpoint.restore_recurrent(tensors, state, run)
         streams.restore(found["place"])
         first = found["step"]
         _drop_later_lines(run / "metrics.jsonl", first)
@@ -90,7 +76,7 @@ def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
             _log(run, {"step": step + 1, "val": figures})
             checkpoint.save(run, step + 1, model, optimizer, state, streams.state())
         progress(step + 1, steps, row)
-    return figures
+    return figures or validate(model, dataset)
 
 
 def train_step(model: WorldModel, optimizer: torch.optim.Optimizer, streams: Streams,
@@ -122,7 +108,8 @@ def sum_of(terms: dict[str, float]) -> float:
 
 def make_optimizer(model: WorldModel, config: RunConfig) -> torch.optim.AdamW:
     """Weight decay on matrices only; A_log, D, biases, norms and embeddings go without."""
-    decayed, plain = [], []
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
     for name, parameter in model.named_parameters():
         matrix = parameter.ndim == 2 and "embeddings" not in name
         (decayed if matrix else plain).append(parameter)
@@ -189,12 +176,23 @@ def load_model(run: Path) -> tuple[WorldModel, RunConfig, int]:
         size: ModelConfig = PRESETS[config.preset]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
         raise WmqError(f"{run}: not a training run ({error}); make one with `wmq train`") from None
-    found = checkpoint.latest(run)
-    if found is None:
-        raise WmqError(f"{run}: no checkpoint yet; let `wmq train` run on")
     model = WorldModel(size)
-    checkpoint.restore_model(model, checkpoint.load_tensors(run, found["step"]), run)
-    return model.eval(), config, found["step"]
+    step, tensors = _newest(run)
+    checkpoint.restore_model(model, tensors, run)
+    return model.eval(), config, step
+
+
+def _newest(run: Path) -> tuple[int, dict[str, Tensor]]:
+    """Step and tensors of the newest checkpoint, while a training may replace it."""
+    while True:
+        found = checkpoint.latest(run)
+        if found is None:
+            raise WmqError(f"{run}: no checkpoint yet; let `wmq train` run on")
+        try:
+            return found["step"], checkpoint.load_tensors(run, found["step"])
+        except WmqError:
+            if checkpoint.latest(run) == found:
+                raise
 
 
 def _log(run: Path, row: dict) -> None:
@@ -204,7 +202,13 @@ def _log(run: Path, row: dict) -> None:
 
 def _drop_later_lines(path: Path, step: int) -> None:
     """A killed run may have logged steps that its checkpoint does not hold."""
-    if path.exists():
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        write_atomically(path, "".join(line + "\n" for line in kept).encode())
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, TypeError, KeyError):
+            pass  # the kill came in the middle of this line
+    write_atomically(path, "".join(line + "\n" for line in kept).encode())
