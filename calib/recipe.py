@@ -1,0 +1,106 @@
+"""Recipes: the choices of a calibration, as a TOML file of a few lines.
+
+A file, or the name of one of those in `calib/recipes/`, comes in; a checked `Recipe`
+leaves.  Errors name the key: `mine.toml: activations.observer: ...`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from calib.errors import CalibrationError
+
+FOLDER = Path(__file__).with_name("recipes")
+DEFAULT = "static-minmax"
+LARGEST = 1 << 16  # bytes of a file
+
+Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
+Bits = Annotated[int, msgspec.Meta(ge=0, le=8)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the range of an int8 activation is chosen; wider ones keep their maximum."""
+
+    observer: Literal["minmax", "percentile"]
+    percent: Percent | None = None
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """headroom_bits: room of the recurrent state above its largest size, in powers of two."""
+
+    headroom_bits: Bits
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Name
+    activations: Activations
+    state: State
+
+    def to_json(self) -> dict:
+        """Plain data; stored in the program."""
+        return msgspec.to_builtins(self)
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read_recipe(source: str | os.PathLike[str] = DEFAULT) -> Recipe:
+    """A recipe file (`.toml`), or one of `names()`.  Raises CalibrationError."""
+    path = Path(source)
+    if path.suffix != ".toml":
+        if str(source) not in names():
+            known = ", ".join(names())
+            raise CalibrationError(f"{source}: no such recipe; give a .toml file, or {known}")
+        path = FOLDER / f"{source}.toml"
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise CalibrationError(f"{path}: {error.strerror}; give another recipe") from None
+    if len(content) > LARGEST:
+        raise CalibrationError(f"{path}: larger than {LARGEST} bytes, not a recipe")
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: bytes, where: str) -> Recipe:
+    """The recipe in a file's bytes.  Raises CalibrationError."""
+    try:
+        plain = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = str(error) or "nested too deeply"
+        raise CalibrationError(f"{where}: not a TOML file ({reason})") from None
+    try:
+        recipe = msgspec.convert(plain, Recipe)
+    except msgspec.ValidationError as error:
+        raise CalibrationError(f"{where}: {_explained(str(error))}") from None
+    chosen = recipe.activations
+    if (chosen.observer == "percentile") != (chosen.percent is not None):
+        way_out = "needs a" if chosen.percent is None else "takes no"
+        raise CalibrationError(
+            f"{where}: activations.percent: the observer {chosen.observer!r} {way_out} percent"
+        )
+    return recipe
+
+
+def _explained(message: str) -> str:
+    """msgspec's `... - at `$.a.b`` as `a.b: ...`, with the key at fault in the path."""
+    text, _, place = message.partition(" - at ")
+    path = place.strip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", text)
+    if unknown or missing:
+        key = (unknown or missing).group(1)  # type: ignore[union-attr]
+        path = f"{path}.{key}" if path else key
+        text = "unknown key" if unknown else "missing"
+    elif "Invalid enum value" in text:
+        text += "; give one of minmax, percentile"
+    return f"{path.encode('unicode_escape').decode()}: {text}"

@@ -1,0 +1,55 @@
+"""How a program rounds the tensors of the float step that it was lowered from.
+
+A value with one scale says it itself.  The scan's values have a scale a head, which the
+program needs only inside of factors; they are taken back out of those.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calib.statistics import Rounding, observed_tensors
+from calib.step_graph import StepModel
+from calib.step_sizes import StepSizes, module_name
+from wmq_kernels.program import Program
+
+
+def roundings_of(step: StepModel, program: Program) -> dict[str, Rounding]:
+    """A Rounding for each observed tensor that the program holds as such.
+
+    Left out are `encoded`, which enters as digits and embeddings, and the heads of numbers,
+    which leave in natural units.
+    """
+    found = {}
+    for name, tensor in observed_tensors(step.sizes).items():
+        value = program.values.get(name)
+        if value is not None and value.scale > 0:
+            found[name] = Rounding(np.full(tensor.groups, value.scale), value.lo, value.hi)
+    for layer in range(step.sizes.n_layer):
+        found |= _scan(step.sizes, program, layer)
+    reach = program.values["heads"].hi
+    logits = {head for head in step.sizes.heads if head == "binary" or "." in head}
+    for head in logits:
+        scale = np.array([program.meta["head_scales"][head]])
+        found[f"heads.{module_name(head)}"] = Rounding(scale, -reach, reach)
+    return found
+
+
+def _scan(sizes: StepSizes, program: Program, layer: int) -> dict[str, Rounding]:
+    """y and the state, scale per head.
+
+    gate: gated = y * silu_z * multiplier / 2^shift, each at its scale; scan: y is the sum
+    of state * C, shifted by y.shift.
+    """
+    at = f"layers.{layer}.mamba"
+    values, data = program.values, program.data
+    shift = data[f"{at}.gated.shift"].astype(np.float64)
+    factor = data[f"{at}.gated.multiplier"] * np.exp2(-shift)
+    y_scale = factor * values[f"{at}.gated"].scale / values[f"{at}.silu_z"].scale
+    y_scale = y_scale[:: sizes.headdim]  # (heads,)
+    sum_scale = y_scale * np.exp2(-data[f"{at}.y.shift"].astype(np.float64))
+    y, state = values[f"{at}.y"], values[f"state.{layer}"]
+    return {
+        f"{at}.y": Rounding(y_scale, y.lo, y.hi),
+        f"next_state.{layer}": Rounding(sum_scale / values[f"{at}.C"].scale, state.lo, state.hi),
+    }

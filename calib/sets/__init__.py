@@ -1,0 +1,104 @@
+"""Embedded calibration sets: play that comes with the package, so that a model can be
+calibrated without a replay.
+
+`NAME.safetensors` holds `frames` (games, frames, frame_size) and `controllers` (games,
+frames, 26), int32 as in `wmq.schema`; the frames are a model's own rollouts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from calib.errors import CalibrationError
+
+FOLDER = Path(__file__).parent
+SUFFIX = ".safetensors"
+LARGEST = 1 << 26  # bytes of a file
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """frames (games, T, frame_size) and controllers (games, T, 26) int32, T at least 2.
+
+    sha256  of the file, hex
+    """
+
+    name: str
+    sha256: str
+    frames: np.ndarray
+    controllers: np.ndarray
+
+
+def names() -> list[str]:
+    """The sets that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def read_set(name: str) -> CalibrationSet:
+    """An embedded set by its name.  Raises CalibrationError."""
+    if name not in names():
+        known = ", ".join(names()) or "there is none in this installation"
+        raise CalibrationError(f"{name}: no such calibration set ({known}); or give --data")
+    return read_file(FOLDER / f"{name}{SUFFIX}")
+
+
+def read_file(path: str | os.PathLike[str]) -> CalibrationSet:
+    """A set in a file.  Raises CalibrationError."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise CalibrationError(f"{path}: {error.strerror}; give another set") from None
+    if len(content) > LARGEST:
+        raise CalibrationError(f"{path}: larger than {LARGEST} bytes, not a calibration set")
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CalibrationError(f"{path}: not a calibration set ({reason})") from None
+    if set(tensors) != {"frames", "controllers"}:
+        raise CalibrationError(f"{path}: must hold frames and controllers, nothing else")
+    frames, controllers = tensors["frames"], tensors["controllers"]
+    _check(str(path), frames, controllers)
+    return CalibrationSet(path.stem, hashlib.sha256(content).hexdigest(), frames, controllers)
+
+
+def write_set(path: str | os.PathLike[str], frames: np.ndarray, controllers: np.ndarray) -> str:
+    """Write a set atomically; equal arrays give equal bytes.  Returns its SHA-256.
+
+    Raises CalibrationError.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise CalibrationError(f"{path}: a calibration set's name ends in {SUFFIX}")
+    _check(str(path), frames, controllers)
+    arrays = {"frames": frames, "controllers": controllers}
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    if len(content) > LARGEST:
+        raise CalibrationError(f"{path}: would be larger than {LARGEST} bytes; give fewer frames")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CalibrationError(f"{path}: cannot be written ({error.strerror})") from None
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check(where: str, frames: np.ndarray, controllers: np.ndarray) -> None:
+    for name, array in (("frames", frames), ("controllers", controllers)):
+        if array.dtype != np.int32 or array.ndim != 3:
+            raise CalibrationError(f"{where}: {name} is not int32 (games, frames, width)")
+    if frames.shape[:2] != controllers.shape[:2]:
+        raise CalibrationError(f"{where}: frames and controllers differ in games or length")
+    if frames.shape[0] < 1 or frames.shape[1] < 2:
+        raise CalibrationError(f"{where}: has no game of two frames or more")
