@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calib import step_nodes
@@ -131,7 +132,23 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise CalibrationError("not an ONNX file, or a truncated one") from None
     if not model.graph.node:
         raise CalibrationError("not an ONNX file: it has no node")
+    if not _is_text(model):
+        raise CalibrationError("a name in it is not UTF-8")
     return model
+
+
+def _is_text(message: Message) -> bool:
+    """Whether all strings, also of inner messages, are text: protobuf gives others as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+            continue
+        values = [value] if isinstance(value, str | bytes | Message) else value
+        if field.type == FieldDescriptor.TYPE_STRING:
+            if not all(isinstance(text, str) for text in values):
+                return False
+        elif not all(_is_text(inner) for inner in values):
+            return False
+    return True
 
 
 def _checked(model: onnx.ModelProto) -> StepModel:

@@ -26,7 +26,7 @@ CONFIG_LIMITS = {
     "expand": (1, 8),
     "headdim": (1, 1024),
 }
-LARGEST_CLASS, LARGEST_DIM, LARGEST_LIST = 1 << 16, 1024, 256
+LARGEST_CLASS, LARGEST_DIM, LARGEST_LIST, LARGEST_SCALE = 1 << 16, 1024, 256, 1e6
 
 Json = Mapping[str, Any]
 
@@ -174,8 +174,8 @@ def _check_field(field: Any, where: str) -> None:
         raise CalibrationError(f"{where} ({name}): unknown kind or head")
     if (field["head"] == "classes") > (field["kind"] == "class"):
         raise CalibrationError(f"{where} ({name}): the head classes is for class fields alone")
-    number = isinstance(scale, int | float) and not isinstance(scale, bool)
-    if not number or not abs(scale) <= 1e6:
+    number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else 1e9
+    if not abs(number) <= LARGEST_SCALE:
         raise CalibrationError(f"{where}.scale ({name}) is not a number")
     if field["kind"] == "class":
         _whole(field.get("hi"), 0, LARGEST_CLASS - 1, f"{where}.hi ({name})")
