@@ -173,9 +173,11 @@ def rms_norm(d: Draw) -> None:
     n = d.size()
     eps = max(1, d.parameter("rms_norm", "eps"))
     most = min(isqrt(((1 << 62) - 1 - eps) // n), INT32[1])
-    x = d.read("x", "i32", n, None if d.wild else (-most, most))
+    slack = d.rng.choice((0, 1, 1 << 20)) if d.wild else 0
+    most = min(most + slack, INT32[1])
+    x = d.read("x", "i32", n, (-most, most))
     steepest = max((62 - eps.bit_length()) // 2, 0)
-    shift = d.rng.randint(steepest, 62) if not d.wild else d.parameter("rms_norm", "shift")
+    shift = d.rng.randint(max(steepest - d.wild, 0), 62)
     interval, clamp = d.clamp("i8")
     out = d.out("i8", n, interval)
     d.b.step("rms_norm", {"x": x, "out": out}, n=n, eps=eps, shift=shift,
@@ -237,7 +239,7 @@ def softplus(d: Draw) -> None:
 
 
 def decay(d: Draw) -> None:
-    n, least = d.size(), -1 if d.wild else 0
+    n, least = d.size(), -1 if d.wild and d.rng.random() < 0.2 else 0
     one = (0, (1 << 31) + (1 if d.wild else 0))
     coarse, fine = tables.decay_coarse(), tables.decay_fine()
     if d.rng.random() < 0.5:

@@ -1,0 +1,409 @@
+"""`.wmq` files: what was encoded comes back, and a bad file is refused in one way only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.wmq_kernels.recipes import draw
+from wmq_kernels.engine import Engine
+from wmq_kernels.errors import ProgramError
+from wmq_kernels.isa import ROWS
+from wmq_kernels.loading import load
+from wmq_kernels.program import ALIGN, MAGIC, Program, decode, encode, model_sha256
+from wmq_kernels.rangecheck import prove
+
+NAMES = [row.name for row in ROWS]
+PROGRAM, FRAMES = draw("conv", 3)
+CONTENT = encode(PROGRAM)
+HEADER_END = 16 + int.from_bytes(CONTENT[12:16], "little")
+DATA = CONTENT[HEADER_END + -HEADER_END % ALIGN :]
+
+
+def header() -> dict[str, Any]:
+    return json.loads(CONTENT[16:HEADER_END])
+
+
+def file_of(fields: Any, data: bytes = DATA) -> bytes:
+    """A file with this header, its data hash set right if it has one."""
+    if isinstance(fields, dict) and isinstance(fields.get("data_sha256"), str):
+        fields = {**fields, "data_sha256": hashlib.sha256(data).hexdigest()}
+    return with_text(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode(), data)
+
+
+def with_text(text: bytes, data: bytes = DATA) -> bytes:
+    head = MAGIC + (1).to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
+    return head + bytes(-len(head) % ALIGN) + data
+
+
+def refused(content: bytes) -> str:
+    """The message with which decode or the range proof refuses a file: one line."""
+    with pytest.raises(ProgramError) as caught:
+        prove(decode(content))
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+# --- round trips ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", NAMES)
+def test_decode_gives_back_what_was_encoded(op: str) -> None:
+    program, frames = draw(op, 7)
+    content = encode(program)
+    back = decode(content)
+    assert encode(back) == content
+    assert dict(back.values) == dict(program.values)
+    assert back.steps == program.steps
+    assert dict(back.heads) == dict(program.heads)
+    assert back.meta == program.meta
+    for name, array in program.data.items():
+        np.testing.assert_array_equal(back.data[name], array)
+        assert back.data[name].dtype == array.dtype
+
+
+def test_the_file_has_the_layout_of_the_spec() -> None:
+    assert CONTENT[:8] == b"\x89WMQ\r\n\x1a\n"
+    assert CONTENT[8:12] == b"\1\0\0\0"
+    text = CONTENT[16:HEADER_END]
+    assert text == json.dumps(header(), sort_keys=True, separators=(",", ":")).encode()
+    assert header()["data_sha256"] == hashlib.sha256(DATA).hexdigest()
+    at = 0
+    for name, dtype, shape, kind, *_ in header()["values"]:
+        if kind == "const":
+            assert at % 64 == 0
+            bytes_each = int(dtype[1:]) // 8
+            array = np.frombuffer(DATA, f"<i{bytes_each}", shape[0], at)
+            np.testing.assert_array_equal(array, PROGRAM.data[name])
+            at += shape[0] * bytes_each
+            at += -at % 64
+    assert at == len(DATA)
+    assert model_sha256(CONTENT) == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_the_order_of_mappings_does_not_change_the_bytes() -> None:
+    reordered = [
+        type(step)(step.op, dict(reversed(step.operands.items())), dict(step.parameters))
+        for step in PROGRAM.steps
+    ]
+    heads = dict(reversed(PROGRAM.heads.items()))
+    again = Program(PROGRAM.values, tuple(reordered), PROGRAM.data, heads, PROGRAM.meta)
+    assert encode(again) == CONTENT
+
+
+# --- damaged files ----------------------------------------------------------------------
+
+
+def test_a_file_cut_anywhere_is_refused() -> None:
+    cuts = {*range(0, 80), *range(HEADER_END - 70, HEADER_END + 130), len(CONTENT) - 1}
+    cuts |= set(range(80, len(CONTENT), 37))
+    for cut in sorted(cuts):
+        refused(CONTENT[:cut])
+
+
+def test_bytes_after_the_end_are_refused() -> None:
+    refused(CONTENT + b"\0")
+    refused(CONTENT + bytes(64))
+    assert "after the last constant" in refused(file_of(header(), DATA + bytes(64)))
+
+
+@pytest.mark.parametrize("at", [0, 1, 4, 7])
+def test_another_magic_is_refused(at: int) -> None:
+    damaged = bytearray(CONTENT)
+    damaged[at] ^= 1
+    assert "not a .wmq file" in refused(bytes(damaged))
+
+
+def test_another_version_is_refused_with_both_numbers() -> None:
+    message = refused(CONTENT[:8] + (7).to_bytes(4, "little") + CONTENT[12:])
+    assert "7" in message and "1" in message
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**31, 2**32 - 1])
+def test_a_wrong_header_length_is_refused(length: int) -> None:
+    refused(CONTENT[:12] + length.to_bytes(4, "little") + CONTENT[16:])
+
+
+def test_any_changed_data_byte_is_refused() -> None:
+    start = len(CONTENT) - len(DATA)
+    for at in range(start, len(CONTENT), 13):
+        damaged = bytearray(CONTENT)
+        damaged[at] ^= 0x10
+        assert "SHA-256" in refused(bytes(damaged))
+
+
+def test_padding_that_is_not_zero_is_refused() -> None:
+    """Else two files with equal programs would have two names."""
+    if HEADER_END % ALIGN:
+        damaged = bytearray(CONTENT)
+        damaged[HEADER_END] = 1
+        assert "zeros" in refused(bytes(damaged))
+    size = next(v.size for v in PROGRAM.values.values() if v.kind == "const")
+    first = next(v for v in PROGRAM.values.values() if v.kind == "const")
+    end = size * int(first.dtype[1:]) // 8
+    assert end % ALIGN
+    refused(file_of(header(), DATA[:end] + b"\1" + DATA[end + 1 :]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\xff\xfe", b"null", b"[]", b"1", b'"x"', b"{", b"{}", b"\xc3\xa9", b"[" * 100_000,
+     b'{"a":' * 100_000, b"1" * 5000, b'{"values":' + b"9" * 5000 + b"}"],
+    ids=range(13),
+)  # fmt: skip
+def test_a_header_that_is_no_object_is_refused(text: bytes) -> None:
+    refused(with_text(text))
+
+
+@pytest.mark.parametrize("depth", [100, 500, *range(850, 1000, 5)])
+def test_nesting_of_any_depth_is_refused_alike(depth: int) -> None:
+    """A little below the JSON reader's own limit too, where messages quote the input."""
+    deep: Any = 0
+    text = "[" * depth + "0" + "]" * depth
+    for field in ("values", "steps", "heads", "meta", "data_sha256"):
+        fields = header()
+        fields[field] = "DEEP"
+        refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+    for place in range(7):
+        fields = header()
+        fields["values"][0][place] = "DEEP"
+        refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+    fields = header()
+    fields["steps"][0][0] = "DEEP"
+    refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+    del deep
+
+
+# --- hostile headers --------------------------------------------------------------------
+
+CONST = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "const")
+TEMP = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "temp")
+STATE = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "state")
+CONV = next(i for i, s in enumerate(PROGRAM.steps) if s.op == "conv")
+
+
+def edited(change: Callable[[dict], object]) -> bytes:
+    fields = header()
+    change(fields)
+    return file_of(fields)
+
+
+def put(*path: Any, value: Any) -> Callable[[dict], object]:
+    def change(fields: dict) -> None:
+        place: Any = fields
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+
+    return change
+
+
+def at_operand(name: str, place: int, value: Any) -> Callable[[dict], object]:
+    return put("steps", CONV, 1, name, place, value=value)
+
+
+HOSTILE: dict[str, Callable[[dict], object]] = {
+    "no values": lambda f: f.pop("values"),
+    "no steps": lambda f: f.pop("steps"),
+    "no heads": lambda f: f.pop("heads"),
+    "no meta": lambda f: f.pop("meta"),
+    "no data hash": lambda f: f.pop("data_sha256"),
+    "values not a list": put("values", value=7),
+    "values an object": put("values", value={"a": 1}),
+    "steps a string": put("steps", value="abc"),
+    "heads a list": put("heads", value=[[0, 1]]),
+    "heads of floats": put("heads", value={"a": [0.0, 1.0]}),
+    "heads too far": put("heads", value={"a": [0, 1 << 40]}),
+    "heads negative": put("heads", value={"a": [-1, 1]}),
+    "meta a list": put("meta", value=[]),
+    "hash of another type": put("data_sha256", value=7),
+    "value of six": lambda f: f["values"][TEMP].pop(),
+    "value twice": lambda f: f["values"].append(f["values"][TEMP]),
+    "port twice": lambda f: f["values"].append(["frame", "i32", [1], "temp", 0, 0, 0.0]),
+    "name a number": put("values", TEMP, 0, value=3),
+    "name of two lines": put("values", TEMP, 0, value="a\nb"),
+    "more of two lines": lambda f: f["values"].append(["a\nb", "i32", [1], "temp", 1, 0, 0.0]),
+    "head of two lines": put("heads", value={"a\nb": [0, 1 << 40]}),
+    "name a list": put("values", TEMP, 0, value=[]),
+    "dtype unknown": put("values", TEMP, 1, value="f32"),
+    "dtype a list": put("values", TEMP, 1, value=["i8"]),
+    "dtype wider": put("values", TEMP, 1, value="i64"),
+    "dtype narrower": put("values", CONST, 1, value="i8"),
+    "shape huge": put("values", TEMP, 2, value=[1 << 31]),
+    "shape huge in all": put("values", TEMP, 2, value=[1 << 20, 1 << 20]),
+    "shape beyond int64": put("values", TEMP, 2, value=[1 << 30] * 4),
+    "shape zero": put("values", TEMP, 2, value=[0]),
+    "shape negative": put("values", TEMP, 2, value=[-4]),
+    "shape of floats": put("values", TEMP, 2, value=[4.0]),
+    "shape of bools": put("values", TEMP, 2, value=[True]),
+    "shape a number": put("values", TEMP, 2, value=4),
+    "shape of five": put("values", TEMP, 2, value=[1, 1, 1, 1, 1]),
+    "shape that data does not fill": put("values", CONST, 2, value=[1 << 20]),
+    "kind unknown": put("values", TEMP, 3, value="input"),
+    "const made temp": put("values", CONST, 3, value="temp"),
+    "temp made const": put("values", TEMP, 3, value="const"),
+    "interval turned": put("values", TEMP, 4, value=1 << 14),
+    "interval beyond the type": put("values", TEMP, 5, value=1 << 40),
+    "interval of floats": put("values", TEMP, 4, value=-1.0),
+    "interval of text": put("values", TEMP, 4, value="0"),
+    "state without zero": put("values", STATE, 4, value=1),
+    "data outside of its interval": put("values", CONST, 5, value=0),
+    "scale NaN": put("values", TEMP, 6, value=float("nan")),
+    "scale infinite": put("values", TEMP, 6, value=float("inf")),
+    "scale beyond floats": put("values", TEMP, 6, value=10**400),
+    "scale a word": put("values", TEMP, 6, value="nan"),
+    "scale a digit string": put("values", TEMP, 6, value="1"),
+    "scale null": put("values", TEMP, 6, value=None),
+    "scale a bool": put("values", TEMP, 6, value=True),
+    "meta with NaN": put("meta", value={"a": float("nan")}),
+    "instruction unknown": put("steps", CONV, 0, value="conv2"),
+    "instruction a list": put("steps", CONV, 0, value=["conv"]),
+    "step of two": lambda f: f["steps"][CONV].pop(),
+    "operand missing": lambda f: f["steps"][CONV][1].pop("bias"),
+    "operand more": put("steps", CONV, 1, "bias2", value=["frame", 0, 1]),
+    "operands a list": lambda f: put("steps", CONV, 1, value=list(f["steps"][CONV][1]))(f),
+    "operand of two": put("steps", CONV, 1, "x", value=["frame", 0]),
+    "operand of an unknown value": at_operand("x", 0, "nowhere"),
+    "operand of a list": at_operand("x", 0, []),
+    "operand of another type": at_operand("x", 0, "frame"),
+    "start negative": at_operand("x", 1, -1),
+    "start beyond": at_operand("x", 1, 1 << 30),
+    "start a float": at_operand("x", 1, 0.0),
+    "start huge": at_operand("x", 1, 1 << 70),
+    "count negative": at_operand("x", 2, -1),
+    "count zero": at_operand("x", 2, 0),
+    "count more": at_operand("x", 2, 1 << 40),
+    "parameter missing": lambda f: f["steps"][CONV][2].pop("past"),
+    "parameter more": put("steps", CONV, 2, "future", value=1),
+    "parameters a list": lambda f: put("steps", CONV, 2, value=list(f["steps"][CONV][2]))(f),
+    "parameter zero": put("steps", CONV, 2, "n", value=0),
+    "parameter negative": put("steps", CONV, 2, "n", value=-1),
+    "parameter huge": put("steps", CONV, 2, "n", value=1 << 64),
+    "parameter a float": put("steps", CONV, 2, "lo", value=0.5),
+    "parameter a bool": put("steps", CONV, 2, "past", value=True),
+    "clamp turned": put("steps", CONV, 2, "lo", value=1 << 60),
+    "a step less": lambda f: f["steps"].pop(),
+    "no step at all": put("steps", value=[]),
+    "a read before its write": lambda f: f["steps"].reverse(),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_header_is_refused(name: str) -> None:
+    refused(edited(HOSTILE[name]))
+
+
+@pytest.mark.parametrize(
+    "port", ["frame", "controllers", "next_controllers", "next_frame", "heads"]
+)
+def test_a_program_without_a_port_is_refused(port: str) -> None:
+    text = CONTENT[16:HEADER_END].replace(f'"{port}"'.encode(), b'"elsewhere"')
+    assert port in refused(with_text(text))
+
+
+def test_what_is_written_may_overlap_nothing_else_of_the_step() -> None:
+    program, _ = draw("add", 5)
+    number = next(i for i, s in enumerate(program.steps) if s.op == "add")
+    content = encode(program)
+    end = 16 + int.from_bytes(content[12:16], "little")
+    fields = json.loads(content[16:end])
+    operands = fields["steps"][number][1]
+    operands["out"] = list(operands["a"])
+    assert "overlaps" in refused(file_of(fields, content[end + -end % ALIGN :]))
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    """The last would win here and the first elsewhere."""
+    text = CONTENT[16:HEADER_END]
+    refused(with_text(text[:-1] + b',"steps":[]}'))
+
+
+def test_only_the_canonical_spelling_is_read() -> None:
+    """Spaces or another order of keys would give one program two hashes."""
+    refused(with_text(CONTENT[16:HEADER_END].replace(b'"meta":', b'"meta": ')))
+    refused(with_text(json.dumps(dict(reversed(header().items())), separators=(",", ":")).encode()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_mutated_bytes_are_refused_or_run(data: st.DataObject) -> None:
+    """Whatever a byte becomes: ProgramError, or a program that the engine can run."""
+    content = bytearray(CONTENT)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, HEADER_END - 1))
+        content[at] = data.draw(st.sampled_from(b'0123456789-,:[]{}"einstx \x00\xff'))
+    attempt(bytes(content))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+    | st.sampled_from([0, 1, -1, 2**31, 2**63, 2**64, "frame", "i8", "i32", "const", "temp"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_mutated_fields_are_refused_or_run(data: st.DataObject) -> None:
+    """Any JSON value in any place of the header."""
+    fields = header()
+    place: Any = fields
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(list(keys)))
+        inner = place[key]
+        if not isinstance(inner, list | dict) or not inner or data.draw(st.integers(0, 9)) == 0:
+            break
+        place = inner
+    place[key] = data.draw(VALUES)
+    attempt(file_of(fields))
+
+
+def attempt(content: bytes) -> None:
+    try:
+        program = decode(content)
+        prove(program)
+    except ProgramError as error:
+        assert "\n" not in str(error)
+        return
+    if program.values["frame"].size > 10_000 or program.values["controllers"].size > 10_000:
+        return
+    engine = Engine(program)
+    frame = np.zeros((1, program.values["frame"].size), np.int32)
+    pads = np.zeros((3, program.values["controllers"].size), np.int32)
+    try:
+        engine.run(engine.zero_state(), frame, pads, 2)
+    except ProgramError:
+        pass  # zero is not in the declared interval of a port
+
+
+# --- loading ----------------------------------------------------------------------------
+
+
+def test_load_returns_the_program_and_its_name(tmp_path: Any) -> None:
+    path = tmp_path / "model.wmq"
+    path.write_bytes(CONTENT)
+    program, sha256 = load(path)
+    assert encode(program) == CONTENT
+    assert sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_load_names_the_file_that_it_refuses(tmp_path: Any) -> None:
+    for name, content in (("empty", b""), ("cut", CONTENT[:-64]), ("text", b"hello\n" * 99)):
+        path = tmp_path / f"{name}.wmq"
+        path.write_bytes(content)
+        with pytest.raises(ProgramError, match=f"{name}.wmq"):
+            load(path)
+    with pytest.raises(ProgramError, match="absent.wmq"):
+        load(tmp_path / "absent.wmq")
+    with pytest.raises(ProgramError):
+        load(tmp_path)
