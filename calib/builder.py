@@ -23,7 +23,9 @@ class Builder:
         self.steps: list[Step] = []
         self.data: dict[str, np.ndarray] = {}
 
-    def const(self, name: str, array: np.ndarray | list[int], dtype: str, scale: float = 0) -> str:
+    def const(
+        self, name: str, array: np.ndarray | list[int], dtype: str, scale: float = 0.0
+    ) -> str:
         """A constant; its interval is that of its data.  A name's second use is ignored."""
         if name not in self.values:
             flat = np.asarray(array).astype(NUMPY[dtype], casting="same_kind")

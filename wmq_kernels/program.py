@@ -97,7 +97,7 @@ def encode(program: Program) -> bytes:
              for v in program.values.values() if v.kind == "const"]  # fmt: skip
     data = b"".join(blob + bytes(-len(blob) % ALIGN) for blob in blobs)
     header = {
-        "values": [[v.name, v.dtype, list(v.shape), v.kind, v.lo, v.hi, v.scale]
+        "values": [[v.name, v.dtype, list(v.shape), v.kind, v.lo, v.hi, float(v.scale)]
                    for v in program.values.values()],
         "steps": [[s.op, {k: [o.value, o.start, o.count] for k, o in s.operands.items()},
                    dict(s.parameters)] for s in program.steps],
