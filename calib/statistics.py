@@ -109,7 +109,7 @@ def collect(
     observers: dict[str, Observer] = {
         name: observer(t.groups) if t.bits == 8 else MinMax(t.groups) for name, t in tensors.items()
     }
-    player = _Player(step, list(tensors))
+    player = Player(step, list(tensors))
     for found in player.play(games, frames):
         for name, values in found.items():
             try:
@@ -135,7 +135,7 @@ def signal_to_noise(
     10 log10(sum x^2 / sum (x - q(x))^2); infinite where nothing is lost.
     """
     sums = {name: np.zeros(2) for name in roundings}
-    player = _Player(step, list(roundings))
+    player = Player(step, list(roundings))
     for found in player.play(games, frames):
         for name, values in found.items():
             grouped = _grouped(values, len(roundings[name].scale)).astype(np.float64)
@@ -164,8 +164,11 @@ def _grouped(values: np.ndarray, groups: int) -> np.ndarray:
     return values.reshape(len(values), groups, -1)
 
 
-class _Player:
-    """Runs a step over games; `frames` and `games` count what was played so far."""
+class Player:
+    """Runs a step over games and shows the tensors named in `observed`.
+
+    frames, games  what was played so far
+    """
 
     def __init__(self, step: StepModel, observed: list[str]):
         self.step, self.observed = step, observed
