@@ -108,7 +108,7 @@ def _print(report: Report) -> None:
         f"{report.frames:,} frames of {len(report.sha256)} games ({report.split}), both players, "
         "one frame ahead with the true frame as input"
     )
-    _table(report, [name for name in report.models[0].figures])
+    _table(report, list(report.models[0].figures))
     if not report.starts:
         return
     reached = len(report.models[0].by_horizon)
@@ -116,7 +116,7 @@ def _print(report: Report) -> None:
         f"\nrolled out {reached} frames from {len(report.starts)} starts with the true "
         "controllers: position error, mean to that frame"
     )
-    _table(report, [name for name in report.models[0].rolled])
+    _table(report, list(report.models[0].rolled))
     for found in report.comparisons:
         median, never = found.divergence["median"], found.divergence["never"]
         when = f"beyond frame {reached}" if median is None else f"frame {median:g}"
@@ -130,7 +130,8 @@ def _table(report: Report, figures: list[str]) -> None:
     """One row a figure, one column a model, then the differences of neighbours."""
     pairs = report.comparisons
     titles = [model.name for model in report.models]
-    titles += [f"{pair.names[1]} - {pair.names[0]}" for pair in pairs]
+    titles += [f"{pair.names[1]} - {pair.names[0]}" if len(pairs) > 1 else "difference"
+               for pair in pairs]  # fmt: skip
     widths = [max(len(title), 10 if k < len(report.models) else 19) for k, title in
               enumerate(titles)]  # fmt: skip
     click.echo(_row("", titles, widths))
