@@ -1,0 +1,182 @@
+"""A small random world model as a program: all instructions, two layers, frame to frame.
+
+The frame holds three Q15.16 numbers, a count, a bit, a class of four and its age; what
+the program writes is its next frame, so an error anywhere soon is an error everywhere.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests.wmq_kernels.programs import Builder
+from wmq_kernels import tables
+from wmq_kernels.isa import INT32, TABLE
+from wmq_kernels.program import Program, Slice
+
+D_MODEL, HEADS, HEADDIM, D_STATE, PAST = 24, 3, 8, 6, 3
+D_INNER = HEADS * HEADDIM
+D_CONV = D_INNER + 2 * D_STATE
+I8, I16 = (-127, 127), (-32767, 32767)
+COUNTS = {"numbers": 3, "count": 1, "bit": 1, "class": 1, "age": 1}
+CLASSES = 4
+
+
+class Network(Builder):
+    """The builder's parts, put together as layers."""
+
+    def _part(self, at: Slice, start: int, count: int) -> Slice:
+        return Slice(at.value, at.start + start, count)
+
+    def _ints(self, dtype: str, count: int, lo: int, hi: int) -> Slice:
+        return self.const("c", dtype, [self.rng.randint(lo, hi) for _ in range(count)])
+
+    def _scale(self, count: int, multiplier: int, shift: int) -> dict[str, Slice]:
+        near = self._ints("i32", count, multiplier // 2, multiplier)
+        return {"multiplier": near, "shift": self.const("c", "i32", [shift] * count)}
+
+    def _dot(self, x: Slice, o: int) -> Slice:
+        out = self.temp("sum", "i32", o, INT32)
+        self.step("dot", {"x": x, "weight": self._ints("i8", o * x.count, *I8),
+                          "bias": self._ints("i32", o, -9000, 9000), "out": out},
+                  n=x.count, o=o)  # fmt: skip
+        return out
+
+    def _requantize(self, dtype: str, x: Slice, shift: int, lo: int, hi: int) -> Slice:
+        out = self.temp("scaled", dtype, x.count, (lo, hi))
+        self.step(f"requantize_{dtype}", {"x": x, **self._scale(x.count, 1 << 30, shift),
+                                          "out": out}, n=x.count, lo=lo, hi=hi)  # fmt: skip
+        return out
+
+    def _norm(self, x: Slice) -> Slice:
+        out = self.temp("norm", "i8", x.count, I8)
+        self.step("rms_norm", {"x": x, "out": out}, n=x.count, eps=1000, shift=56,
+                  numerator=self.rng.randint(1 << 60, (1 << 61) - 1), lo=-127, hi=127)  # fmt: skip
+        return out
+
+    def _silu(self, x: Slice) -> Slice:
+        table = tables.sigmoid_table()
+        out = self.temp("silu", "i16", x.count, I16)
+        self.step("silu", {"x": x, "table": self.const("sigmoid", "i32", table), "out": out},
+                  n=x.count, entries=len(table), fraction=11, multiplier=1 << 10,
+                  shift=16 + 5 + 9, lo=-32767, hi=32767)  # fmt: skip
+        return out
+
+    def _digits(self, x: Slice, high: Slice, low: Slice) -> None:
+        n = x.count
+        self.step("digits", {"x": x, "offset": self._ints("i32", n, -9999, 9999),
+                             **self._scale(n, 1 << 20, 27), "high": high, "low": low},
+                  n=n)  # fmt: skip
+
+    def encode(self) -> Slice:
+        """The residual stream from the frame and both rows of controllers."""
+        high = self.temp("high", "i8", 7, I8)
+        low = self.temp("low", "i8", 13, I8)
+        for at, x in ((0, Slice("frame", 0, 3)), (3, Slice("controllers", 0, 2)),
+                      (5, Slice("next_controllers", 0, 2))):  # fmt: skip
+            self._digits(x, self._part(high, at, x.count), self._part(low, at, x.count))
+        self.step("requantize_i8", {"x": Slice("frame", 3, 2), **self._scale(2, 1 << 10, 4),
+                                    "out": self._part(low, 7, 2)},
+                  n=2, lo=-127, hi=127)  # fmt: skip
+        self.step("embed", {"index": Slice("frame", 5, 1),
+                            "table": self._ints("i8", CLASSES * 4, *I8),
+                            "out": self._part(low, 9, 4)},
+                  one=1, classes=CLASSES, dim=4)  # fmt: skip
+        first = self.temp("first", "i32", D_MODEL, (-(1 << 24), 1 << 24))
+        self.step("dot", {"x": low, "weight": self._ints("i8", D_MODEL * 13, *I8),
+                          "bias": self._ints("i32", D_MODEL, -9000, 9000), "out": first},
+                  n=13, o=D_MODEL)  # fmt: skip
+        total = self.temp("total", "i32", D_MODEL, INT32)
+        self.step("dot_add", {"x": high, "weight": self._ints("i8", D_MODEL * 7, *I8),
+                              "acc": first, "out": total}, n=7, o=D_MODEL, shift=7)  # fmt: skip
+        return self._requantize("i32", total, 33, -(1 << 24), 1 << 24)
+
+    def layer(self, residual: Slice) -> Slice:
+        z_x_dt = self._dot(self._norm(residual), D_INNER + D_CONV + HEADS)
+        z = self._requantize("i16", self._part(z_x_dt, 0, D_INNER), 30, *I16)
+        xbc = self._requantize("i16", self._part(z_x_dt, D_INNER, D_CONV), 30, *I16)
+        raw = self._part(z_x_dt, D_INNER + D_CONV, HEADS)
+        raw = self._requantize("i32", raw, 28, -(1 << 20), (1 << 20) - 1)
+        mixed = self._silu(self._conv(xbc))
+        dt = self.temp("dt", "i32", HEADS, (0, INT32[1]))
+        table = tables.softplus_table()
+        self.step("softplus", {"x": raw, "table": self.const("c", "i32", table), "out": dt},
+                  n=HEADS, entries=len(table))  # fmt: skip
+        gated = self.temp("gated", "i32", D_INNER, (-(1 << 24), 1 << 24))
+        self.step("gate", {"a": self._scan(mixed, dt), "b": self._silu(z),
+                           **self._scale(D_INNER, 1 << 30, 33), "out": gated},
+                  n=D_INNER, lo=-(1 << 24), hi=1 << 24)  # fmt: skip
+        change = self._dot(self._norm(gated), D_MODEL)
+        change = self._requantize("i32", change, 30, -(1 << 23), 1 << 23)
+        out = self.temp("residual", "i32", D_MODEL, (-(1 << 24), 1 << 24))
+        self.step("add", {"a": residual, "b": change, "out": out}, n=D_MODEL,
+                  lo=-90_000, hi=90_000)  # fmt: skip
+        return out
+
+    def _conv(self, x: Slice) -> Slice:
+        n = x.count
+        out = self.temp("conv", "i16", n, I16)
+        self.step("conv", {"x": x, "history": self.state("history", "i16", PAST * n, I16),
+                           "weight": self._ints("i16", PAST * n, *I16),
+                           "weight_now": self._ints("i16", n, *I16),
+                           "bias": self._ints("i32", n, -(1 << 26), 1 << 26),
+                           **self._scale(n, 1 << 30, 43), "out": out},
+                  past=PAST, n=n, lo=-32767, hi=32767)  # fmt: skip
+        return out
+
+    def _scan(self, mixed: Slice, dt: Slice) -> Slice:
+        x, limit = self._part(mixed, 0, D_INNER), min(TABLE["scan"].parameters[3].hi, 1 << 30)
+        coarse, fine = tables.decay_coarse(), tables.decay_fine()
+        keep = self.temp("decay", "i32", HEADS, (0, INT32[1]))
+        self.step("decay", {"dt": dt, "rate": self._ints("i32", HEADS, 1 << 18, 1 << 25),
+                            "coarse": self.const("c", "i64", coarse),
+                            "fine": self.const("c", "i64", fine), "out": keep},
+                  n=HEADS, entries=len(coarse), fines=len(fine))  # fmt: skip
+        push = self.temp("drive", "i32", D_INNER, INT32)
+        self.step("drive", {"x": x, "dt": dt, "shift": self._ints("i32", HEADS, 12, 15),
+                            "out": push},
+                  heads=HEADS, headdim=HEADDIM, lo=INT32[0], hi=INT32[1])  # fmt: skip
+        y = self.temp("y", "i16", D_INNER, I16)
+        state = self.state("state", "i32", HEADS * D_STATE * HEADDIM, (-limit, limit))
+        self.step("scan", {"state": state, "decay": keep, "drive": push,
+                           "B": self._part(mixed, D_INNER, D_STATE),
+                           "C": self._part(mixed, D_INNER + D_STATE, D_STATE), "x": x,
+                           "skip": self._ints("i64", HEADS, -(1 << 20), 1 << 20),
+                           "gain": self._ints("i32", HEADS, 4, 9),
+                           "shift": self._ints("i32", HEADS, 19, 21), "out": y},
+                  heads=HEADS, d_state=D_STATE, headdim=HEADDIM, limit=limit, lo=-32767,
+                  hi=32767)  # fmt: skip
+        return y
+
+    def update(self, heads: Slice) -> Slice:
+        """The next frame from 3 changes, a number, a logit and the logits of 4 classes."""
+        after = self.value("after", "i32", 7, "temp", INT32, around=0)
+        least = [-(1 << 20), -(1 << 19), 0]
+        self.step("frame_add", {"now": Slice("frame", 0, 3), "change": self._part(heads, 0, 3),
+                                "least": self.const("c", "i32", least),
+                                "most": self.const("c", "i32", [1 << 20, 1 << 19, 1 << 18]),
+                                "out": self._part(after, 0, 3)}, n=3)  # fmt: skip
+        self.step("frame_round", {"now": Slice("frame", 3, 1), "value": self._part(heads, 3, 1),
+                                  "least": self.const("c", "i32", [0]),
+                                  "most": self.const("c", "i32", [60]),
+                                  "falling": self.const("c", "i32", [0]),
+                                  "out": self._part(after, 3, 1)}, n=1)  # fmt: skip
+        self.step("frame_sign", {"x": self._part(heads, 4, 1), "out": self._part(after, 4, 1)},
+                  n=1)  # fmt: skip
+        self.step("argmax", {"x": self._part(heads, 5, CLASSES), "out": self._part(after, 5, 1)},
+                  n=CLASSES, one=1)  # fmt: skip
+        self.step("age", {"before": Slice("frame", 5, 1), "after": self._part(after, 5, 1),
+                          "age": Slice("frame", 6, 1), "out": self._part(after, 6, 1)},
+                  one=1, most=20)  # fmt: skip
+        return after
+
+
+def network(seed: int, layers: int = 2) -> Program:
+    b = Network(Random(seed))
+    b.part(sum(COUNTS.values()), INT32)
+    residual = b.encode()
+    for _ in range(layers):
+        residual = b.layer(residual)
+    heads = b._dot(b._norm(residual), 5 + CLASSES)
+    heads = b._requantize("i32", heads, 29, *INT32)
+    b.show("all", heads)
+    return b.program(b.update(heads))
