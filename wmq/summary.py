@@ -50,6 +50,7 @@ class PlayerSummary:
 
     stocks_lost, damage  in all; damage in percent, taken
     moments              the start, every 10 seconds, and the end
+    out_after            seconds after which no stock was left, or None
     actions              share of frames by category, those that occur
     impossible           events by rule, all of RULES
     """
@@ -57,6 +58,7 @@ class PlayerSummary:
     stocks_lost: int
     damage: float
     moments: tuple[Moment, ...]
+    out_after: float | None
     actions: dict[str, float]
     impossible: dict[str, int]
 
@@ -93,11 +95,13 @@ def _player(schema: Schema, course: np.ndarray, player: int) -> PlayerSummary:
         )
         for t in at
     )
+    out = np.flatnonzero(stocks == 0)
     counts = np.bincount(category[1:], minlength=len(CATEGORIES))
     return PlayerSummary(
         stocks_lost=int(np.maximum(-np.diff(stocks), 0).sum()),
         damage=float(np.maximum(np.diff(percent), 0).sum()) / Q16,
         moments=moments,
+        out_after=float(out[0]) / FRAMES_PER_SECOND if len(out) else None,
         actions={
             name: float(n) / max(last, 1) for name, n in zip(CATEGORIES, counts, strict=True) if n
         },

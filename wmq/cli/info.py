@@ -65,8 +65,7 @@ def _program_facts(path: str | None) -> dict:
         "heads": {name: count for name, (_, count) in program.heads.items()},
         "calibration": _table(meta.get("calibration")),
         "training": _table(meta.get("training")),
-        "run": meta.get("run"),
-        "made from": meta.get("onnx_sha256"),
+        "run": str(meta.get("run", "")),
     }
 
 

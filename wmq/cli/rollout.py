@@ -295,6 +295,8 @@ def _print_player(player: int, summary: PlayerSummary) -> None:
         )
     shares = sorted(summary.actions.items(), key=lambda item: -item[1])
     click.echo("  frames: " + "; ".join(f"{name} {share:.0%}" for name, share in shares))
+    if summary.out_after is not None:
+        click.echo(f"  no stock left after {summary.out_after:.1f} s, where a real match ends")
     found = [f"{rule} {count}" for rule, count in summary.impossible.items() if count]
     click.echo("  impossible: " + (", ".join(found) or "nothing"))
 

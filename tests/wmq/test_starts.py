@@ -1,0 +1,160 @@
+"""Starts: the table agrees with the schema, and a real game starts where it says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from replay_files import EDGE
+
+from wmq.controllers import AT_REST
+from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.errors import WmqError
+from wmq.replays import read_replay
+from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
+from wmq.starts import (
+    CHARACTERS,
+    STAGES,
+    match_start,
+    parse_replay_start,
+    read_guarded,
+    replay_start,
+    seen_transitions,
+    start_table,
+    transition_table,
+)
+
+pytest_plugins = ("replay_files",)
+
+SCHEMA = Schema()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("schema", [Schema(), Schema(projectiles=True)])
+def test_every_match_starts_within_the_schema(stage: str, schema: Schema) -> None:
+    for name, number in CHARACTERS.items():
+        start = match_start(schema, stage, (name, "falco"))
+        frame = start.given[0]
+        assert start.given.shape == (1, schema.frame_size) and start.given.dtype == np.int32
+        assert (schema.lo <= frame).all() and (frame <= schema.hi).all()
+        assert (start.controllers == np.tile(AT_REST, 2)).all()
+        assert frame[schema.index("character", 0)] == number
+        assert frame[schema.index("character", 1)] == CHARACTERS["falco"]
+        assert frame[schema.stage_index] == STAGES[stage]
+        for player, side in enumerate((-1, 1)):
+            assert np.sign(frame[schema.index("x", player)]) == side
+            assert frame[schema.index("facing", player)] == (side < 0)  # towards the middle
+            assert frame[schema.index("stocks", player)] == 4
+            assert frame[schema.index("shield", player)] == 60 * Q16
+            assert frame[schema.index("action", player)] == 322
+        assert start.first == FIRST_FRAME + 1 and start.following is None
+
+
+def test_stages_and_characters_are_those_of_the_schema() -> None:
+    assert set(STAGES.values()) == set(LEGAL_STAGES)
+    assert len(set(CHARACTERS.values())) == len(CHARACTERS)
+    assert max(CHARACTERS.values()) < SCHEMA.fields[-2].classes
+    jumps = {n: match_start(SCHEMA, "battlefield", (n, n)).given[0, SCHEMA.index("jumps")]
+             for n in CHARACTERS}  # fmt: skip
+    assert jumps["jigglypuff"] == jumps["kirby"] == 5 and jumps["fox"] == 1
+
+
+def test_match_start_is_the_first_frame_of_real_games(val_games: list[Path]) -> None:
+    names = {number: name for name, number in CHARACTERS.items()}
+    stages = {number: name for name, number in STAGES.items()}
+    equal = 0
+    for path in val_games:
+        game = read_replay(path)
+        characters = tuple(names[c] for c in game.info.characters)
+        start = match_start(SCHEMA, stages[game.info.stage], characters)  # type: ignore[arg-type]
+        equal += bool((start.given[0] == game.frames[0]).all())
+    assert equal >= len(val_games) - 1
+
+
+def test_replay_start_is_that_frame_with_its_past_and_future(val_games: list[Path]) -> None:
+    game = read_replay(val_games[0])
+    start = replay_start(SCHEMA, val_games[0], 500, 240)
+    at = 500 - FIRST_FRAME
+    assert (start.given == game.frames[at - 239 : at + 1]).all()
+    assert (start.controllers == game.controllers[at - 239 : at + 1]).all()
+    assert start.following is not None
+    assert (start.following == game.controllers[at + 1 :]).all()
+    assert start.first == 501
+    early = replay_start(SCHEMA, val_games[0], FIRST_FRAME + 9, 240)
+    assert (early.given == game.frames[:10]).all()
+    with pytest.raises(WmqError, match=r"has no frame -124; choose one of -123\.\.\d+$"):
+        replay_start(SCHEMA, val_games[0], -124)
+
+
+@pytest.mark.parametrize("text", ["game.slp", "@5", "game.slp@", "game.txt@5", "a.slp@1.5",
+                                  "a.slp@" + "9" * 5000])  # fmt: skip
+def test_malformed_starts_are_one_line(text: str) -> None:
+    with pytest.raises(WmqError, match="^--start ") as caught:
+        parse_replay_start(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_start_is_parsed() -> None:
+    assert parse_replay_start("a@b.slp@-123") == (Path("a@b.slp"), -123)
+
+
+def test_bad_replays_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(WmqError, match="no such file"):
+        read_guarded(tmp_path / "none.slp")
+    with pytest.raises(WmqError, match="not a regular file"):
+        read_guarded(tmp_path)
+    path = tmp_path / "bad.slp"
+    path.write_bytes(b"\0" * 100)
+    with pytest.raises(WmqError, match="choose another game") as caught:
+        read_guarded(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not EDGE.exists(), reason="no edge replays")
+def test_odd_replays_never_end_the_program() -> None:
+    for path in sorted(EDGE.glob("*.slp"))[:6]:
+        try:
+            read_guarded(path, 20)
+        except WmqError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+
+
+def made_game(name: str, split: str, stage: int, actions: list[int]) -> Game:
+    frames = np.zeros((len(actions), FULL.frame_size), dtype=np.int32)
+    frames[:, FULL.stage_index] = stage
+    frames[:, FULL.index("action", 0)] = actions
+    frames[:, FULL.index("character", 1)] = CHARACTERS["kirby"]
+    frames[:, FULL.index("jumps", 0)], frames[:, FULL.index("jumps", 1)] = 1, 5
+    frames[:, FULL.index("x", 0)] = -stage * Q16
+    pads = np.zeros((len(actions), FULL.controllers_size), dtype=np.int32)
+    info = GameInfo(name * 32, split, len(actions), stage, (0, 4), "3.14.0", (), (0.0, 0.0))
+    return Game(info, frames, pads)
+
+
+def test_tables_are_remade_from_a_dataset(tmp_path: Path) -> None:
+    games = [made_game(f"{i:02x}", "train", stage, [322, 14, 14, 20])
+             for i, stage in enumerate(STAGES.values())]  # fmt: skip
+    games.append(made_game("ff", "val", 31, [322, 99]))
+    odd = made_game("fe", "train", 31, [322])
+    odd.frames[:, FULL.index("x", 0)] = 7
+    games += [odd, dataclasses.replace(games[4], info=dataclasses.replace(games[4].info,
+              sha256="fd" * 32))]  # fmt: skip
+    for folder in ("games", "rejected"):
+        (tmp_path / folder).mkdir()
+    for game in games:
+        write_game(tmp_path, game)
+    write_index(tmp_path, [game.info for game in games], [])
+    dataset = Dataset.open(tmp_path)
+    table = start_table(dataset)
+    assert table["stages"]["battlefield"][0] == {"x": -31 * Q16, "action": 322}
+    assert table["jumps"] in ({"": 1, "kirby": 5}, {"": 5, "mario": 1})
+    assert transition_table(dataset) == {"14": [20], "322": [14]}
+
+
+def test_staying_is_no_change_and_death_leads_to_rebirth() -> None:
+    seen = seen_transitions()
+    assert seen.shape == (400, 400) and seen.diagonal().all()
+    assert np.flatnonzero(seen[0]).tolist() == [0, 12]
+    assert 0.02 < seen.mean() < 0.06
