@@ -1,0 +1,182 @@
+"""The oracle itself: examples worked by hand, and what it refuses."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wmq_kernels.programs import Builder, whole
+from wmq_kernels.errors import ProgramError
+from wmq_kernels.isa import INT32
+from wmq_kernels.program import Program, Slice
+from wmq_kernels.reference import ORACLE, Reference, round_shift
+
+PADS = [[0, 0]] * 10
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(0, 62))
+def test_round_shift_is_the_nearest_integer_half_up(value: int, shift: int) -> None:
+    assert round_shift(value, shift) == floor(Fraction(value, 2**shift) + Fraction(1, 2))
+
+
+def test_round_shift_by_zero_is_the_value() -> None:
+    assert round_shift(-7, 0) == -7
+    assert [round_shift(v, 1) for v in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+
+
+EXAMPLES = [
+    # (-129 - 1) * 3 / 2 = -195 = -2 * 128 + 61; beyond 16256 both digits stay at the end
+    ("digits", {"x": [-129, 10**6, 64], "offset": [1, 0, 0], "multiplier": [3, 1, 1],
+                "shift": [1, 0, 0]}, {"n": 3},
+     {"high": [-2, 127, 1], "low": [61, 0, -64]}, 1),
+    ("embed", {"index": [9], "table": [1, 2, 3, 4, 5, 6]}, {"one": 1, "classes": 3, "dim": 2},
+     {"out": [5, 6]}, 0),
+    ("embed", {"index": [-1], "table": [1, 2, 3, 4]}, {"one": 1, "classes": 2, "dim": 2},
+     {"out": [1, 2]}, 0),
+    ("dot", {"x": [2, -3], "weight": [1, 1, 10, 100], "bias": [7, 0]}, {"n": 2, "o": 2},
+     {"out": [6, -280]}, 0),
+    ("dot_add", {"x": [2, -3], "weight": [1, 1, 10, 100], "acc": [7, 0]},
+     {"n": 2, "o": 2, "shift": 3}, {"out": [-1, -2240]}, 0),
+    ("requantize_i8", {"x": [5, -5, 400, -400], "multiplier": [1, 1, 1, 1], "shift": [1, 1, 1, 0]},
+     {"n": 4, "lo": -127, "hi": 127}, {"out": [3, -2, 127, -127]}, 2),
+    ("add", {"a": [1, 50], "b": [2, 51]}, {"n": 2, "lo": -9, "hi": 100}, {"out": [3, 100]}, 1),
+    # t = 9 + 16 = 25, e = 28: isqrt(25 * 4^28) = 5 * 2^28; m = floor(2^60 / (5 * 2^28))
+    ("rms_norm", {"x": [3, -4]}, {"n": 2, "eps": 0, "numerator": 2**60, "shift": 54, "lo": -127,
+                                  "hi": 127}, {"out": [38, -51]}, 0),
+    ("conv", {"x": [10, 20], "history": [1, 2, 3, 4], "weight": [1, 10, 100, 1000],
+              "weight_now": [5, 6], "bias": [7, 8], "multiplier": [1, 1], "shift": [0, 3]},
+     {"past": 2, "n": 2, "lo": -99, "hi": 300},
+     {"out": [300, 300], "history": [3, 4, 10, 20]}, 2),
+    ("frame_add", {"now": [5, 5], "change": [9, -9], "least": [0, 0], "most": [10, 10]}, {"n": 2},
+     {"out": [10, 0]}, 0),
+    ("frame_round", {"now": [3, 3, 3], "value": [3 << 15, 5 << 16, 5 << 16], "least": [0] * 3,
+                     "most": [4] * 3, "falling": [0, 0, 1]}, {"n": 3}, {"out": [2, 4, 3]}, 0),
+    ("frame_sign", {"x": [-1, 0, 1]}, {"n": 3}, {"out": [0, 0, 1]}, 0),
+    ("argmax", {"x": [-5, 7, 7, 6]}, {"n": 4, "one": 1}, {"out": [1]}, 0),
+    ("age", {"before": [4], "after": [4], "age": [8]}, {"one": 1, "most": 9}, {"out": [9]}, 0),
+    ("age", {"before": [4], "after": [4], "age": [9]}, {"one": 1, "most": 9}, {"out": [9]}, 0),
+    ("age", {"before": [4], "after": [5], "age": [9]}, {"one": 1, "most": 9}, {"out": [0]}, 0),
+    ("gate", {"a": [3, -3], "b": [5, 5], "multiplier": [1, 2], "shift": [1, 0]},
+     {"n": 2, "lo": -20, "hi": 20}, {"out": [8, -20]}, 1),
+    ("drive", {"x": [3, -3, 5, 9], "dt": [5, 7], "shift": [1, 0]},
+     {"heads": 2, "headdim": 2, "lo": -8, "hi": 40}, {"out": [8, -7, 35, 40]}, 1),
+    # k = 1, r = 3 of 8: g = 100 * 8 + 20 * 3 = 860 for x = 11, and 2^19 - 860 for -11
+    ("silu", {"x": [11, -11], "table": [0, 100, 120]},
+     {"n": 2, "entries": 3, "fraction": 9, "multiplier": 1, "shift": 0, "lo": -10**7, "hi": 10**7},
+     {"out": [11 * 860, -11 * (2**19 - 860)]}, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("op, operands, parameters, written, saturated", EXAMPLES)
+def test_examples_worked_by_hand(op, operands, parameters, written, saturated) -> None:
+    assert ORACLE[op](**operands, **parameters) == (written, saturated)
+
+
+def test_scan_is_the_recurrence_in_fractions() -> None:
+    """Two heads, two frames, against the formula in exact fractions."""
+    rng = Random(3)
+    heads, d_state, headdim, limit = 2, 3, 4, 5000
+    state = [0] * (heads * d_state * headdim)
+    for _ in range(2):
+        keep = [rng.randrange(2**31) for _ in range(heads)]
+        push = [rng.randrange(-(2**26), 2**26) for _ in range(heads * headdim)]
+        B, C = ([rng.randrange(-(2**15), 2**15) for _ in range(d_state)] for _ in range(2))
+        x = [rng.randrange(-(2**15), 2**15) for _ in range(heads * headdim)]
+        skip, gain, shift = [3, -70_000], [2, 4], [13, 15]
+        wanted, out, clamps = [], [], 0
+        for h in range(heads):
+            sums = [skip[h] * x[h * headdim + p] for p in range(headdim)]
+            for n in range(d_state):
+                for p in range(headdim):
+                    exact = state[(h * d_state + n) * headdim + p] * Fraction(keep[h], 2**31)
+                    exact += push[h * headdim + p] * B[n] * Fraction(2 ** gain[h], 2**31)
+                    near = floor(exact + Fraction(1, 2))
+                    wanted.append(max(-limit, min(limit, near)))
+                    clamps += wanted[-1] != near
+                    sums[p] += wanted[-1] * C[n]
+            near = [floor(Fraction(s, 2 ** shift[h]) + Fraction(1, 2)) for s in sums]
+            out += [max(-9000, min(9000, v)) for v in near]
+            clamps += sum(abs(v) > 9000 for v in near)
+        found, saturated = ORACLE["scan"](
+            state=state, decay=keep, drive=push, B=B, C=C, x=x, skip=skip, gain=gain,
+            shift=shift, heads=heads, d_state=d_state, headdim=headdim, limit=limit,
+            lo=-9000, hi=9000,
+        )  # fmt: skip
+        assert found == {"state": wanted, "out": out}
+        assert saturated == clamps > 0
+        state = wanted
+
+
+# --- what it refuses --------------------------------------------------------------------
+
+
+def requantized(multiplier: int, shift: int, interval: tuple[int, int] = INT32) -> Program:
+    b = Builder(Random(0))
+    x, out = b.part(1, INT32), b.temp("out", "i32", 1, interval)
+    b.step("requantize_i32", {"x": x, "multiplier": b.const("m", "i32", [multiplier]),
+                              "shift": b.const("s", "i32", [shift]), "out": out},
+           n=1, lo=INT32[0], hi=INT32[1])  # fmt: skip
+    b.show("out", out)
+    return b.program()
+
+
+def test_a_result_outside_of_its_declared_interval_is_refused_by_name() -> None:
+    reference = Reference(requantized(1, 0, (-5, 5)))
+    assert reference.run([[5]], PADS[:2], 1, heads=True).heads == [[5]]
+    with pytest.raises(ProgramError, match=r"steps\[0\] \(requantize_i32\)\.out.*\[6, 6\]"):
+        reference.run([[6]], PADS[:2], 1)
+
+
+def test_a_product_beyond_int64_is_refused_by_name() -> None:
+    reference = Reference(requantized(INT32[1], 62))
+    reference.run([[INT32[1]]], PADS[:2], 1)
+    b = Builder(Random(0))
+    a, out = b.read("a", "i16", 1), b.temp("out", "i32", 1, INT32)
+    b.step("silu", {"x": a, "table": b.const("t", "i32", [0, 1 << 16]),
+                    "out": b.temp("y", "i16", 1, whole("i16"))},
+           n=1, entries=2, fraction=15, multiplier=INT32[1], shift=0, lo=-9, hi=9)  # fmt: skip
+    b.step("copy", {"x": b.part(1, INT32), "out": out}, n=1)
+    with pytest.raises(ProgramError, match=r"steps\[1\] \(silu\): x \* g \* multiplier"):
+        Reference(b.program()).run([[32767, 0]], PADS[:2], 1)
+
+
+@pytest.mark.parametrize("shift", [-1, 63])
+def test_a_shift_out_of_range_is_refused(shift: int) -> None:
+    with pytest.raises(ProgramError, match=r"steps\[0\].*shift"):
+        Reference(requantized(1, shift)).run([[1]], PADS[:2], 1)
+
+
+def test_a_temp_that_is_read_before_it_is_written_is_refused() -> None:
+    b = Builder(Random(0))
+    x = b.part(2, INT32)
+    out = b.temp("out", "i32", 2, INT32)
+    b.step("copy", {"x": Slice("frame", 0, 1), "out": Slice(out.value, out.start, 1)}, n=1)
+    b.show("out", out)
+    assert x.count == 2
+    with pytest.raises(ProgramError, match=r"steps\[1\] \(copy\)\.x: .*before it is written"):
+        Reference(b.program())
+
+
+@pytest.mark.parametrize(
+    "given_frames, controllers, frames",
+    [([], 2, 1), ([[1], [1]], 2, 1), ([[1]], 1, 1), ([[1]], 3, 1), ([[1, 2]], 2, 1),
+     ([[1 << 31]], 2, 1)],
+)  # fmt: skip
+def test_inputs_of_another_shape_or_range_are_refused(
+    given_frames: list[list[int]], controllers: int, frames: int
+) -> None:
+    with pytest.raises(ProgramError):
+        Reference(requantized(1, 0)).run(given_frames, PADS[:controllers], frames)
+
+
+def test_saturations_are_counted_per_step_over_all_runs() -> None:
+    reference = Reference(requantized(4, 0))
+    big = [[1 << 30]]
+    assert reference.run(big, PADS[:2], 1).saturations == [1, 0, 0]
+    assert reference.run(big * 3, PADS[:4], 3).saturations == [4, 0, 0]
+    assert reference.run([[1]], PADS[:2], 1).saturations == [4, 0, 0]
