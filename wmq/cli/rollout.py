@@ -178,7 +178,7 @@ def compile_first(model: Model, start: Start) -> None:
     """Have the engine compiled before the time is taken, and say so if it takes long."""
     from wmq.rollout import compile_engine
 
-    with _told_if_slow("wmq: compiling the engine, once; later runs take it from the cache"):
+    with _told_if_slow("wmq: compiling the engine once, for 10 to 40 s; later runs reuse it"):
         compile_engine(model, start)
 
 

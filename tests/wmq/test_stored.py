@@ -1,0 +1,148 @@
+"""Rollouts in files: whole again for `wmq verify`, refused in one line, and as tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rollout_models import played, wmq
+
+from wmq import stored
+from wmq.controllers import SIZE
+from wmq.errors import WmqError
+from wmq.rollout import IntegerWorlds
+from wmq.schema import Q16, Schema
+from wmq.stored import altered_worlds, read_rollout, recompute, write_rollout
+
+SCHEMA = Schema()
+
+pytest_plugins = ("rollout_models",)
+
+
+@pytest.mark.parametrize("seeds", [[3], [3, 4, 5]])
+def test_stored_rollouts_are_verified(
+    worlds: IntegerWorlds, tmp_path: Path, seeds: list[int]
+) -> None:
+    whole = played(worlds, 50, seeds, given=20)
+    path = tmp_path / "rollout.npz"
+    write_rollout(path, whole)
+    back = read_rollout(path)
+    assert back.seeds == tuple(seeds) and back.start.first == 77
+    assert [w.sha256 for w in whole.worlds] == list(back.worlds)
+    again, differences = recompute(back, worlds)
+    assert again.sha256 == whole.sha256 and not differences and not altered_worlds(back)
+    first = path.read_bytes()
+    write_rollout(path, whole)
+    assert path.read_bytes() == first
+
+
+def changed(path: Path, **arrays: np.ndarray) -> Path:
+    with np.load(path) as file:
+        content = dict(file) | arrays
+    other = path.with_name("changed.npz")
+    np.savez(other, **{name: a for name, a in content.items() if a is not None})
+    return other
+
+
+def test_verify_names_the_first_difference(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "minute.npz"
+    model = models / "small.wmq"
+    made = wmq("rollout", model, "--frames", 50, "--worlds", 2, "-o", path, "--json")
+    same = wmq("verify", model, path)
+    assert same.exit_code == 0 and "same: 100 frames" in same.output
+    assert json.loads(made.output)["rollout_sha256"] in same.output
+    with np.load(path) as file:
+        frames = file["frames"].copy()
+    frames[1, 30, SCHEMA.index("y", 1)] += 1
+    other = changed(path, frames=frames)
+    result = wmq("verify", model, other)
+    assert result.exit_code == 1
+    assert "differs: world 1 first at frame -92, p2.y" in result.output
+    facts = json.loads(wmq("verify", model, other, "--json").output)
+    assert facts["worlds_that_differ"] == facts["worlds_changed_in_the_file"] == [1]
+    assert facts["first_difference"]["frame"] == -92 and not facts["same"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"frames": None}, "damaged or no stored rollout"),
+        ({"frames": np.zeros((1, 5), np.int32)}, "damaged or no stored rollout"),
+        ({"frames": np.zeros((0, 5, 47), np.int32)}, "it holds no frame"),
+        ({"given": np.zeros((1, 47), np.int64)}, "given is not int32"),
+        ({"given": np.full((1, 47), 2**31 - 1, np.int32)}, "outside of the schema's intervals"),
+        ({"controllers": np.full((1, 5, 26), -1, np.int32)}, "controllers are outside of 0"),
+        ({"format": np.array(9)}, "rollout of format 9, schema 1; this program has format 1"),
+        ({"schema": np.array([1, 2])}, "schema is not one integer"),
+        ({"seeds": np.array(["x"], dtype=object)}, "damaged or no stored rollout"),
+        ({"arithmetic": np.frombuffer(b"float32", np.uint8)}, "was made in float32"),
+        ({"model_sha256": np.zeros(32, np.uint8)}, "was made by the model 0000000000000000"),
+    ],
+)  # fmt: skip
+def test_bad_stored_rollouts_are_one_line(
+    worlds: IntegerWorlds, tmp_path: Path, arrays: dict, message: str
+) -> None:
+    write_rollout(tmp_path / "a.npz", played(worlds, 5, [0]))
+    other = changed(tmp_path / "a.npz", **arrays)
+    result = wmq("verify", worlds.path, other)
+    assert result.exit_code == 2 and message in result.output
+    assert result.output.startswith("wmq: ") and result.output.count("\n") == 1
+
+
+def test_truncated_stored_rollouts_are_one_line(worlds: IntegerWorlds, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_rollout(path, played(worlds, 5, [0]))
+    whole = path.read_bytes()
+    for content in (b"", b"PK\3\4", whole[:100], whole[:-30], bytes(len(whole))):
+        path.write_bytes(content)
+        with pytest.raises(WmqError, match="damaged or no stored rollout") as caught:
+            read_rollout(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_damaged_bytes_are_refused_or_found_to_differ(
+    worlds: IntegerWorlds, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npz"
+    write_rollout(path, played(worlds, 5, [0]))
+    whole = path.read_bytes()
+    for at in range(40, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            back = read_rollout(path)
+            recompute(back, worlds)
+        except WmqError as error:
+            assert "\n" not in str(error)
+
+
+FIXED = {field.name for field in SCHEMA.fields if field.kind == "fixed"}
+
+
+def test_tables_hold_the_frames(worlds: IntegerWorlds, tmp_path: Path) -> None:
+    whole = played(worlds, 20, [3, 4])
+    expected = np.concatenate([world.frames for world in whole.worlds])
+    pads = np.concatenate([world.controllers for world in whole.worlds])
+    write_rollout(tmp_path / "a.csv", whole)
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["frame"]) for r in rows] == [*range(-122, -102)] * 2
+    assert [int(r["world"]) for r in rows] == [0] * 20 + [1] * 20
+    names = stored.frame_names(SCHEMA)
+    for t, row in enumerate(rows):
+        for at, name in enumerate(names):
+            unit = Q16 if name.partition(".")[2] in FIXED else 1
+            assert float(row[name]) * unit == expected[t, at]
+        assert float(row["p1.pad.main_x"]) * Q16 == pads[t, 0]
+        assert int(row["p2.pad.L"]) * Q16 == pads[t, SIZE + 10]
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    for suffix in (".arrow", ".parquet"):
+        write_rollout(tmp_path / f"a{suffix}", whole)
+    table = pa.ipc.open_file(tmp_path / "a.arrow").read_all()
+    assert table.equals(pq.read_table(tmp_path / "a.parquet"))
+    assert table.schema.metadata[b"wmq.rollout_sha256"].decode() == whole.sha256
+    assert all((table[name].to_numpy() == expected[:, at]).all() for at, name in enumerate(names))
