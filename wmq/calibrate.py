@@ -38,10 +38,10 @@ from wmq.replays import GameInfo
 from wmq.schema import Schema
 from wmq_kernels.program import encode, model_sha256
 
-DEFAULT_FRAMES = 96_000
+DEFAULT_FRAMES = 64_000
 LEAST_FRAMES = 256  # ranges of fewer frames are chance
 LEAST_GAMES = 16
-LONGEST_CUT = 6000  # frames of one game: the state grows for longer than a rollout of a minute
+LONGEST_CUT = 4000  # frames of one game: longer than a rollout of a minute, as the state grows
 MEASURED_FRAMES = 2000  # of the signal-to-noise ratio
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--frames",
     type=int,
-    default=96_000,
+    default=64_000,
     show_default=True,
     help="Frames to play at most; real games hold 3,600 a minute.",
 )
@@ -49,8 +49,8 @@ def calibrate(
     """Lower a float step to an integer program, with ranges found in real play."""
     if (data is None) == (set_name is None):
         raise WmqError(
-            "wmq calibrate plays real games to find the ranges: give either --data DATASET, made "
-            "with `wmq prepare`, or --set NAME, an embedded set"
+            "ranges are found in play: give either --data DATASET, made with `wmq prepare`, or "
+            "--set NAME, an embedded set"
         )
     from calib.recipe import read_recipe
     from wmq.calibrate import calibrate as run
