@@ -55,7 +55,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
         beside.unlink(missing_ok=True)
         raise WmqError(f"{path}: cannot be written ({error}); free some space, run again") from None
     write_atomically(run / "latest.json", json.dumps({"step": step, "place": place}).encode())
-    for old in run.glob("step-*.safetensors"):
+    for old in [*run.glob("step-*.safetensors"), *run.glob(".step-*.tmp")]:
         if old != path:
             old.unlink()
 
