@@ -25,7 +25,7 @@ def largest(values: np.ndarray) -> np.ndarray:
     found = np.maximum(values.max(axis=(0, 2)), -values.min(axis=(0, 2)))
     if not np.isfinite(found).all():
         raise ValueError("a value is not finite")
-    return found.astype(np.float64)
+    return np.abs(found.astype(np.float64))  # not -0
 
 
 class MinMax:
@@ -62,7 +62,7 @@ class Percentile:
         """values (samples, groups, values) float.  Raises ValueError if one is not finite."""
         found = largest(values)
         self._largest = np.maximum(self._largest, found)
-        self._grow(np.frexp(found)[1])
+        self._grow(np.where(found > 0, np.frexp(found)[1], LEAST_EXPONENT))
         sizes = np.abs(values)
         # powers of two: the product is exact, so a size is in its bin whatever the range was
         per_unit = np.exp2(BIN_BITS - self._exponents).astype(values.dtype)

@@ -90,6 +90,14 @@ def test_memory_does_not_grow_with_what_was_seen():
     assert {name: np.asarray(value).nbytes for name, value in vars(seen).items()} == before
 
 
+def test_zeros_before_small_values_do_not_widen_the_bins():
+    """frexp(0) has the exponent 0: taken as it is, the bins would be those of [0, 1)."""
+    values = np.full((1, 1, 100), 1e-6, dtype=np.float32)
+    values[..., :10] = 9e-6
+    limits = fed(Percentile(1, 90.0), [np.zeros_like(values), values]).limits()
+    assert 1e-6 <= limits[0] <= 1e-6 + 2.0**-16 / BINS
+
+
 def test_nothing_seen_and_only_zeros_have_limit_0():
     for seen in (MinMax(2), Percentile(2, 50.0)):
         np.testing.assert_array_equal(seen.limits(), [0, 0])
