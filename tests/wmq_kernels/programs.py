@@ -61,7 +61,7 @@ class Builder:
     def const(self, name: str, dtype: str, data: Sequence[int]) -> Slice:
         at = self.value(name, dtype, len(data), "const", (0, 0))
         size = self.values[at.value].size
-        array = np.zeros(size, NUMPY[dtype])
+        array = np.full(size, data[0], NUMPY[dtype])  # so that a read beyond the slice shows
         array[at.start : at.start + at.count] = data
         lo, hi = int(array.min()), int(array.max())
         self.values[at.value] = Value(at.value, dtype, (size,), "const", lo, hi)
