@@ -105,7 +105,9 @@ def difference_to_torch(content: bytes, model: WorldModel, frames: int, half: bo
         twin = WorldModel(model.config).eval()
         twin.load_state_dict({name: torch.from_numpy(array) for name, array in rounded.items()})
         model = twin
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a frame is too small for more, beside torch's own
+    session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     schema = model.schema
     integers, pads = usual_frames(schema, frames + 1)
