@@ -39,7 +39,8 @@ def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
 def multipliers(factors: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, np.ndarray]:
     """`multiplier` of each element; two int32 arrays."""
     pairs = [multiplier(float(f), bits) for f in factors]
-    return tuple(np.array(column, dtype=np.int32) for column in zip(*pairs, strict=True))
+    factor, shift = zip(*pairs, strict=True)
+    return np.array(factor, dtype=np.int32), np.array(shift, dtype=np.int32)
 
 
 def quantize_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -141,21 +141,21 @@ def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray
         total += len(segments[i].columns)
     b.value(inputs, "i8", total, INT8_LIMIT)
     _write_inputs(b, inputs, segments, starts, numbers)
-    acc = None
+    acc = ""
     for k in sorted(set(map(int, shifts))):
         chosen = [i for i in order if shifts[i] == k]
         matrix = groups[k]
-        columns = Slice(inputs, starts[chosen[0]], matrix.shape[1])
+        digits = Slice(inputs, starts[chosen[0]], matrix.shape[1])
         w = b.const(f"{name}.weight.{k}", matrix, "i8")
         reach = _reach(matrix) << k
-        before = 0 if acc is None else b.values[acc].hi
+        before = b.values[acc].hi if acc else 0
         bias_int = to_int(bias / row_scale, "int32", name)
-        room = int(before + reach + (np.abs(bias_int.astype(np.int64)).max() if acc is None else 0))
+        room = int(before + reach + (np.abs(bias_int.astype(np.int64)).max() if not acc else 0))
         out = b.value(f"{name}.acc.{k}", "i32", len(weight), min(room, 2**31 - 1))
-        if acc is None:
-            b.step("dot", columns, w, b.const(f"{name}.bias", bias_int, "i32"), out)
+        if not acc:
+            b.step("dot", digits, w, b.const(f"{name}.bias", bias_int, "i32"), out)
         else:
-            b.step("dot_add", columns, w, acc, out, shift=k)
+            b.step("dot_add", digits, w, acc, out, shift=k)
         acc = out
     m, shift = multipliers(row_scale / scale)
     b.value(name, "i32", len(weight), limit, scale)

@@ -153,7 +153,9 @@ def write_game(root: Path, game: Game) -> None:
     """Write one shard; `game.frames` must be in the order of FULL.  Raises DatasetError."""
     import pyarrow as pa
 
-    columns = {name: game.frames[:, at].astype(dtype) for name, at, dtype in _frame_columns(FULL)}
+    columns: dict[str, np.ndarray] = {
+        name: game.frames[:, at].astype(dtype) for name, at, dtype in _frame_columns(FULL)
+    }
     for name, at, button in _controller_columns():
         values = game.controllers[:, at]
         columns[name] = (values != 0).astype(np.uint8) if button else values
@@ -226,7 +228,7 @@ def cannot_write(path: Path, error: OSError) -> DatasetError:
         errno.ENOSPC: "free some space and run the same command again",
         errno.EDQUOT: "free some space and run the same command again",
     }
-    way_out = ways_out.get(error.errno, "choose another folder with -o")
+    way_out = ways_out.get(error.errno or 0, "choose another folder with -o")
     return DatasetError(f"{path}: cannot be written ({error.strerror}); {way_out}")
 
 

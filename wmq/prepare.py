@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from wmq.dataset import (
     FULL,
@@ -350,10 +350,10 @@ class WorkerPool:
                     self._bury(pipe)
             while len(self.workers) < min(self.jobs, len(waiting) + len(busy)):
                 busy[self._start()] = None
-            for pipe in wait(list(busy)):
+            for pipe in cast("list[Connection]", wait(list(busy))):
                 task = busy.pop(pipe)
                 try:
-                    reply = pipe.recv()
+                    reply: Outcome = pipe.recv()
                 except (EOFError, OSError):
                     reply = self._bury(pipe)
                     if task is None:

@@ -234,7 +234,8 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     else:
         for player in (0, 1):
             owner = PORTS.index(ports[1 - player])
-            position = [_column(leaders[player].field("post"), f"position.{a}")[last] for a in "xy"]
+            post = leaders[player].field("post")
+            position = [_needed(post, f"position.{axis}")[last] for axis in "xy"]
             for field, values in zip(
                 PROJECTILE_FIELDS, nearest_items(items, owner, *position), strict=True
             ):
@@ -242,15 +243,17 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     frames[:, full.stage_index] = start["stage"]
 
     chosen = [full.index(f.name, player) for player in (0, 1) for f in schema.fields]
+    first, second = (int(frames[0, full.index("character", player)]) for player in (0, 1))
+    one, two = np.hsplit(controllers, 2)
     info = GameInfo(
         sha256=sha256,
         split="",
         frames=len(ids),
         stage=start["stage"],
-        characters=tuple(int(frames[0, full.index("character", p)]) for p in (0, 1)),
+        characters=(first, second),
         version=".".join(map(str, start["slippi"]["version"])),
         missing=tuple(f.name for f in full.fields if f.name in missing),
-        idle=tuple(_idle_share(half) for half in np.hsplit(controllers, 2)),
+        idle=(_idle_share(one), _idle_share(two)),
     )
     return Game(info, np.ascontiguousarray(frames[:, [*chosen, full.stage_index]]), controllers)
 
@@ -325,6 +328,14 @@ def to_units(values: np.ndarray, field: Field) -> np.ndarray:
         return units.astype(np.int32)
 
 
+def _needed(node: pa.StructArray, path: str) -> np.ndarray:
+    """A column that every version has."""
+    values = _column(node, path)
+    if values is None:
+        raise _UnusableError(f"no column {path}")
+    return values
+
+
 def _controllers(
     pre: pa.StructArray, last: np.ndarray, port: str, ids: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
@@ -332,11 +343,11 @@ def _controllers(
     controls, reasons = [], []
     for name in CONTROLLER_FIELDS[:ANALOG_CONTROLS]:
         column, centre = PRE_COLUMNS[name]
-        values = _column(pre, column)[last].astype(np.float64)
+        values = _needed(pre, column)[last].astype(np.float64)
         control = Field(name, "0..1", "fixed", "", "", 1.0, 0, 1)
         reasons += _bad_values(values, control, port, ids)
         controls.append(to_units((values + 1) / 2 if centre else values, control))
-    pressed = _column(pre, "buttons_physical")[last]
+    pressed = _needed(pre, "buttons_physical")[last]
     for name in CONTROLLER_FIELDS[ANALOG_CONTROLS:]:
         controls.append(np.where(pressed & BUTTON_BITS[name], Q16, 0))
     return np.stack(controls, axis=1).astype(np.int32), reasons
@@ -370,7 +381,7 @@ def _items(rows: pa.StructArray, last: np.ndarray) -> Items | None:
     frame_of_row[last] = np.arange(len(last))
     frame = np.repeat(frame_of_row, np.diff(offsets))
     inside = slice(offsets[0], offsets[-1])
-    x, y = (_column(values, f"position.{axis}")[inside].astype(np.float64) for axis in "xy")
+    x, y = (_needed(values, f"position.{axis}")[inside].astype(np.float64) for axis in "xy")
     kept = (frame >= 0) & np.isfinite(x) & np.isfinite(y)
     return Items(frame[kept], owner[inside][kept], x[kept], y[kept])
 

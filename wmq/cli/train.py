@@ -107,13 +107,11 @@ def train(
     as_json: bool,
 ) -> None:
     """Train a world model; an interrupted run goes on where its last checkpoint is."""
-    import torch
-
     from wmq.dataset import Dataset
     from wmq.train import loop
 
     if threads:
-        torch.set_num_threads(threads)
+        loop.use_threads(threads)
     config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr)
     dataset = Dataset.open(data)
     try:

@@ -79,6 +79,11 @@ def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
     return figures or validate(model, dataset)
 
 
+def use_threads(count: int) -> None:
+    """Threads of torch in this process; other numbers round differently."""
+    torch.set_num_threads(count)
+
+
 def train_step(model: WorldModel, optimizer: torch.optim.Optimizer, streams: Streams,
                state: list[tuple[Tensor, Tensor]], config: RunConfig) -> tuple:  # fmt: skip
     """One chunk of every stream; returns the loss terms as floats and the state after it."""
