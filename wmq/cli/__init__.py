@@ -53,17 +53,13 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        try:
-            return getattr(import_module(COMMANDS[cmd_name]), cmd_name)
-        except ModuleNotFoundError as error:
-            if error.name != COMMANDS[cmd_name]:
-                raise
-            return None
+        return getattr(import_module(COMMANDS[cmd_name]), cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk shows here, not when Python ends
             return result
         except (WmqError, CalibrationError, ProgramError) as error:
             _end(str(error))
@@ -95,9 +91,10 @@ def _describe(error: OSError) -> str:
 
 
 def _end(message: str, code: int = 2) -> NoReturn:
-    """Leave with one line, whatever the message holds."""
+    """Leave with one line, whatever the message holds: file names may hold anything."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     with contextlib.suppress(OSError):
-        click.echo(f"wmq: {' '.join(message.split())}", err=True)
+        click.echo(f"wmq: {line}", err=True)
     _forget_output()
     sys.exit(code)
 
@@ -110,6 +107,8 @@ def _leave_pipe() -> NoReturn:
 
 def _forget_output() -> None:
     """Keep Python from writing its buffer again, and complaining, when it ends."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:
