@@ -16,7 +16,6 @@ from tests.wmq_kernels.recipes import draw
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import ROWS
-from wmq_kernels.loading import load
 from wmq_kernels.program import ALIGN, MAGIC, Program, decode, encode, model_sha256
 from wmq_kernels.rangecheck import prove
 
@@ -384,26 +383,3 @@ def attempt(content: bytes) -> None:
         engine.run(engine.zero_state(), frame, pads, 2)
     except ProgramError:
         pass  # zero is not in the declared interval of a port
-
-
-# --- loading ----------------------------------------------------------------------------
-
-
-def test_load_returns_the_program_and_its_name(tmp_path: Any) -> None:
-    path = tmp_path / "model.wmq"
-    path.write_bytes(CONTENT)
-    program, sha256 = load(path)
-    assert encode(program) == CONTENT
-    assert sha256 == hashlib.sha256(CONTENT).hexdigest()
-
-
-def test_load_names_the_file_that_it_refuses(tmp_path: Any) -> None:
-    for name, content in (("empty", b""), ("cut", CONTENT[:-64]), ("text", b"hello\n" * 99)):
-        path = tmp_path / f"{name}.wmq"
-        path.write_bytes(content)
-        with pytest.raises(ProgramError, match=f"{name}.wmq"):
-            load(path)
-    with pytest.raises(ProgramError, match="absent.wmq"):
-        load(tmp_path / "absent.wmq")
-    with pytest.raises(ProgramError):
-        load(tmp_path)
