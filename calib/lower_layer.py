@@ -112,7 +112,7 @@ def silu(b: Builder, x: Slice | str, fraction: int, out: str, limit: float) -> f
     at = b.whole(x) if isinstance(x, str) else x
     scale = ACTIVATION_HEADROOM * limit / INT16
     bits = fraction - SIGMOID_STEP_BITS + SIGMOID_BITS  # of the sigmoid in the formula
-    m, shift = multiplier(2.0 ** -(fraction + bits) / scale, 46 - bits)
+    m, shift = multiplier(2.0 ** -(fraction + bits) / scale, 47 - bits)
     b.value(out, "i16", at.count, INT16, scale)
     b.step("silu", at, b.const("sigmoid", sigmoid_table(), "i32"), out, fraction=fraction,
            multiplier=m, shift=shift, lo=-INT16, hi=INT16)  # fmt: skip

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 DTYPES = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
 COUNT = (1, 1 << 20)  # of a length parameter
 INT32 = (-(1 << 31), (1 << 31) - 1)
-SIGMOID_STEP_BITS = 6  # silu's table has a point every 2^-6
-SIGMOID_BITS = 16  # and 16 fraction bits
+SIGMOID_STEP_BITS = 7  # silu's table has a point every 2^-7
+SIGMOID_BITS = 22  # and 22 fraction bits
 SOFTPLUS_REACH = 1 << 20  # softplus takes Q.16 in [-16, 16)
 DIGIT_BITS = 7
 DIGITS_LIMIT = 127 << DIGIT_BITS  # largest size that two digits hold
@@ -124,21 +124,22 @@ ROWS: tuple[Instruction, ...] = (
     _row("silu",
          "x:i16:read:n, table:i32:const:entries, out:i16:write:n",
          "n entries fraction multiplier shift lo hi",
-         "b = fraction - 6; a = |x[i]|; k = min(a >> b, entries - 2); r = min(a - k * 2^b, 2^b); "
-         "g = table[k] * 2^b + (table[k + 1] - table[k]) * r; if x[i] < 0: g = 2^(16 + b) - g; "
+         "b = fraction - 7; a = |x[i]|; k = min(a >> b, entries - 2); r = min(a - k * 2^b, 2^b); "
+         "g = table[k] * 2^b + (table[k + 1] - table[k]) * r; if x[i] < 0: g = 2^(22 + b) - g; "
          "out[i] = clamp(round_shift(x[i] * g * multiplier, shift), lo, hi)"),
     _row("softplus",
          "x:i32:read:n, table:i32:const:entries, out:i32:write:n",
          "n entries",
-         "a = x[i] + 2^20; k = a >> 10; r = a - k * 2^10; "
-         "out[i] = round_shift(table[k] * 2^10 + (table[k + 1] - table[k]) * r, 10)"),
+         "a = x[i] + 2^20; k = a >> 10; r = a - k * 2^10; d = table[k + 1] - table[k]; "
+         "c = table[k + 2] - 2 * table[k + 1] + table[k]; "
+         "out[i] = round_shift(table[k] * 2^21 + d * r * 2^11 + c * r * (r - 1024), 21)"),
     _row("decay",
          "dt:i32:read:n, rate:i32:const:n, coarse:i64:const:entries, fine:i64:const:fines, "
          "out:i32:write:n",
          "n entries fines",
-         "v = round_shift(dt[i] * rate[i], 26); k = v >> 16; out[i] = 0 if k >= entries, else "
-         "e = round_shift(coarse[k] * fine[(v >> 8) mod 256], 31); "
-         "out[i] = min(e - round_shift(e * (v mod 256), 24), 2^31 - 1)"),
+         "v = round_shift(dt[i] * rate[i], 18); k = v >> 24; out[i] = 0 if k >= entries, else "
+         "e = round_shift(coarse[k] * fine[(v >> 16) mod 256], 31); "
+         "out[i] = min(e - round_shift(e * (v mod 65536), 32), 2^31 - 1)"),
     _row("drive",
          "x:i16:read:heads*headdim, dt:i32:read:heads, shift:i32:const:heads, "
          "out:i32:write:heads*headdim",

@@ -126,13 +126,24 @@ def decode(content: bytes) -> Program:
         meta = header["meta"]
         if not isinstance(meta, dict):
             raise ProgramError("meta: not an object")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ProgramError(f"header: malformed ({type(error).__name__}: {error})") from None
     if header.get("data_sha256") != hashlib.sha256(data).hexdigest():
         raise ProgramError("data: SHA-256 differs from the header's; the file is damaged")
     program = Program(values, steps, _constants(values, data), heads, meta)
     _check_ports(program)
+    _check_canonical(program, content)
     return program
+
+
+def _check_canonical(program: Program, content: bytes) -> None:
+    """One program has one file: another spelling, NaN or stray bytes give no second hash."""
+    try:
+        same = encode(program) == content
+    except (ValueError, RecursionError):
+        same = False
+    if not same:
+        raise ProgramError("not in the canonical form that wmq writes")
 
 
 def _split(content: bytes) -> tuple[dict, bytes]:
@@ -168,9 +179,9 @@ def _values(rows: list) -> dict[str, Value]:
     values: dict[str, Value] = {}
     sizes = dict.fromkeys(DTYPES, 0)
     for name, dtype, shape, kind, lo, hi, scale in rows:
+        if not isinstance(name, str) or not name.isprintable() or name in values:
+            raise ProgramError(f"values: {name!r} is not a printable name that occurs once")
         where = f"values.{name}"
-        if not isinstance(name, str) or name in values:
-            raise ProgramError(f"{where}: a name must be a string that occurs once")
         if dtype not in DTYPES or kind not in KINDS:
             raise ProgramError(f"{where}: unknown type {dtype!r} or kind {kind!r}")
         value = Value(name, dtype, tuple(_int(n) for n in shape), kind, _int(lo), _int(hi),
@@ -271,4 +282,4 @@ def _check_ports(program: Program) -> None:
         raise ProgramError("controllers and next_controllers differ in size")
     for name, (start, count) in program.heads.items():
         if not 0 <= start <= start + count <= sizes["heads"]:
-            raise ProgramError(f"heads.{name}: exceeds the value heads")
+            raise ProgramError(f"heads.{name!r}: exceeds the value heads")

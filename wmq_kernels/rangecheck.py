@@ -191,13 +191,16 @@ def softplus(c: Context) -> dict[str, Interval]:
     lo, hi = c.interval("x")
     c.need(-SOFTPLUS_REACH <= lo and hi < SOFTPLUS_REACH, "x may leave [-2^20, 2^20)")
     table = c.data("table")
-    c.need(len(table) == 2049, "the table needs 2,049 entries")
-    return {"out": (int(table.min()), int(table.max()))}
+    c.need(len(table) == 2050, "the table needs 2,050 entries")
+    left, middle = table[:-2], table[1:-1]
+    bend = (np.abs(table[2:] - 2 * middle + left) >> 3) + 1  # |r (r - 1024)| <= 2^18
+    low, high = np.minimum(left, middle) - bend, np.maximum(left, middle) + bend
+    return {"out": (int(low.min()), int(high.max()))}
 
 
 def decay(c: Context) -> dict[str, Interval]:
     c.need(c.interval("dt")[0] >= 0 and int(c.data("rate").min()) >= 0, "dt or rate is negative")
-    c.fits(c.size("dt") * c.largest("rate"), 26)
+    c.fits(c.size("dt") * c.largest("rate"), 18)
     c.need(len(c.data("fine")) == 256, "fine needs 256 entries")
     one = 1 << 31
     for name in ("coarse", "fine"):

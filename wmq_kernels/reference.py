@@ -132,7 +132,7 @@ def silu(
     x: Ints, table: Ints, n: int, entries: int, fraction: int, multiplier: int, shift: int,
     lo: int, hi: int,
 ) -> Result:  # fmt: skip
-    b = fraction - 6
+    b = fraction - 7
     rounded = []
     for v in x:
         a = abs(v)
@@ -141,7 +141,7 @@ def silu(
         left, right = entry(table, k, "table"), entry(table, k + 1, "table")
         g = int64(left * 2**b + (right - left) * r, "g")
         if v < 0:
-            g = int64(2 ** (16 + b) - g, "g")
+            g = int64(2 ** (22 + b) - g, "g")
         product = int64(int64(v * g, "x * g") * multiplier, "x * g * multiplier")
         rounded.append(round_shift(product, shift))
     out, saturated = saturate(rounded, lo, hi)
@@ -154,8 +154,10 @@ def softplus(x: Ints, table: Ints, n: int, entries: int) -> Result:
         a = v + 2**20
         k = a >> 10
         r = a - k * 2**10
-        left, right = entry(table, k, "table"), entry(table, k + 1, "table")
-        out.append(round_shift(left * 2**10 + (right - left) * r, 10))
+        left, middle, right = (entry(table, k + j, "table") for j in (0, 1, 2))
+        bend = right - 2 * middle + left
+        exact = left * 2**21 + (middle - left) * r * 2**11 + bend * r * (r - 1024)
+        out.append(round_shift(int64(exact, "the parabola"), 21))
     return {"out": out}, 0
 
 
@@ -164,14 +166,14 @@ def decay(
 ) -> Result:
     out = []
     for i in range(n):
-        v = round_shift(int64(dt[i] * rate[i], "dt * rate"), 26)
-        k = v >> 16
+        v = round_shift(int64(dt[i] * rate[i], "dt * rate"), 18)
+        k = v >> 24
         if k >= entries:
             out.append(0)
             continue
-        steps = entry(coarse, k, "coarse"), entry(fine, (v >> 8) % 256, "fine")
+        steps = entry(coarse, k, "coarse"), entry(fine, (v >> 16) % 256, "fine")
         e = round_shift(int64(steps[0] * steps[1], "coarse * fine"), 31)
-        less = round_shift(int64(e * (v % 256), "e * (v mod 256)"), 24)
+        less = round_shift(int64(e * (v % 65536), "e * (v mod 65536)"), 32)
         out.append(min(int64(e - less, "e - rest"), 2**31 - 1))
     return {"out": out}, 0
 

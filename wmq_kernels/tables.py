@@ -12,22 +12,23 @@ from wmq_kernels.isa import SIGMOID_BITS, SIGMOID_STEP_BITS
 
 WORK_BITS = 128  # fraction bits while computing
 ONE = 1 << WORK_BITS
-SOFTPLUS_BITS = 26  # fraction bits of softplus's table, whose step is 2^-6
+SOFTPLUS_BITS = 26  # fraction bits of softplus's table
+SOFTPLUS_STEP_BITS = 6  # its step is 2^-6
 DECAY_BITS = 31  # fraction bits of decay's tables
 
 
 def sigmoid_table() -> list[int]:
-    """round(2^16 * sigmoid(i / 64)) for i = 0..1024, that is up to 16."""
-    powers = _powers_of_exp(SIGMOID_STEP_BITS, 1025)
+    """round(2^22 * sigmoid(i / 128)) for i = 0..2048, that is up to 16."""
+    powers = _powers_of_exp(SIGMOID_STEP_BITS, 2049)
     return [_rounded(ONE * ONE // (ONE + power), SIGMOID_BITS) for power in powers]
 
 
 def softplus_table() -> list[int]:
-    """round(2^26 * softplus(-16 + i / 64)) for i = 0..2048."""
-    powers = _powers_of_exp(SIGMOID_STEP_BITS, 1025)
+    """round(2^26 * softplus(-16 + i / 64)) for i = 0..2049."""
+    powers = _powers_of_exp(SOFTPLUS_STEP_BITS, 1026)
     tail = [_log_of_one_plus(power) for power in powers]  # softplus(-i / 64)
-    rising = [(i << WORK_BITS - SIGMOID_STEP_BITS) + tail[i] for i in range(1, 1025)]
-    return [_rounded(value, SOFTPLUS_BITS) for value in tail[::-1] + rising]
+    rising = [(i << WORK_BITS - SOFTPLUS_STEP_BITS) + tail[i] for i in range(1, 1026)]
+    return [_rounded(value, SOFTPLUS_BITS) for value in tail[1024::-1] + rising]
 
 
 def decay_coarse() -> list[int]:

@@ -58,7 +58,7 @@ class Network(Builder):
         out = self.temp("silu", "i16", x.count, I16)
         self.step("silu", {"x": x, "table": self.const("sigmoid", "i32", table), "out": out},
                   n=x.count, entries=len(table), fraction=11, multiplier=1 << 10,
-                  shift=16 + 5 + 9, lo=-32767, hi=32767)  # fmt: skip
+                  shift=22 + 4 + 9, lo=-32767, hi=32767)  # fmt: skip
         return out
 
     def _digits(self, x: Slice, high: Slice, low: Slice) -> None:

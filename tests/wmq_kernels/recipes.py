@@ -210,13 +210,13 @@ def silu(d: Draw) -> None:
     table = d.rng.choice(
         [
             tables.sigmoid_table(),
-            numbers(d.rng, d.rng.randint(1 if d.wild else 2, 70), (0, 1 << 16)),
+            numbers(d.rng, d.rng.randint(1 if d.wild else 2, 70), (0, 1 << 22)),
         ]
     )
     if d.wild and d.rng.random() < 0.2:
         table = numbers(d.rng, 40, INT32)
     x = d.read("x", "i16", n)
-    reach = d.reach(x) << 16 + fraction - 6
+    reach = d.reach(x) << 22 + fraction - 7
     multiplier = d.rng.randint(0, d.factor(reach, 62))
     interval, clamp = d.clamp("i16")
     out = d.out("i16", n, interval)
@@ -228,10 +228,11 @@ def silu(d: Draw) -> None:
 
 def softplus(d: Draw) -> None:
     n = d.size()
-    length = 2049 if not d.wild else d.rng.choice((2048, 2049, 2050))
-    table = d.rng.choice([tables.softplus_table(), numbers(d.rng, length, INT32)])
+    length = 2050 if not d.wild else d.rng.choice((2049, 2050, 2051))
+    rough = 1 << (31 if d.wild else 27)  # a parabola may leave its points by half of this
+    table = d.rng.choice([tables.softplus_table(), numbers(d.rng, length, (-rough, rough - 1))])
     reach = (1 << 20) + (d.rng.randrange(2) if d.wild else 0)
-    out = d.out("i32", n, (min(table), max(table)))
+    out = d.out("i32", n, (max(min(table) - rough, INT32[0]), min(max(table) + rough, INT32[1])))
     d.b.step("softplus", {"x": d.read("x", "i32", n, (-reach, reach - 1)),
                           "table": d.i32("table", table), "out": out},
              n=n, entries=len(table))  # fmt: skip
@@ -245,9 +246,13 @@ def decay(d: Draw) -> None:
     if d.rng.random() < 0.5:
         coarse = numbers(d.rng, d.rng.choice((1, 2, 255, 256, 257)), one)
         fine = numbers(d.rng, 256 if not d.wild else d.rng.randint(254, 257), one)
+    dt, rate = d.interval(least, INT32[1]), numbers(d.rng, n, (least, INT32[1]))
+    if d.rng.random() < 0.3:  # exponents around the table's end
+        coarse, fine = coarse[: d.rng.choice((1, 2, 64, 127))], tables.decay_fine()
+        rate, last = [1 << 18] * n, len(coarse) << 24
+        dt = (last - 2, last + 2)
     out = d.out("i32", n, (0, INT32[1]))
-    d.b.step("decay", {"dt": d.read("dt", "i32", n, (least, INT32[1])),
-                       "rate": d.any_i32("rate", n, (least, INT32[1])),
+    d.b.step("decay", {"dt": d.b.read("dt", "i32", n, dt), "rate": d.i32("rate", rate),
                        "coarse": d.b.const("coarse", "i64", coarse),
                        "fine": d.b.const("fine", "i64", fine), "out": out},
              n=n, entries=len(coarse), fines=len(fine))  # fmt: skip

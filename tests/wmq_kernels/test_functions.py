@@ -23,21 +23,12 @@ def softplus(x_q16: list[int]) -> list[int]:
     return found["out"]
 
 
-def test_softplus_is_within_513_units_of_2_to_the_minus_26() -> None:
-    """512 is what a chord of 2^-6 leaves at 0, where the curve bends most."""
-    points = sorted({*range(-(1 << 20), 1 << 20, 509), *range(-1200, 1200, 7), (1 << 20) - 1})
-    errors = [found - 2**26 * mp.log1p(mp.exp(mpf(x) / 2**16))
-              for x, found in zip(points, softplus(points), strict=True)]  # fmt: skip
-    assert max(errors) < 513
-    assert min(errors) > -1.01
-
-
-def test_softplus_of_a_small_dt_keeps_its_first_15_bits() -> None:
-    """dt is small where x is negative: the relative error stays below 2^-14.9 there."""
-    points = list(range(-9 << 16, 0, 211))
+def test_softplus_is_within_three_units_of_2_to_the_minus_26() -> None:
+    """A parabola through points 2^-6 apart leaves 1.5 units where the curve bends most."""
+    points = sorted({*range(-(1 << 20), 1 << 20, 509), *range(-99_000, 99_000, 71), (1 << 20) - 1})
     for x, found in zip(points, softplus(points), strict=True):
         exact = 2**26 * mp.log1p(mp.exp(mpf(x) / 2**16))
-        assert abs(found - exact) < exact * mpf(2) ** -14.9 + 1, x
+        assert abs(found - exact) < 3, x
 
 
 def test_softplus_never_falls() -> None:
@@ -50,22 +41,22 @@ def silu(x: list[int], fraction: int) -> list[int]:
     """With the scale of x for the result too."""
     found, saturated = ORACLE["silu"](
         x=x, table=SIGMOID, n=len(x), entries=len(SIGMOID), fraction=fraction, multiplier=1,
-        shift=16 + fraction - 6, lo=-32768, hi=32767,
+        shift=22 + fraction - 7, lo=-32768, hi=32767,
     )  # fmt: skip
     assert saturated == 0
     return found["out"]
 
 
-@pytest.mark.parametrize("fraction", [6, 8, 11, 12, 15])
-def test_silu_is_within_one_unit(fraction: int) -> None:
-    """Half a unit is the rounding, the rest |x| times 0.7 * 2^-16 of the sigmoid."""
+@pytest.mark.parametrize("fraction", [7, 8, 11, 12, 15])
+def test_silu_is_rounded_almost_as_well_as_can_be(fraction: int) -> None:
+    """Half a unit is the rounding, the rest |x| times 3.6 * 2^-22 of the sigmoid."""
     points = sorted({*range(-32768, 32768, 61), *range(-70, 70), 32767})
     for x, found in zip(points, silu(points, fraction), strict=True):
         exact = x / (1 + mp.exp(-mpf(x) / 2**fraction))
-        assert abs(found - exact) < 0.5 + abs(x) * mpf("0.7") / 2**16 < 1, x
+        assert abs(found - exact) < 0.5 + abs(x) * mpf("3.6") / 2**22 < 0.53, x
 
 
-@pytest.mark.parametrize("fraction", [6, 11, 15])
+@pytest.mark.parametrize("fraction", [7, 11, 15])
 def test_silu_of_x_and_of_minus_x_differ_by_x(fraction: int) -> None:
     """silu(x) - silu(-x) = x, to the unit that two roundings leave."""
     points = list(range(0, 32768, 17))
@@ -73,38 +64,42 @@ def test_silu_of_x_and_of_minus_x_differ_by_x(fraction: int) -> None:
     assert all(abs(up - down - x) <= 1 for x, up, down in pairs)
 
 
-def decay(v_q24: list[int]) -> list[int]:
-    """exp(-v) from v with 24 fraction bits."""
-    found, _ = ORACLE["decay"](dt=v_q24, rate=[1 << 26] * len(v_q24), coarse=COARSE, fine=FINE,
-                               n=len(v_q24), entries=len(COARSE), fines=len(FINE))  # fmt: skip
+def decay(v_q32: list[int]) -> list[int]:
+    """exp(-v) from v with 32 fraction bits: dt is cut into what an i32 holds, times 2^j."""
+    shifts = [max(v.bit_length() - 31, 0) for v in v_q32]
+    dt = [v >> j for v, j in zip(v_q32, shifts, strict=True)]
+    rate = [1 << (18 + j) for j in shifts]
+    found, _ = ORACLE["decay"](dt=dt, rate=rate, coarse=COARSE, fine=FINE, n=len(dt),
+                               entries=len(COARSE), fines=len(FINE))  # fmt: skip
     return found["out"]
 
 
-def test_decay_is_within_two_units_of_2_to_the_minus_31() -> None:
+def test_decay_is_within_two_and_a_quarter_units_of_2_to_the_minus_31() -> None:
     rng = Random(1)
-    points = [rng.getrandbits(rng.randrange(30)) for _ in range(4000)]
-    points += [*range(1000), *range(65_000, 66_000), (22 << 24) - 1, 22 << 24, (1 << 31) - 1]
+    points = [rng.getrandbits(rng.randrange(1, 31)) for _ in range(3000)]
+    points += [rng.getrandbits(31) << rng.randrange(9) for _ in range(3000)]
+    points += [*range(300), *range(65_000, 66_000), (22 << 32) - 64, 22 << 32, (1 << 42) - 2048]
     for v, found in zip(points, decay(points), strict=True):
-        exact = min(2**31 * mp.exp(-mpf(v) / 2**24), mpf(2**31 - 1))
-        assert abs(found - exact) < 2, v
+        exact = min(2**31 * mp.exp(-mpf(v) / mpf(2) ** 32), mpf(2**31 - 1))
+        assert abs(found - exact) < 2.25, v
 
 
 def test_decay_never_rises_by_more_than_a_unit() -> None:
-    found = decay(list(range(0, 3 << 16, 5)))
+    found = decay([*range(0, 5 << 16, 7), *range(1 << 20, 22 << 31, 999_983 << 6)])
     assert all(b <= a + 1 for a, b in zip(found, found[1:], strict=False))
     assert decay([0]) == [2**31 - 1]
-    assert decay([22 << 24]) == [0]
+    assert decay([22 << 32]) == [0]
 
 
-def test_decay_of_dt_times_rate_is_within_65_units() -> None:
-    """Rounding the exponent to 2^-24 adds up to 2^-25 of the result: 64 units at 1."""
+def test_decay_of_dt_times_rate_is_within_two_and_a_half_units() -> None:
+    """Rounding the exponent to 2^-32 adds up to 2^-33 of the result: a quarter at 1."""
     rng = Random(2)
     for _ in range(3000):
         dt, rate = rng.getrandbits(rng.randrange(1, 31)), rng.getrandbits(rng.randrange(1, 31))
         found, _ = ORACLE["decay"](dt=[dt], rate=[rate], coarse=COARSE, fine=FINE, n=1,
                                    entries=len(COARSE), fines=len(FINE))  # fmt: skip
         exact = 2**31 * mp.exp(-mpf(dt) * rate / mpf(2) ** 50)
-        assert abs(found["out"][0] - exact) < 2 + exact * mpf(2) ** -25, (dt, rate)
+        assert abs(found["out"][0] - exact) < 2.5, (dt, rate)
 
 
 def test_rms_norm_is_within_half_a_unit_and_a_millionth() -> None:

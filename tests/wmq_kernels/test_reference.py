@@ -65,10 +65,17 @@ EXAMPLES = [
      {"n": 2, "lo": -20, "hi": 20}, {"out": [8, -20]}, 1),
     ("drive", {"x": [3, -3, 5, 9], "dt": [5, 7], "shift": [1, 0]},
      {"heads": 2, "headdim": 2, "lo": -8, "hi": 40}, {"out": [8, -7, 35, 40]}, 1),
-    # k = 1, r = 3 of 8: g = 100 * 8 + 20 * 3 = 860 for x = 11, and 2^19 - 860 for -11
+    # k = 1, r = 3 of 8: g = 100 * 8 + 20 * 3 = 860 for x = 11, and 2^25 - 860 for -11
     ("silu", {"x": [11, -11], "table": [0, 100, 120]},
-     {"n": 2, "entries": 3, "fraction": 9, "multiplier": 1, "shift": 0, "lo": -10**7, "hi": 10**7},
-     {"out": [11 * 860, -11 * (2**19 - 860)]}, 0),
+     {"n": 2, "entries": 3, "fraction": 10, "multiplier": 1, "shift": 0, "lo": -10**9,
+      "hi": 10**9}, {"out": [11 * 860, -11 * (2**25 - 860)]}, 0),
+    # k = 0, r = 256, a quarter of the step: 100 + 40 / 4 - 8 * 3 / 32 = 109.25
+    ("softplus", {"x": [256 - 2**20], "table": [100, 140, 188]}, {"n": 1, "entries": 3},
+     {"out": [109]}, 0),
+    # v = 2^24 + 2^16 + 2: e = round(600 / 2) = 300, nothing is left to take off; then k = 2
+    ("decay", {"dt": [2**18, 2**20], "rate": [2**24 + 2**16 + 2, 2**23],
+               "coarse": [1, 600 << 15], "fine": [0, 1 << 15] + [0] * 254},
+     {"n": 2, "entries": 2, "fines": 256}, {"out": [300, 0]}, 0),
 ]  # fmt: skip
 
 

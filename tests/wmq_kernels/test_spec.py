@@ -36,8 +36,8 @@ def test_the_spec_s_constants_are_the_code_s() -> None:
     assert MAGIC.hex(" ").upper() in SPEC
     assert f"format version: {FORMAT_VERSION}" in SPEC
     assert all(f"`{port}`" in SPEC for port in PORTS)
-    for make, entries in ((tables.sigmoid_table, "i = 0 .. 1024"),
-                          (tables.softplus_table, "i = 0 .. 2048"),
+    for make, entries in ((tables.sigmoid_table, "i = 0 .. 2048"),
+                          (tables.softplus_table, "i = 0 .. 2049"),
                           (tables.decay_coarse, "i = 0 .. 5631"),
                           (tables.decay_fine, "j = 0 .. 255")):  # fmt: skip
         assert entries in SPEC

@@ -14,7 +14,7 @@ mp.dps = 60
 
 
 def _sigmoid(i: int) -> mpf:
-    return 2**16 / (1 + mp.exp(-mpf(i) / 64))
+    return 2**22 / (1 + mp.exp(-mpf(i) / 128))
 
 
 def _softplus(i: int) -> mpf:
@@ -30,8 +30,8 @@ def _fine(j: int) -> mpf:
 
 
 TABLES = [
-    (tables.sigmoid_table, 1025, _sigmoid),
-    (tables.softplus_table, 2049, _softplus),
+    (tables.sigmoid_table, 2049, _sigmoid),
+    (tables.softplus_table, 2050, _softplus),
     (tables.decay_coarse, 5632, _coarse),
     (tables.decay_fine, 256, _fine),
 ]

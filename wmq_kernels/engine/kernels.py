@@ -195,21 +195,22 @@ def softplus(x, table, out):
     for i in range(len(x)):
         a = np.int64(x[i]) + SOFTPLUS_REACH
         k = a >> 10
-        left = np.int64(table[k])
-        exact = (left << 10) + (np.int64(table[k + 1]) - left) * (a - (k << 10))
-        out[i] = round_shift(exact, np.int64(10))
+        r = a - (k << 10)
+        left, middle, right = np.int64(table[k]), np.int64(table[k + 1]), np.int64(table[k + 2])
+        curve = (right - 2 * middle + left) * r * (r - 1024)
+        out[i] = round_shift((left << 21) + ((middle - left) * r << 11) + curve, np.int64(21))
 
 
 @njit(**KERNEL)
 def decay(dt, rate, coarse, fine, out):
     for i in range(len(dt)):
-        v = round_shift(np.int64(dt[i]) * np.int64(rate[i]), np.int64(26))
-        k = v >> 16
+        v = round_shift(np.int64(dt[i]) * np.int64(rate[i]), np.int64(18))
+        k = v >> 24
         if k >= len(coarse):
             out[i] = 0
         else:
-            e = round_shift(coarse[k] * fine[(v >> 8) & 255], np.int64(31))
-            out[i] = min(e - round_shift(e * (v & 255), np.int64(24)), MAX_INT32)
+            e = round_shift(coarse[k] * fine[(v >> 16) & 255], np.int64(31))
+            out[i] = min(e - round_shift(e * (v & 65535), np.int64(32)), MAX_INT32)
 
 
 @njit(**KERNEL)
