@@ -7,7 +7,7 @@ gives the widths), the scan, the heads and the frame update.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,17 +33,20 @@ from wmq_kernels.rangecheck import prove
 
 
 def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any],
-          headroom_bits: int) -> Program:  # fmt: skip
+          headroom_bits: int, two_digits: Sequence[str] = ()) -> Program:  # fmt: skip
     """The integer program of a float step.
 
     calibration    provenance, stored in the program's meta as it is
     headroom_bits  room of the recurrent state above its largest size, in powers of two
+    two_digits     Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
+                   such as "layers.*.mamba.in_proj" or "heads.continuous"
     Raises CalibrationError if a weight or a range cannot be carried by its type.
     """
     sizes, schema, weights = step.sizes, step.schema, step.weights
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
-    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, headroom_bits)
+    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, headroom_bits,
+                    two_digits)  # fmt: skip
     b = Builder()
     _ports(b, schema)
     embedding_tables(b, weights)

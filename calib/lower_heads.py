@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from calib.builder import Builder
-from calib.fixed import INT8_LIMIT, multipliers
-from calib.lower_layer import Acc, Scales, linear, rms_norm
+from calib.fixed import multipliers
+from calib.lower_layer import Acc, Scales, linear, norm
 from calib.step_sizes import HEADS, NUMBER_HEADS, StepSizes, module_name
 from wmq_kernels.program import Slice
 
@@ -28,8 +28,14 @@ HeadPlaces = dict[str, tuple[int, int]]
 def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray], scales: Scales
                 ) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
     """Steps to the value `heads`; returns the place of each head and its scale."""
-    norm_scale = scales.limit("norm_f.unit") / INT8_LIMIT
-    rms_norm(b, f"residual.{sizes.n_layer}", "norm_f.unit", scales.residual, norm_scale)
+    unit = norm(
+        b,
+        f"residual.{sizes.n_layer}",
+        "norm_f.unit",
+        scales.residual,
+        scales.limit("norm_f.unit"),
+        any(scales.fine(f"heads.{module_name(head)}") for head in sizes.heads),
+    )
     b.value("heads", "i32", sum(sizes.heads.values()), HEAD_LIMIT)
     places: HeadPlaces = {}
     units: dict[str, float] = {}
@@ -45,7 +51,7 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
             units[head] = 1 / Q16
         else:
             units[head] = LOGIT_HEADROOM * scales.limit(name) / HEAD_LIMIT
-        acc = linear(b, name, "norm_f.unit", norm_scale, weight, bias)
+        acc = linear(b, name, unit, weight, bias, scales.fine(name))
         _to_heads(b, acc, name, units[head], start, width)
         places[head] = (start, width)
         start += width
@@ -64,26 +70,47 @@ def lower_update(b: Builder, schema: Mapping[str, Any], places: HeadPlaces) -> N
     fields = schema["fields"]
     size = len(fields)
     index = {f["name"]: i for i, f in enumerate(fields)}
+    placed = [index[name] for name in schema["rebirth"]["fields"]]
     for player in (0, 1):
-        for head in HEADS:
-            members = [f for f in fields if f["head"] == head]
-            first = places[head][0] + player * len(members)
-            for run in _runs([index[f["name"]] for f in members]):
-                source = Slice("heads", first, len(run))
-                _update_numbers(b, [fields[i] for i in run], player * size + run[0], source)
-                first += len(run)
         for field in fields:
             if field["kind"] == "class":
                 _update_class(b, field, index, player, size, places)
+        for head in HEADS:
+            members = [f for f in fields if f["head"] == head]
+            first = places[head][0] + player * len(members)
+            for run in _runs([index[f["name"]] for f in members], placed):
+                source = Slice("heads", first, len(run))
+                start = player * size + run[0]
+                out = Slice("next_frame", start, len(run))
+                if run == placed:
+                    moved = b.value(f"moved.{player}", "i32", len(run), _interval(b))
+                    _update_numbers(b, [fields[i] for i in run], start, source, b.whole(moved))
+                    _place(b, schema, player, player * size + index["action"], moved, out)
+                else:
+                    _update_numbers(b, [fields[i] for i in run], start, source, out)
+                first += len(run)
     stage = Slice("frame", 2 * size, 1)
     b.step("copy", stage, Slice("next_frame", 2 * size, 1))
 
 
-def _runs(indices: Sequence[int]) -> list[list[int]]:
-    """Neighbouring numbers together."""
+def _interval(b: Builder) -> tuple[int, int]:
+    return b.values["next_frame"].lo, b.values["next_frame"].hi
+
+
+def _place(b: Builder, schema: Mapping[str, Any], player: int, action: int, moved: str,
+           out: Slice) -> None:  # fmt: skip
+    """A player who is born again stands at the stage's place, whatever the head says."""
+    rebirth, stage = schema["rebirth"], Slice("frame", 2 * len(schema["fields"]), 1)
+    table = b.const(f"rebirth.{player}", np.array(rebirth["places"])[:, player], "i32", 2.0**-16)
+    b.step("place", Slice("frame", action, 1), Slice("next_frame", action, 1), stage, moved, table,
+           out, entries=len(rebirth["places"]), event=rebirth["action"])  # fmt: skip
+
+
+def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
+    """Neighbouring numbers together, those in `apart` by themselves."""
     runs: list[list[int]] = []
     for i in indices:
-        if runs and runs[-1][-1] == i - 1:
+        if runs and runs[-1][-1] == i - 1 and (i in apart) == (runs[-1][-1] in apart):
             runs[-1].append(i)
         else:
             runs.append([i])
@@ -91,9 +118,9 @@ def _runs(indices: Sequence[int]) -> list[list[int]]:
 
 
 def _update_numbers(b: Builder, fields: Sequence[Mapping[str, Any]], start: int,
-                    source: Slice) -> None:  # fmt: skip
+                    source: Slice, out: Slice) -> None:  # fmt: skip
     """Fields of one head that lie side by side in the frame."""
-    now, out = Slice("frame", start, source.count), Slice("next_frame", start, source.count)
+    now = Slice("frame", start, source.count)
     update = fields[0]["update"]
     if update == "sign":
         b.step("frame_sign", source, out)

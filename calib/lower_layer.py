@@ -8,8 +8,9 @@ projection that follows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from calib.fixed import (
     to_int,
 )
 from calib.step_sizes import StepSizes
-from wmq_kernels.isa import SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+from wmq_kernels.isa import DIGITS_LIMIT, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
 from wmq_kernels.program import Slice
 from wmq_kernels.tables import decay_coarse, decay_fine, sigmoid_table, softplus_table
 
@@ -46,6 +47,10 @@ class Scales:
     limits: Mapping[str, np.ndarray]
     residual: float
     headroom_bits: int
+    two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
+
+    def fine(self, linear: str) -> bool:
+        return any(fnmatchcase(linear, pattern) for pattern in self.two_digits)
 
     def limit(self, name: str) -> float:
         """Largest size of a tensor in calibration, kept above 0."""
@@ -55,16 +60,31 @@ class Scales:
         return np.maximum(self.limits[name].astype(np.float64), 1e-6)
 
 
-def rms_norm(b: Builder, x: str, out: str, scale: float, out_scale: float) -> None:
-    """x (n,) int32 at `scale` -> out int8 at `out_scale`, without a weight."""
+@dataclass(frozen=True)
+class Input:
+    """int8 input of a Linear: `high` at `scale`, and `low` at a 128th of it unless it is ""."""
+
+    high: str
+    low: str
+    scale: float
+
+
+def norm(b: Builder, x: str, out: str, scale: float, limit: float, fine: bool) -> Input:
+    """x (n,) int32 at `scale` -> int8 that holds `limit`, as one digit or two; no weight."""
     n = b.values[x].size
     eps = max(1, round(n * NORM_EPS / scale**2))
-    gain = math.sqrt(n) / out_scale
+    out_scale = limit / INT8_LIMIT
+    gain = math.sqrt(n) / (limit / DIGITS_LIMIT if fine else out_scale)
     shift = 61 - math.frexp(gain)[1]
     numerator = min(round(math.ldexp(gain, shift)), (1 << 61) - 1)
     b.value(out, "i8", n, INT8_LIMIT, out_scale)
+    if fine:
+        low = b.value(f"{out}.low", "i8", n, (-64, 63), out_scale / 128)
+        b.step("rms_norm_digits", x, out, low, eps=eps, numerator=numerator, shift=shift)
+        return Input(out, low, out_scale)
     b.step("rms_norm", x, out, eps=eps, numerator=numerator, shift=shift, lo=-INT8_LIMIT,
            hi=INT8_LIMIT)  # fmt: skip
+    return Input(out, "", out_scale)
 
 
 @dataclass(frozen=True)
@@ -75,18 +95,29 @@ class Acc:
     scale: np.ndarray  # (out,) float64
 
 
-def linear(b: Builder, name: str, x: str, x_scale: float, weight: np.ndarray,
-           bias: np.ndarray | None = None) -> Acc:  # fmt: skip
-    """int8 x at `x_scale` times int8 rows; bias in natural units, (out,) or None."""
+def linear(b: Builder, name: str, x: Input, weight: np.ndarray, bias: np.ndarray | None = None,
+           fine: bool = False) -> Acc:  # fmt: skip
+    """int8 input times int8 rows; bias in natural units, (out,) or None.
+
+    fine: both digits count, acc = bias + W low + 2^7 (W high), else the high one alone.
+    """
     ints, row_scale = quantize_rows(weight)
-    scale = row_scale * x_scale
+    scale = row_scale * x.scale / (128 if fine else 1)
     bias_int = to_int((np.zeros(len(weight)) if bias is None else bias) / scale, "int32", name)
-    reach = np.abs(ints.astype(np.int64)).sum(1) * INT8_LIMIT + np.abs(bias_int.astype(np.int64))
-    if reach.max() >= 1 << 31:
+    size = np.abs(ints.astype(np.int64)).sum(1)
+    first = int((size * (64 if fine else INT8_LIMIT) + np.abs(bias_int.astype(np.int64))).max())
+    reach = first + (int(size.max()) * INT8_LIMIT << 7 if fine else 0)
+    if reach >= 1 << 31:
         raise CalibrationError(f"{name}: the sum may exceed int32")
-    acc = b.value(f"{name}.acc", "i32", len(weight), int(reach.max()))
-    b.step("dot", x, b.const(f"{name}.weight", ints, "i8"),
-           b.const(f"{name}.bias", bias_int, "i32"), acc)  # fmt: skip
+    w = b.const(f"{name}.weight", ints, "i8")
+    bias_const = b.const(f"{name}.bias", bias_int, "i32")
+    acc = b.value(f"{name}.acc", "i32", len(weight), reach)
+    if not fine:
+        b.step("dot", x.high, w, bias_const, acc)
+        return Acc(acc, scale)
+    low = b.value(f"{name}.acc.low", "i32", len(weight), first)
+    b.step("dot", x.low, w, bias_const, low)
+    b.step("dot_add", x.high, w, low, acc, shift=7)
     return Acc(acc, scale)
 
 
@@ -126,12 +157,12 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     weight = {k.removeprefix(f"layers.{layer}."): v.astype(np.float64)
               for k, v in weights.items() if k.startswith(f"layers.{layer}.")}  # fmt: skip
     unit = f"layers.{layer}.norm.unit"
-    unit_scale = scales.limit(unit) / INT8_LIMIT
-    rms_norm(b, f"residual.{layer}", unit, scales.residual, unit_scale)
+    fine = scales.fine(f"{at}.in_proj")
+    x = norm(b, f"residual.{layer}", unit, scales.residual, scales.limit(unit), fine)
     z_width, xbc_width, _ = sizes.in_proj_parts
     in_proj = weight["mamba.in_proj.weight"] * weight["norm.weight"]
     bias = np.concatenate([np.zeros(z_width + xbc_width), weight["mamba.dt_bias"]])
-    acc = linear(b, f"{at}.in_proj", unit, unit_scale, in_proj, bias)
+    acc = linear(b, f"{at}.in_proj", x, in_proj, bias, fine)
     z_bits = fraction_bits(scales.limit(f"{at}.z"))
     requantize(b, acc, slice(0, z_width), f"{at}.z", "i16", 2.0**-z_bits, INT16, 2.0**-z_bits)
     xbc_scale = ACTIVATION_HEADROOM * scales.limit(f"{at}.xbc") / INT16
@@ -149,10 +180,11 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     b.step("gate", f"{at}.y", f"{at}.silu_z", b.const(f"{at}.gated.multiplier", m, "i32"),
            b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-WIDE,
            hi=WIDE)  # fmt: skip
-    norm_scale = scales.limit(f"{at}.norm.unit") / INT8_LIMIT
-    rms_norm(b, f"{at}.gated", f"{at}.norm.unit", gated_scale, norm_scale)
+    fine = scales.fine(f"{at}.out_proj")
+    x = norm(b, f"{at}.gated", f"{at}.norm.unit", gated_scale, scales.limit(f"{at}.norm.unit"),
+             fine)  # fmt: skip
     out_proj = weight["mamba.out_proj.weight"] * weight["mamba.norm.weight"]
-    acc = linear(b, f"{at}.out_proj", f"{at}.norm.unit", norm_scale, out_proj)
+    acc = linear(b, f"{at}.out_proj", x, out_proj, fine=fine)
     requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", scales.residual, WIDE,
                scales.residual)  # fmt: skip
     after = b.value(f"residual.{layer + 1}", "i32", sizes.d_model, WIDE, scales.residual)

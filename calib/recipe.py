@@ -17,7 +17,7 @@ import msgspec
 from calib.errors import CalibrationError
 
 FOLDER = Path(__file__).with_name("recipes")
-DEFAULT = "static-minmax"
+DEFAULT = "static-digits"
 LARGEST = 1 << 16  # bytes of a file
 
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
@@ -26,10 +26,15 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the range of an int8 activation is chosen; wider ones keep their maximum."""
+    """How the range of an int8 activation is chosen; wider ones keep their maximum.
+
+    two_digits  Linears whose input is two int8 digits, 15 bits: names in which * stands for
+                any text, such as "layers.*.mamba.in_proj" or "heads.continuous"
+    """
 
     observer: Literal["minmax", "percentile"]
     percent: Percent | None = None
+    two_digits: tuple[Name, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

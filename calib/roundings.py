@@ -11,6 +11,7 @@ import numpy as np
 from calib.statistics import Rounding, observed_tensors
 from calib.step_graph import StepModel
 from calib.step_sizes import StepSizes, module_name
+from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Program
 
 
@@ -22,8 +23,11 @@ def roundings_of(step: StepModel, program: Program) -> dict[str, Rounding]:
     """
     found = {}
     for name, tensor in observed_tensors(step.sizes).items():
-        value = program.values.get(name)
-        if value is not None and value.scale > 0:
+        value, low = program.values.get(name), program.values.get(f"{name}.low")
+        if low is not None:  # two digits
+            scale = np.full(tensor.groups, low.scale)
+            found[name] = Rounding(scale, -DIGITS_LIMIT, DIGITS_LIMIT)
+        elif value is not None and value.scale > 0:
             found[name] = Rounding(np.full(tensor.groups, value.scale), value.lo, value.hi)
     for layer in range(step.sizes.n_layer):
         found |= _scan(step.sizes, program, layer)

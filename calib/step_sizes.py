@@ -129,6 +129,7 @@ def sizes_of(config: Json, schema: Json) -> StepSizes:
     stage = schema.get("stage")
     if not isinstance(stage, dict):
         raise CalibrationError("wmq.schema: stage is not an object")
+    _check_rebirth(schema.get("rebirth"), names, stage)
     classes = [field for field in fields if field["kind"] == "class"]
     embeddings = {f["name"]: (f["hi"] + 1, f["dim"]) for f in classes}
     embeddings["stage"] = (
@@ -180,6 +181,25 @@ def _check_field(field: Any, where: str) -> None:
     if field["kind"] == "class":
         _whole(field.get("hi"), 0, LARGEST_CLASS - 1, f"{where}.hi ({name})")
         _whole(field.get("dim"), 1, LARGEST_DIM, f"{where}.dim ({name})")
+
+
+def _check_rebirth(rebirth: Any, names: list[str], stage: Json) -> None:
+    """An action, and a place for each stage, player and field: whole numbers of int32."""
+    where = "wmq.schema: rebirth"
+    if not isinstance(rebirth, dict) or rebirth.get("fields") != ["x", "y"]:
+        raise CalibrationError(f"{where}.fields are not x and y")
+    if not {"x", "y", "action"} <= set(names) or names.index("y") != names.index("x") + 1:
+        raise CalibrationError(f"{where}: x, y and action must be fields, y next to x")
+    _whole(rebirth.get("action"), 0, LARGEST_CLASS, f"{where}.action")
+    places = rebirth.get("places")
+    if not isinstance(places, list) or len(places) != stage.get("classes"):
+        raise CalibrationError(f"{where}.places is not a list with a row for each stage")
+    for row in places:
+        pairs = row if isinstance(row, list) else []
+        if [len(p) if isinstance(p, list) else 0 for p in pairs] != [2, 2]:
+            raise CalibrationError(f"{where}.places: a row is not two places of two numbers")
+        for value in (*pairs[0], *pairs[1]):
+            _whole(value, -(1 << 31), (1 << 31) - 1, f"{where}.places")
 
 
 def _list(schema: Json, key: str) -> list:

@@ -2,8 +2,8 @@
 
     python -m wmq.calibration_set MODEL.wmq -o calib/sets/NAME.safetensors
 
-No frame of a recorded game is in it: eight matches on the legal stages, random controllers,
-the frames after the entry.
+No frame of a recorded game is in it: sixteen matches on the legal stages with random
+controllers, a few seconds each from the end of the entry on, while both players are in play.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wmq.opening import open_program
 from wmq.rollout import IntegerWorlds, both_controllers, roll
 from wmq.starts import STAGES, match_start
 
-SKIPPED, KEPT = 240, 400  # frames of each match
+SKIPPED, KEPT, MATCHES = 110, 200, 16  # frames of each match
 PAIRS = (
     ("fox", "falco"), ("marth", "sheik"), ("falcon", "peach"), ("jigglypuff", "fox"),
     ("falco", "marth"), ("sheik", "falcon"), ("samus", "luigi"), ("peach", "fox"),
@@ -35,14 +35,15 @@ def main(model: Path, out: Path, seed: int) -> None:
     worlds = IntegerWorlds(open_program(model))
     sources = (parse_source("random", "--p1"), parse_source("random", "--p2"))
     frames, pads = [], []
-    for k, pair in enumerate(PAIRS):
-        start = match_start(worlds.schema, list(STAGES)[k % len(STAGES)], pair)
+    for k in range(MATCHES):
+        stage, pair = list(STAGES)[k % len(STAGES)], PAIRS[k % len(PAIRS)]
+        start = match_start(worlds.schema, stage, pair)
         chosen = both_controllers(sources, start, SKIPPED + KEPT, seed + k)
         world = roll(worlds, start, [chosen], [seed + k]).worlds[0]
         frames.append(world.frames[SKIPPED:])
         pads.append(world.controllers[SKIPPED:])
     sha256 = write_set(out, np.stack(frames), np.stack(pads))
-    click.echo(f"{out}: {len(PAIRS)} matches of {KEPT} frames, sha256 {sha256}")
+    click.echo(f"{out}: {MATCHES} matches of {KEPT} frames, sha256 {sha256}")
 
 
 if __name__ == "__main__":

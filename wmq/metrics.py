@@ -1,7 +1,8 @@
 """The metrics of one frame ahead, from head values in natural units (DESIGN.md section 6).
 
 `Tally` adds games up and never holds more than one: frames come in as integers, head
-values as float32 arrays, and out comes one row of figures.  `val_loss` is the loss that
+values as float32 arrays, and out comes one row of figures.  `pos_mae` counts the frame that
+the update makes, which places a player who is born again.  `val_loss` is the loss that
 training minimizes, `plan_loss` the plain squared-error loss that others report.
 """
 
@@ -11,7 +12,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from wmq.schema import ACTION_CATEGORIES, Schema, category_of
+from wmq.schema import (
+    ACTION_CATEGORIES,
+    Q16,
+    REBIRTH_ACTION,
+    REBIRTH_FIELDS,
+    Schema,
+    category_of,
+)
 from wmq.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets, present_columns
 
 HEAD_WEIGHTS = {"continuous": 0.25, "velocity": 0.25, "dynamics": 0.25, "binary": 1.0}
@@ -57,7 +65,7 @@ class Tally:
         """One game: frames (T, frame_size) int32, the frames after them, and the heads."""
         missing = set(missing)
         for head in NUMBER_HEADS:
-            self._numbers(head, now, after, heads[head], missing)
+            self._numbers(head, now, after, heads, missing)
         target = after[:, head_index(self.schema, "binary")].astype(np.float32)
         kept = present_columns(self.schema, "binary", missing)
         entropy = binary_cross_entropy(heads["binary"], target)[:, kept]
@@ -73,18 +81,26 @@ class Tally:
                         self._actions(now[:, at], after[:, at], logits.argmax(1))
 
     def _numbers(
-        self, head: str, now: np.ndarray, after: np.ndarray, value: np.ndarray, missing: set[str]
+        self,
+        head: str,
+        now: np.ndarray,
+        after: np.ndarray,
+        heads: Mapping[str, np.ndarray],
+        missing: set[str],
     ) -> None:
         fields = [f for _ in (0, 1) for f in self.schema.head(head)]
         kept = present_columns(self.schema, head, missing)
         if not kept.any():
             return
-        error = (value - number_targets(self.schema, head, now, after))[:, kept]
+        full = heads[head] - number_targets(self.schema, head, now, after)
+        error = full[:, kept]
         share = 1 / kept.sum()
         scaled = error * np.array([f.scale for f in fields], dtype=np.float32)[kept]
         self._sum(head, robust(error / self.scales[head][kept]), len(now), share)
         self._sum(f"{head}.squared", scaled * scaled, len(now), share)
         named = [f.name for f, k in zip(fields, kept, strict=True) if k]
+        if head == "continuous":
+            error = self._with_rebirth(full, now, after, heads)[:, kept]
         groups = {"pos_mae": ("x", "y"), "percent_mae": ("percent",),
                   "vel_mae": tuple(f.name for f in self.schema.head("velocity"))}  # fmt: skip
         for figure, members in groups.items():
@@ -92,6 +108,21 @@ class Tally:
             if any(chosen):
                 sizes = np.abs(error[:, chosen])
                 self._sum(figure, sizes, sizes.size)
+
+    def _with_rebirth(self, error: np.ndarray, now: np.ndarray, after: np.ndarray,
+                      heads: Mapping[str, np.ndarray]) -> np.ndarray:  # fmt: skip
+        """The errors of the next frame, where the update places who is born again."""
+        error, fields = error.copy(), [f.name for f in self.schema.head("continuous")]
+        for player, name in enumerate(PLAYERS):
+            before = now[:, self.schema.index("action", player)]
+            action = heads[f"{name}.action"].argmax(1)
+            rows = np.flatnonzero((action == REBIRTH_ACTION) & (before != REBIRTH_ACTION))
+            places = self.schema.rebirth_places[now[rows, self.schema.stage_index], player]
+            for k, field in enumerate(REBIRTH_FIELDS):
+                column = player * len(fields) + fields.index(field)
+                true = after[rows, self.schema.index(field, player)]
+                error[rows, column] = (places[:, k] - true) / Q16
+        return error
 
     def _actions(self, now: np.ndarray, after: np.ndarray, predicted: np.ndarray) -> None:
         right = predicted == after

@@ -13,7 +13,7 @@ import numpy as np
 
 from wmq.encoding import float_inputs
 from wmq.opening import ModelError, model_path, schema_of
-from wmq.schema import Q16, Field, Schema
+from wmq.schema import Q16, REBIRTH_ACTION, REBIRTH_FIELDS, Field, Schema
 from wmq.targets import PLAYERS, head_index, head_widths
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
@@ -107,6 +107,10 @@ def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]
         longest = int(schema.hi[age])
         older = np.minimum(frames[:, age] + 1, longest)
         after[:, age] = np.where(after[:, action] != frames[:, action], 0, older)
+        reborn = (after[:, action] == REBIRTH_ACTION) & (frames[:, action] != REBIRTH_ACTION)
+        spots = [schema.index(name, player) for name in REBIRTH_FIELDS]
+        places = schema.rebirth_places[frames[reborn, schema.stage_index], player]
+        after[np.ix_(reborn, spots)] = places
     return after
 
 

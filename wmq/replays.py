@@ -111,7 +111,6 @@ POST_COLUMNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "ground": ("ground", lambda v: np.where(v == NO_GROUND, 0, v.astype(np.int32) + 1)),
     "last_attack": ("last_attack_landed", _as_is),
     "character": ("character", _as_is),
-    "state_age": ("state_age", np.floor),
 }
 # Values beyond these ends mean a file that is wrong, not a rare value: the game is refused.
 # Everything else is clamped to the schema's interval.
@@ -185,6 +184,18 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(null)
 
 
+def state_age(action: np.ndarray, most: int) -> np.ndarray:
+    """Frames since the action last changed, at most `most`; (T,) whole numbers.
+
+    This is the rule of the frame update.  The column of that name in the replay is the
+    animation's frame, which stands still, loops and skips: it differs on a fifth of all
+    frames, and a rollout could not go on with it.
+    """
+    place = np.arange(len(action))
+    changed = np.diff(action, prepend=action[:1]) != 0
+    return np.minimum(place - np.maximum.accumulate(np.where(changed, place, 0)), most)
+
+
 def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     start, rows = replay.start, replay.frames
     reasons = _refusals(start)
@@ -211,7 +222,7 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     missing: set[str] = set()
     for player, (port, leader) in enumerate(zip(ports, leaders, strict=True)):
         for field in full.fields:
-            if field in PROJECTILE_FIELDS:
+            if field in PROJECTILE_FIELDS or field.update == "age":
                 continue
             column, convert = POST_COLUMNS[field.name]
             values = _column(leader.field("post"), column)
@@ -221,6 +232,8 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
             natural = convert(values[last])
             reasons += _bad_values(natural, field, port, ids)
             frames[:, full.index(field.name, player)] = to_units(natural, field)
+        at = full.index("state_age", player)
+        frames[:, at] = state_age(frames[:, full.index("action", player)], int(full.hi[at]))
         width = len(CONTROLLER_FIELDS)
         pads, bad = _controllers(leader.field("pre"), last, port, ids)
         controllers[:, player * width : (player + 1) * width] = pads

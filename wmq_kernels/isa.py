@@ -66,7 +66,11 @@ def _operands(text: str) -> tuple[Operand, ...]:
 def _row(name: str, operands: str, parameters: str, formula: str) -> Instruction:
     ranges = {"lo": (-(1 << 62), 1 << 62), "hi": (-(1 << 62), 1 << 62), "shift": (0, 62)}
     ranges |= {"eps": (1, 1 << 61), "numerator": (1 << 60, (1 << 61) - 1)}
-    ranges |= {"limit": (1, (1 << 31) - 1), "multiplier": (0, (1 << 31) - 1)}
+    ranges |= {
+        "event": (0, (1 << 31) - 1),
+        "limit": (1, (1 << 31) - 1),
+        "multiplier": (0, (1 << 31) - 1),
+    }
     ranges |= {"fraction": (SIGMOID_STEP_BITS, 15)}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
     return Instruction(name, _operands(operands), named, formula, "clamp(" in formula)
@@ -187,6 +191,19 @@ ROWS: tuple[Instruction, ...] = (
          "x:i32:read:n, out:i32:write:n",
          "n",
          "out[i] = x[i]"),
+    _row("rms_norm_digits",
+         "x:i32:read:n, high:i8:write:n, low:i8:write:n",
+         "n eps numerator shift",
+         "t = eps + sum_i x[i]^2; e >= 0 such that 2^60 <= t * 4^e < 2^62; "
+         "m = floor(numerator / isqrt(t * 4^e)); "
+         "u = clamp(round_shift(x[i] * m, shift - e), -16256, 16256); "
+         "high[i] = round_shift(u, 7); low[i] = u - 128 * high[i]"),
+    _row("place",
+         "before:i32:read:one, after:i32:read:one, index:i32:read:one, moved:i32:read:n, "
+         "table:i32:const:entries*n, out:i32:write:n",
+         "one n entries event",
+         "k = min(max(index[0], 0), entries - 1); "
+         "out[i] = table[k, i] if after[0] = event and before[0] != event, else moved[i]"),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

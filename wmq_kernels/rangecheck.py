@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from wmq_kernels.errors import ProgramError
-from wmq_kernels.isa import DIGITS_LIMIT, INT32, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+from wmq_kernels.isa import INT32, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
 from wmq_kernels.isa import TABLE as ISA
 from wmq_kernels.program import Program, Step
 
 LARGEST = (1 << 63) - 1
 Interval = tuple[int, int]
-INT8: Interval = (-128, 127)
+TWO_DIGITS: dict[str, Interval] = {"high": (-127, 127), "low": (-64, 63)}
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ def digits(c: Context) -> dict[str, Interval]:
     offset = c.data("offset")
     reach = max(hi - int(offset.min()), int(offset.max()) - lo)
     c.fits(reach * c.largest("multiplier"), c.shifts())
-    top = DIGITS_LIMIT >> 7
-    return {"high": (-top, top), "low": (-64, 63)}
+    return dict(TWO_DIGITS)
 
 
 def embed(c: Context) -> dict[str, Interval]:
@@ -157,7 +156,7 @@ def add(c: Context) -> dict[str, Interval]:
     return {"out": c.clamped()}
 
 
-def rms_norm(c: Context) -> dict[str, Interval]:
+def _norm_fits(c: Context) -> None:
     eps, shift = c.parameter("eps"), c.parameter("shift")
     c.need(eps + c.parameter("n") * c.size("x") ** 2 < 1 << 62, "the squares' sum reaches 2^62")
     steepest = 0  # the largest e, at t = eps
@@ -165,7 +164,16 @@ def rms_norm(c: Context) -> dict[str, Interval]:
         steepest += 1
     c.need(shift >= steepest, f"shift {shift} is below e, up to {steepest}")
     c.fits(c.size("x") << 31, shift)
+
+
+def rms_norm(c: Context) -> dict[str, Interval]:
+    _norm_fits(c)
     return {"out": c.clamped()}
+
+
+def rms_norm_digits(c: Context) -> dict[str, Interval]:
+    _norm_fits(c)
+    return dict(TWO_DIGITS)
 
 
 def conv(c: Context) -> dict[str, Interval]:
@@ -261,6 +269,12 @@ def age(c: Context) -> dict[str, Interval]:
     return {"out": (min(0, c.interval("age")[0] + 1), c.parameter("most"))}
 
 
+def place(c: Context) -> dict[str, Interval]:
+    c.need(c.parameter("one") == 1, "one must be 1")
+    table, moved = c.data("table"), c.interval("moved")
+    return {"out": (min(int(table.min()), moved[0]), max(int(table.max()), moved[1]))}
+
+
 def copy(c: Context) -> dict[str, Interval]:
     return {"out": c.interval("x")}
 
@@ -271,5 +285,5 @@ RULES: dict[str, Rule] = {
     "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu, "softplus": softplus,
     "decay": decay, "drive": drive, "scan": scan, "gate": gate, "frame_add": frame_add,
     "frame_round": frame_round, "frame_sign": frame_sign, "argmax": argmax, "age": age,
-    "copy": copy,
+    "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
 }  # fmt: skip

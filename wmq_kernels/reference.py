@@ -115,6 +115,13 @@ def rms_norm(x: Ints, n: int, eps: int, numerator: int, shift: int, lo: int, hi:
     return {"out": out}, saturated
 
 
+def rms_norm_digits(x: Ints, n: int, eps: int, numerator: int, shift: int) -> Result:
+    found, saturated = rms_norm(x, n, eps, numerator, shift, -16256, 16256)
+    high = [round_shift(u, 7) for u in found["out"]]
+    low = [found["out"][i] - 128 * high[i] for i in range(n)]
+    return {"high": high, "low": low}, saturated
+
+
 def conv(
     x: Ints, history: Ints, weight: Ints, weight_now: Ints, bias: Ints, multiplier: Ints,
     shift: Ints, past: int, n: int, lo: int, hi: int,
@@ -261,11 +268,21 @@ def copy(x: Ints, n: int) -> Result:
     return {"out": list(x)}, 0
 
 
+def place(
+    before: Ints, after: Ints, index: Ints, moved: Ints, table: Ints,
+    one: int, n: int, entries: int, event: int,
+) -> Result:  # fmt: skip
+    if after[0] == event and before[0] != event:
+        k = min(max(index[0], 0), entries - 1)
+        return {"out": table[k * n : (k + 1) * n]}, 0
+    return {"out": list(moved)}, 0
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
-        gate, frame_add, frame_round, frame_sign, argmax, age, copy,
+        gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits, place,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

@@ -100,7 +100,7 @@ def test_the_program_keeps_where_its_ranges_come_from(tmp_path, model, dataset):
     assert facts["model_sha256"] == sha256
     assert facts["bytes"] == out.stat().st_size
     kept = program.meta["calibration"]
-    assert kept["recipe"]["name"] == "static-minmax" and kept["observer"] == "minmax"
+    assert kept["recipe"]["name"] == "static-digits" and kept["observer"] == "minmax"
     assert kept["frames"] == facts["frames"] == 400
     assert kept["onnx_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     games = kept["data"]["games"]
@@ -112,10 +112,13 @@ def test_the_program_keeps_where_its_ranges_come_from(tmp_path, model, dataset):
 def test_each_tensor_has_a_line_with_range_scale_and_ratio(tmp_path, model, dataset):
     result = run(model, "-o", tmp_path / "a.wmq", "--data", dataset, "--frames", 400, "--json")
     tensors = {row["name"]: row for row in json.loads(result.stdout)["tensors"]}
-    for name in ("layers.1.norm.unit", "layers.0.mamba.norm.unit", "norm_f.unit"):
+    row = tensors["layers.1.norm.unit"]
+    assert row["scale"] == pytest.approx(row["limit"] / 127)
+    assert 15 < row["decibels"] < 50
+    for name in ("layers.0.norm.unit", "layers.0.mamba.norm.unit", "norm_f.unit"):  # two digits
         row = tensors[name]
-        assert row["scale"] == pytest.approx(row["limit"] / 127)
-        assert 15 < row["decibels"] < 50
+        assert row["scale"] == pytest.approx(row["limit"] / 127 / 128)
+        assert 57 < row["decibels"] < 92
     assert tensors["layers.0.mamba.y"]["groups"] == 8
     assert tensors["layers.0.mamba.y"]["decibels"] > 50
     text = run(model, "-o", tmp_path / "a.wmq", "--data", dataset, "--frames", 400).stdout
@@ -206,7 +209,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, model, dataset):
         ((model, "-o", out, *data, "--frames", LEAST_FRAMES - 1), "--frames"),
         ((model, "-o", out, *data, "--frames", -5), "--frames"),
         ((model, "-o", out, *data, "--recipe", recipe), "mine.toml: activations.observer: "),
-        ((model, "-o", out, *data, "--recipe", "worst"), "static-minmax"),
+        ((model, "-o", out, *data, "--recipe", "worst"), "static-digits"),
     ):
         assert reason in refused(tmp_path, *arguments)
 

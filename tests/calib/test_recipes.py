@@ -18,7 +18,7 @@ headroom_bits = 3
 
 
 def test_the_recipes_that_ship_are_named_after_their_files():
-    assert {"static-minmax", "static-percentile"} <= set(names())
+    assert {"static-digits", "static-minmax", "static-percentile"} <= set(names())
     for name in names():
         assert read_recipe(name).name == name
 

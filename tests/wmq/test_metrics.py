@@ -53,6 +53,20 @@ def perfect_heads(now: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
     return heads
 
 
+def test_a_rebirth_that_is_foreseen_has_the_stages_place():
+    now = np.zeros((2, SCHEMA.frame_size), np.int32)
+    now[:, SCHEMA.stage_index] = 3  # Pokemon Stadium, player 1 at x = 0, y = 119.0
+    after = now.copy()
+    after[0, SCHEMA.index("action")] = 12
+    after[0, SCHEMA.index("y")] = 7798784 + Q16  # a unit above it
+    after[1, SCHEMA.index("x")] = 2 * Q16
+    heads = perfect_heads(now, after)
+    heads["continuous"][:] = 0
+    tally = Tally(SCHEMA, ONES)
+    tally.add(now, after, heads)
+    assert tally.result()["pos_mae"] == pytest.approx((1 + 2) / 8)  # of 2 frames, 4 numbers each
+
+
 def test_robust_is_torchs_smooth_l1():
     error = np.linspace(-2, 2, 401)
     expected = F.smooth_l1_loss(

@@ -82,3 +82,10 @@ def test_frame_update_follows_the_schema() -> None:
     assert (after[:, at("character", 1)] == 1).all()
     heads["p1.action"][1, 322] = 1
     assert next_frames(SCHEMA, frames, heads)[1, at("state_age")] == 149
+    heads["p2.action"][:, 12] = 1  # born again on Battlefield, wherever the player was
+    reborn = next_frames(SCHEMA, frames, heads)
+    assert reborn[:, at("x", 1)].tolist() == [-40 * Q16] * 2
+    assert (reborn[:, at("x")] == after[:, at("x")]).all()
+    again = next_frames(SCHEMA, reborn, heads)  # and moves on from there
+    moved = again[:, at("x", 1)] - reborn[:, at("x", 1)]
+    assert moved.tolist() == [0, 0]

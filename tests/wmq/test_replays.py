@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from wmq.replays import (
     last_rows,
     nearest_items,
     read_replay,
+    state_age,
     to_units,
 )
 from wmq.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, Field, Schema
@@ -68,8 +70,22 @@ def expected_player(post: object, ids: list[int]) -> dict[str, list[int]]:
         "ground": whole(post.ground, lambda v: 0 if v == 65535 else min(v + 1, 31)),
         "last_attack": whole(post.last_attack_landed, lambda v: min(v, 63)),
         "character": whole(post.character),
-        "state_age": whole(post.state_age, lambda v: min(max(math.floor(v), 0), 149)),
     }
+
+
+def ages(actions: list[int]) -> list[int]:
+    """The rule of the frame update, one frame after the other."""
+    found = [0]
+    for before, after in pairwise(actions):
+        found.append(0 if after != before else min(found[-1] + 1, 149))
+    return found
+
+
+def test_state_age_counts_from_the_last_change() -> None:
+    actions = [14, 14, 20, 20, 20, 14, *[39] * 200]
+    found = state_age(np.array(actions), 149).tolist()
+    assert found[:7] == [0, 1, 0, 1, 2, 0, 0] and found[-51:] == [149] * 51 and found[-52] == 148
+    assert found == ages(actions)
 
 
 def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) -> None:
@@ -83,6 +99,7 @@ def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) ->
             expected = expected_player(port.leader.post, ids)
             if "hitlag" in game.info.missing:
                 expected["hitlag"] = [0] * game.info.frames
+            expected["state_age"] = ages(expected["action"])
             assert set(expected) == {field.name for field in PLAYER_FIELDS}
             for name, values in expected.items():
                 ours = game.frames[:, Schema().index(name, player)]

@@ -48,6 +48,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return walking_dataset(tmp_path_factory.mktemp("dataset"))
 
 
+def test_a_run_can_begin_with_the_weights_of_another(dataset: Dataset, finished: Path,
+                                                      tmp_path: Path) -> None:  # fmt: skip
+    base = load_model(finished)[0]
+    config = RunConfig(preset="tiny", epochs=0.05, streams=3, chunk=16, lr=0.0, base="0" * 64)
+    train(dataset, tmp_path / "run", config, base=base)
+    found = load_model(tmp_path / "run")[0].state_dict()
+    for name, value in base.state_dict().items():
+        assert torch.equal(found[name], value), name  # a learning rate of 0 keeps them
+
+
 @pytest.fixture(scope="module")
 def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""

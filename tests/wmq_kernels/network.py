@@ -112,6 +112,21 @@ class Network(Builder):
                   lo=-90_000, hi=90_000)  # fmt: skip
         return out
 
+    def two_digit_dot(self, residual: Slice, o: int) -> Slice:
+        """The norm in two digits, and a dot of both."""
+        n = residual.count
+        high, low = self.temp("norm", "i8", n, I8), self.temp("norm_low", "i8", n, I8)
+        self.step("rms_norm_digits", {"x": residual, "high": high, "low": low}, n=n, eps=n,
+                  numerator=(1 << 60) + 12345, shift=48)  # fmt: skip
+        weight = self._ints("i8", o * n, *I8)
+        first = self.temp("first", "i32", o, (-(1 << 28), 1 << 28))
+        self.step("dot", {"x": low, "weight": weight, "bias": self._ints("i32", o, -9000, 9000),
+                          "out": first}, n=n, o=o)  # fmt: skip
+        total = self.temp("total", "i32", o, INT32)
+        self.step("dot_add", {"x": high, "weight": weight, "acc": first, "out": total}, n=n, o=o,
+                  shift=7)  # fmt: skip
+        return total
+
     def _conv(self, x: Slice) -> Slice:
         n = x.count
         out = self.temp("conv", "i16", n, I16)
@@ -150,11 +165,12 @@ class Network(Builder):
     def update(self, heads: Slice) -> Slice:
         """The next frame from 3 changes, a number, a logit and the logits of 4 classes."""
         after = self.value("after", "i32", 7, "temp", INT32, around=0)
+        moved = self.temp("moved", "i32", 3, (-(1 << 20), 1 << 20))
         least = [-(1 << 20), -(1 << 19), 0]
         self.step("frame_add", {"now": Slice("frame", 0, 3), "change": self._part(heads, 0, 3),
                                 "least": self.const("c", "i32", least),
                                 "most": self.const("c", "i32", [1 << 20, 1 << 19, 1 << 18]),
-                                "out": self._part(after, 0, 3)}, n=3)  # fmt: skip
+                                "out": moved}, n=3)  # fmt: skip
         self.step("frame_round", {"now": Slice("frame", 3, 1), "value": self._part(heads, 3, 1),
                                   "least": self.const("c", "i32", [0]),
                                   "most": self.const("c", "i32", [60]),
@@ -164,6 +180,11 @@ class Network(Builder):
                   n=1)  # fmt: skip
         self.step("argmax", {"x": self._part(heads, 5, CLASSES), "out": self._part(after, 5, 1)},
                   n=CLASSES, one=1)  # fmt: skip
+        self.step("place", {"before": Slice("frame", 5, 1), "after": self._part(after, 5, 1),
+                            "index": Slice("frame", 6, 1), "moved": moved,
+                            "table": self._ints("i32", 4 * 3, -(1 << 18), 1 << 18),
+                            "out": self._part(after, 0, 3)},
+                  one=1, n=3, entries=4, event=2)  # fmt: skip
         self.step("age", {"before": Slice("frame", 5, 1), "after": self._part(after, 5, 1),
                           "age": Slice("frame", 6, 1), "out": self._part(after, 6, 1)},
                   one=1, most=20)  # fmt: skip
@@ -176,7 +197,7 @@ def network(seed: int, layers: int = 2) -> Program:
     residual = b.encode()
     for _ in range(layers):
         residual = b.layer(residual)
-    heads = b._dot(b._norm(residual), 5 + CLASSES)
+    heads = b.two_digit_dot(residual, 5 + CLASSES)
     heads = b._requantize("i32", heads, 29, *INT32)
     b.show("all", heads)
     return b.program(b.update(heads))

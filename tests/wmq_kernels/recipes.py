@@ -169,7 +169,8 @@ def add(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def rms_norm(d: Draw) -> None:
+def _norm(d: Draw) -> tuple[Slice, dict[str, int]]:
+    """x and the parameters that both norms have."""
     n = d.size()
     eps = max(1, d.parameter("rms_norm", "eps"))
     most = min(isqrt(((1 << 62) - 1 - eps) // n), INT32[1])
@@ -178,11 +179,25 @@ def rms_norm(d: Draw) -> None:
     x = d.read("x", "i32", n, (-most, most))
     steepest = max((62 - eps.bit_length()) // 2, 0)
     shift = d.rng.randint(max(steepest - d.wild, 0), 62)
+    numerator = d.parameter("rms_norm", "numerator")
+    return x, {"n": n, "eps": eps, "shift": shift, "numerator": numerator}
+
+
+def rms_norm(d: Draw) -> None:
+    x, common = _norm(d)
     interval, clamp = d.clamp("i8")
-    out = d.out("i8", n, interval)
-    d.b.step("rms_norm", {"x": x, "out": out}, n=n, eps=eps, shift=shift,
-             numerator=d.parameter("rms_norm", "numerator"), **clamp)  # fmt: skip
+    out = d.out("i8", x.count, interval)
+    d.b.step("rms_norm", {"x": x, "out": out}, **common, **clamp)
     d.b.show("out", out)
+
+
+def rms_norm_digits(d: Draw) -> None:
+    x, common = _norm(d)
+    high = d.out("i8", x.count, (-127, 127), "high")
+    low = d.out("i8", x.count, (-64, 63), "low")
+    d.b.step("rms_norm_digits", {"x": x, "high": high, "low": low}, **common)
+    d.b.show("high", high)
+    d.b.show("low", low)
 
 
 def conv(d: Draw) -> None:
@@ -358,6 +373,18 @@ def age(d: Draw) -> None:
     d.b.show("out", out)
 
 
+def place(d: Draw) -> None:
+    n, entries, event = d.size(9), d.size(33), d.rng.choice((0, 1, 12, INT32[1]))
+    near = (max(event - 1, 0), event)
+    out = d.out("i32", n, INT32)
+    d.b.step("place", {"before": d.read("before", "i32", 1, near),
+                       "after": d.read("after", "i32", 1, near),
+                       "index": d.read("index", "i32", 1, (-2, entries + 1)),
+                       "moved": d.read("moved", "i32", n), "table": d.any_i32("table", entries * n),
+                       "out": out}, one=1, n=n, entries=entries, event=event)  # fmt: skip
+    d.b.show("out", out)
+
+
 def copy(d: Draw) -> None:
     n = d.size()
     x = d.b.part(n, INT32) if d.rng.random() < 0.5 else d.read("x", "i32", n)
@@ -372,7 +399,8 @@ RECIPES: dict[str, Recipe] = {
     "dot_add": dot_add, "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu,
     "softplus": softplus, "decay": decay, "drive": drive, "scan": scan, "gate": gate,
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
-    "argmax": argmax, "age": age, "copy": copy,
+    "argmax": argmax, "age": age, "copy": copy, "rms_norm_digits": rms_norm_digits,
+    "place": place,
 }  # fmt: skip
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 @click.option("--set", "set_name", metavar="NAME", help="Embedded set, instead of --data.")
 @click.option(
     "--recipe",
-    default="static-minmax",
+    default="static-digits",
     show_default=True,
     metavar="FILE.toml",
-    help="Recipe: a file, static-minmax or static-percentile.",
+    help="A file, or static-digits, static-minmax or static-percentile.",
 )
 @click.option(
     "--frames",

@@ -67,6 +67,9 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     help="Passes over the training games.",
 )
 @click.option(
+    "--base", metavar="RUN", help="Begin with the weights of another run, not with random ones."
+)
+@click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=DEFAULTS.seed,
@@ -100,6 +103,7 @@ def train(
     data: str,
     out: str,
     epochs: float,
+    base: str | None,
     seed: int,
     lr: float,
     save_every: int,
@@ -108,15 +112,18 @@ def train(
 ) -> None:
     """Train a world model; an interrupted run goes on where its last checkpoint is."""
     from wmq.dataset import Dataset
+    from wmq.export import weights_of, weights_sha256
     from wmq.train import loop
 
     if threads:
         loop.use_threads(threads)
-    config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr)
+    model = loop.load_model(Path(base))[0] if base else None
+    digest = weights_sha256(weights_of(model)) if model else ""
+    config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr, base=digest)
     dataset = Dataset.open(data)
     try:
         with _shown(save_every) as progress:
-            figures = loop.train(dataset, Path(out), config, save_every, progress)
+            figures = loop.train(dataset, Path(out), config, save_every, progress, model)
     except KeyboardInterrupt:
         again = "run the same command again to go on from the last checkpoint"
         click.echo(f"wmq: interrupted; {again}", err=True)

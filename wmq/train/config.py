@@ -6,7 +6,10 @@ import msgspec
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that decides a run's weights, besides the data."""
+    """All that decides a run's weights, besides the data.
+
+    base  SHA-256 of the weights that the run began with; "" for random ones
+    """
 
     preset: str
     epochs: float = 2.0
@@ -18,3 +21,4 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clip: float = 1.0
     seed: int = 0
     bf16: bool = False
+    base: str = ""

@@ -35,8 +35,12 @@ Progress = Callable[[int, int, dict], None]  # (step, steps, figures)
 
 
 def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
-          progress: Progress = lambda step, steps, figures: None) -> dict:  # fmt: skip
-    """Train, or go on where the run folder stopped.  Returns the last validation figures."""
+          progress: Progress = lambda step, steps, figures: None,
+          base: WorldModel | None = None) -> dict:  # fmt: skip
+    """Train, or go on where the run folder stopped.  Returns the last validation figures.
+
+    base  a model whose weights and spreads a new run begins with; its size must be the preset's
+    """
     games = usable(dataset.select("train"))
     if not games:
         raise WmqError(f"{dataset.path}: no training game with velocities and two active players")
@@ -58,6 +62,10 @@ def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
         streams.restore(found["place"])
         first = found["step"]
         _drop_later_lines(run / "metrics.jsonl", first)
+    elif base is not None:
+        if base.config != model.config:
+            raise WmqError(f"the base model is not a {config.preset}; give --preset as it was")
+        model.load_state_dict(base.state_dict())
     else:
         _measure_spreads(model, dataset, games, config.seed)
     figures: dict = {}

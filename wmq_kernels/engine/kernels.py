@@ -37,6 +37,8 @@ OP_FRAME_SIGN = OPCODE["frame_sign"]
 OP_ARGMAX = OPCODE["argmax"]
 OP_AGE = OPCODE["age"]
 OP_COPY = OPCODE["copy"]
+OP_RMS_NORM_DIGITS = OPCODE["rms_norm_digits"]
+OP_PLACE = OPCODE["place"]
 INLINE = {"inline": "always", "cache": True}
 KERNEL = {"cache": True, "nogil": True, "boundscheck": False}
 
@@ -132,7 +134,8 @@ def add(a, b, out, lo, hi):
 
 
 @njit(**KERNEL)
-def rms_norm(x, out, eps, numerator, shift, lo, hi):
+def norm_factor(x, eps, numerator):
+    """m and e of rms_norm: 1 / sqrt(eps + sum x^2) is m * 2^e over a power of two."""
     t = np.int64(eps)
     for i in range(len(x)):
         t += np.int64(x[i]) * np.int64(x[i])
@@ -140,13 +143,32 @@ def rms_norm(x, out, eps, numerator, shift, lo, hi):
     while t < np.int64(1) << 60:
         t <<= 2
         e += 1
-    m = numerator // isqrt(t)
+    return numerator // isqrt(t), e
+
+
+@njit(**KERNEL)
+def rms_norm(x, out, eps, numerator, shift, lo, hi):
+    m, e = norm_factor(x, eps, numerator)
     count = 0
     for i in range(len(x)):
         exact = round_shift(np.int64(x[i]) * m, shift - e)
         v = clamp(exact, lo, hi)
         count += v != exact
         out[i] = v
+    return count
+
+
+@njit(**KERNEL)
+def rms_norm_digits(x, high, low, eps, numerator, shift):
+    m, e = norm_factor(x, eps, numerator)
+    count = 0
+    for i in range(len(x)):
+        exact = round_shift(np.int64(x[i]) * m, shift - e)
+        u = clamp(exact, -DIGITS_LIMIT, DIGITS_LIMIT)
+        count += u != exact
+        h = round_shift(u, np.int64(7))
+        high[i] = h
+        low[i] = u - 128 * h
     return count
 
 
@@ -313,6 +335,16 @@ def copy(x, out):
     out[:] = x
 
 
+@njit(**KERNEL)
+def place(before, after, index, moved, table, out, event):
+    n = len(out)
+    if after[0] == event and before[0] != event:
+        k = clamp(np.int64(index[0]), 0, len(table) // n - 1)
+        out[:] = table[k * n : (k + 1) * n]
+    else:
+        out[:] = moved
+
+
 @njit(**INLINE)
 def part(arena, code, k):
     """Operand k of an instruction: code holds (start, count) of each from place 1 on."""
@@ -457,6 +489,20 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
         age(part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), part(v32, code, 3), p[1])
     elif op == OP_COPY:
         copy(part(v32, code, 0), part(v32, code, 1))
+    elif op == OP_RMS_NORM_DIGITS:
+        return rms_norm_digits(
+            part(v32, code, 0), part(v8, code, 1), part(v8, code, 2), p[1], p[2], p[3]
+        )
+    elif op == OP_PLACE:
+        place(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(c32, code, 4),
+            part(v32, code, 5),
+            p[3],
+        )
     return 0
 
 
