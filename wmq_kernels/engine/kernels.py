@@ -55,6 +55,14 @@ def clamp(v, lo, hi):
 
 
 @njit(**KERNEL)
+def assign(target, source):
+    """target = source from the lowest element on; numba's own slice assignment brings
+    floating point along, for the text of its error."""
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@njit(**KERNEL)
 def isqrt(t):
     """floor(sqrt(t)) for 0 <= t < 2^62, digit by digit."""
     root = np.int64(0)
@@ -86,7 +94,7 @@ def digits(x, offset, multiplier, shift, high, low):
 def embed(index, table, out):
     dim = len(out)
     row = clamp(np.int64(index[0]), 0, len(table) // dim - 1)
-    out[:] = table[row * dim : (row + 1) * dim]
+    assign(out, table[row * dim : (row + 1) * dim])
 
 
 @njit(**KERNEL)
@@ -185,8 +193,8 @@ def conv(x, history, weight, weight_now, bias, multiplier, shift, out, lo, hi):
         v = clamp(exact, lo, hi)
         count += v != exact
         out[i] = v
-    history[: (past - 1) * n] = history[n:]
-    history[(past - 1) * n :] = x
+    assign(history[: (past - 1) * n], history[n:])
+    assign(history[(past - 1) * n :], x)
     return count
 
 
@@ -332,7 +340,7 @@ def age(before, after, present, out, most):
 
 @njit(**KERNEL)
 def copy(x, out):
-    out[:] = x
+    assign(out, x)
 
 
 @njit(**KERNEL)
@@ -340,9 +348,9 @@ def place(before, after, index, moved, table, out, event):
     n = len(out)
     if after[0] == event and before[0] != event:
         k = clamp(np.int64(index[0]), 0, len(table) // n - 1)
-        out[:] = table[k * n : (k + 1) * n]
+        assign(out, table[k * n : (k + 1) * n])
     else:
-        out[:] = moved
+        assign(out, moved)
 
 
 @njit(**INLINE)
@@ -522,12 +530,12 @@ def run_frames(
     for t in range(len(frames)):
         frame = v32[ports[0] : ports[0] + size]
         if t < len(given):
-            frame[:] = given[t]
+            assign(frame, given[t])
         else:
-            frame[:] = frames[t - 1]
-        v32[ports[1] : ports[1] + pads] = controllers[t]
-        v32[ports[2] : ports[2] + pads] = controllers[t + 1]
+            assign(frame, frames[t - 1])
+        assign(v32[ports[1] : ports[1] + pads], controllers[t])
+        assign(v32[ports[2] : ports[2] + pads], controllers[t + 1])
         for i in range(len(steps)):
             saturations[i] += run_step(steps[i], c8, c16, c32, c64, v8, v16, v32)
-        frames[t] = v32[ports[3] : ports[3] + size]
-        heads[t] = v32[ports[4] : ports[4] + width]
+        assign(frames[t], v32[ports[3] : ports[3] + size])
+        assign(heads[t], v32[ports[4] : ports[4] + width])
