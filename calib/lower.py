@@ -6,6 +6,7 @@ gives the widths), the scan, the heads and the frame update.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from calib.lower_heads import lower_heads, lower_update
 from calib.lower_layer import WIDE, WIDE_HEADROOM, Scales, lower_layer
 from calib.statistics import Statistics
 from calib.step_graph import StepModel
-from calib.step_sizes import NUMBER_HEADS
+from calib.step_sizes import NUMBER_HEADS, module_name
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import Program
 from wmq_kernels.rangecheck import prove
@@ -40,8 +41,10 @@ def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any
     headroom_bits  room of the recurrent state above its largest size, in powers of two
     two_digits     Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
                    such as "layers.*.mamba.in_proj" or "heads.continuous"
-    Raises CalibrationError if a weight or a range cannot be carried by its type.
+    Raises CalibrationError if a weight or a range cannot be carried by its type, or if a
+    pattern names no Linear that follows a norm.
     """
+    _check_patterns(step, two_digits)
     sizes, schema, weights = step.sizes, step.schema, step.weights
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
@@ -72,6 +75,16 @@ def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any
     except ProgramError as error:
         raise CalibrationError(f"the program cannot be proven: {error}") from None
     return program
+
+
+def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:
+    layers = range(step.sizes.n_layer)
+    linears = [f"layers.{i}.mamba.{part}" for i in layers for part in ("in_proj", "out_proj")]
+    linears += [f"heads.{module_name(head)}" for head in step.sizes.heads]
+    for index, pattern in enumerate(patterns):
+        if not fnmatch.filter(linears, pattern):
+            raise CalibrationError(f"activations.two_digits[{index}]: {pattern!r} names no Linear "
+                                   f"after a norm; try {linears[0]} or heads.*")  # fmt: skip
 
 
 def _ports(b: Builder, schema: Mapping[str, Any]) -> None:

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wmq.schema import ACTION_CATEGORIES, FRAMES_PER_SECOND, Q16, Schema, category_of
+from wmq.schema import (
+    ACTION_CATEGORIES,
+    FRAMES_PER_SECOND,
+    Q16,
+    REBIRTH_ACTION,
+    Schema,
+    category_of,
+)
 from wmq.starts import seen_transitions
 
 CATEGORIES = (*(name for name, _ in ACTION_CATEGORIES), "other")
 EVERY_SECONDS = 10
-REBIRTH = 12
 LARGEST_HEAL = Q16 // 2  # percent, Q15.16: a model's small errors are no healing
 LARGEST_MOVE = 35 * Q16  # game units a frame, Q15.16; the largest real one is 33.9
 IN_THE_AIR = ((25, 38), (65, 69))  # jumps, falls, aerials
@@ -130,9 +136,9 @@ def impossible_events(
     grounded = column("on_ground")[1:] == 1
     return [
         ("stocks", (lost > 0) | (lost < -1) | ((lost == -1) & ~dead)),
-        ("healing", (step("percent") < -LARGEST_HEAL) & ~(was_dead & (after == REBIRTH))),
+        ("healing", (step("percent") < -LARGEST_HEAL) & ~(was_dead & (after == REBIRTH_ACTION))),
         ("teleport", (moved > LARGEST_MOVE) & ~away),
-        ("death", was_dead & ~dead & (after != REBIRTH)),
+        ("death", was_dead & ~dead & (after != REBIRTH_ACTION)),
         ("ground", np.where(grounded, _within(after, IN_THE_AIR), _within(after, ON_THE_GROUND))),
         ("unseen action change", ~seen_transitions()[before, after]),
     ]

@@ -131,6 +131,12 @@ def test_the_state_has_the_room_that_was_asked_for(lowered):
         assert largest < 1.05 * 2**29  # 4 times 2^29 fills int32; a twentieth is rounding
 
 
+def test_a_pattern_that_names_no_linear_is_refused(lowered):
+    _, step, _, _, _, statistics = lowered
+    with pytest.raises(CalibrationError, match=r"two_digits\[1\].*'frame_proj'"):
+        lower(step, statistics, {}, 2, ("heads.*", "frame_proj"))
+
+
 def test_a_bias_that_no_sum_can_hold_is_refused_by_name(lowered):
     _, step, _, _, _, statistics = lowered
     weights = dict(step.weights)

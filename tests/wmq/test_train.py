@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -56,6 +57,9 @@ def test_a_run_can_begin_with_the_weights_of_another(dataset: Dataset, finished:
     found = load_model(tmp_path / "run")[0].state_dict()
     for name, value in base.state_dict().items():
         assert torch.equal(found[name], value), name  # a learning rate of 0 keeps them
+    other = WorldModel(msgspec.structs.replace(TINY, n_layer=1))
+    with pytest.raises(WmqError, match="--preset"):
+        train(dataset, tmp_path / "other", config, base=other)
 
 
 @pytest.fixture(scope="module")
