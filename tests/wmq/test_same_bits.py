@@ -60,7 +60,6 @@ print(len(texts), "functions")
 
 def run(script: str, cache: Path, **settings: str) -> str:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)} | settings
-    environment["PYTHONPATH"] += os.pathsep + str(ROOT / "tests" / "wmq_kernels")
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True
     )

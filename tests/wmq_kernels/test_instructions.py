@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wmq_kernels.programs import Builder, assert_engine_equals_oracle
-from tests.wmq_kernels.recipes import RECIPES, draw
+from tests.wmq_kernels.programs import assert_engine_equals_oracle
+from wmq_kernels.conformance.builder import Builder
+from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32, ROWS
 from wmq_kernels.rangecheck import prove

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.wmq_kernels.recipes import draw
+from wmq_kernels.conformance.recipes import draw
 from wmq_kernels.engine import kernels
 from wmq_kernels.isa import DTYPES, OPCODE, ROWS, TABLE, Instruction
 from wmq_kernels.rangecheck import RULES, Context

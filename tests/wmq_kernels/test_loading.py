@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wmq_kernels.recipes import draw
+from wmq_kernels.conformance.recipes import draw
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.loading import load
 from wmq_kernels.program import encode

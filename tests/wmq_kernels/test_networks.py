@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from tests.wmq_kernels.network import network
 from tests.wmq_kernels.programs import rows
+from wmq_kernels.conformance.network import network
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
 from wmq_kernels.program import decode, encode

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wmq_kernels.recipes import draw
+from wmq_kernels.conformance.recipes import draw
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import ROWS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wmq_kernels.programs import Builder, whole
+from wmq_kernels.conformance.builder import Builder, whole
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Program, Slice

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.wmq_kernels.programs import Builder
 from wmq_kernels import tables
+from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import Program, Slice
 

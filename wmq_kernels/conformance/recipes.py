@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import isqrt
 from random import Random
 
-from tests.wmq_kernels.programs import Builder, Interval, numbers, whole
 from wmq_kernels import tables
+from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import Program, Slice
 
