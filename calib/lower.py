@@ -25,22 +25,23 @@ from calib.lower_encode import (
 )
 from calib.lower_heads import lower_heads, lower_update
 from calib.lower_layer import WIDE, WIDE_HEADROOM, Scales, lower_layer
+from calib.recipe import State
 from calib.statistics import Statistics
 from calib.step_graph import StepModel
 from calib.step_sizes import NUMBER_HEADS, module_name
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import Program
-from wmq_kernels.rangecheck import prove
+from wmq_kernels.rangecheck import certified
 
 
 def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any],
-          headroom_bits: int, two_digits: Sequence[str] = ()) -> Program:  # fmt: skip
-    """The integer program of a float step.
+          state: State, two_digits: Sequence[str] = ()) -> Program:  # fmt: skip
+    """The integer program of a float step, with its range certificate.
 
-    calibration    provenance, stored in the program's meta as it is
-    headroom_bits  room of the recurrent state above its largest size, in powers of two
-    two_digits     Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
-                   such as "layers.*.mamba.in_proj" or "heads.continuous"
+    calibration  provenance, stored in the program's meta as it is
+    state        width and headroom of the recurrent state
+    two_digits   Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
+                 such as "layers.*.mamba.in_proj" or "heads.continuous"
     Raises CalibrationError if a weight or a range cannot be carried by its type, or if a
     pattern names no Linear that follows a norm.
     """
@@ -48,7 +49,7 @@ def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any
     sizes, schema, weights = step.sizes, step.schema, step.weights
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
-    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, headroom_bits,
+    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, state,
                     two_digits)  # fmt: skip
     b = Builder()
     _ports(b, schema)
@@ -71,10 +72,9 @@ def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any
     lower_update(b, schema, places)
     program = b.program(places, _meta(step, calibration, units))
     try:
-        prove(program)
+        return certified(program)
     except ProgramError as error:
         raise CalibrationError(f"the program cannot be proven: {error}") from None
-    return program
 
 
 def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:

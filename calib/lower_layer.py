@@ -24,8 +24,16 @@ from calib.fixed import (
     quantize_rows,
     to_int,
 )
+from calib.recipe import State
 from calib.step_sizes import StepSizes
-from wmq_kernels.isa import DIGITS_LIMIT, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+from wmq_kernels.isa import (
+    COARSE_BITS,
+    DIGITS_LIMIT,
+    FINE_BITS,
+    SIGMOID_BITS,
+    SIGMOID_STEP_BITS,
+    SOFTPLUS_REACH,
+)
 from wmq_kernels.program import Slice
 from wmq_kernels.tables import decay_coarse, decay_fine, sigmoid_table, softplus_table
 
@@ -33,8 +41,9 @@ INT16 = 32767
 WIDE = (1 << 26) - 1  # interval of values whose squares are summed
 WIDE_HEADROOM = 8.0  # of such a value over calibration
 ACTIVATION_HEADROOM = 2.0  # of int16 activations over calibration
-STATE_LIMIT = (1 << 31) - 1
 DRIVE_LIMIT = (1 << 30) - 1
+DRIVE_HEADROOM = 4.0  # of what drives a head's state over calibration
+LARGEST_GAIN = 17  # at which the state's update still fits int64 (the range proof shows it)
 CONV_WEIGHT = 8191  # int16 weights of 13 bits keep the sum of four products below 2^31
 DT_BITS, RATE_BITS = 26, 24
 NORM_EPS = 1e-5
@@ -42,11 +51,11 @@ NORM_EPS = 1e-5
 
 @dataclass(frozen=True)
 class Scales:
-    """What the layers share: limits (name -> (groups,)), the residual's scale, headroom."""
+    """What the layers share: limits (name -> (groups,)), the residual's scale, the recipe."""
 
     limits: Mapping[str, np.ndarray]
     residual: float
-    headroom_bits: int
+    state: State
     two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
 
     def fine(self, linear: str) -> bool:
@@ -76,7 +85,8 @@ def norm(b: Builder, x: str, out: str, scale: float, limit: float, fine: bool) -
     out_scale = limit / INT8_LIMIT
     gain = math.sqrt(n) / (limit / DIGITS_LIMIT if fine else out_scale)
     shift = 61 - math.frexp(gain)[1]
-    numerator = min(round(math.ldexp(gain, shift)), (1 << 61) - 1)
+    # A multiple of 2^31, which is above isqrt, makes numerator / isqrt monotone across all e.
+    numerator = min(round(math.ldexp(gain, shift - 31)), (1 << 30) - 1) << 31
     b.value(out, "i8", n, INT8_LIMIT, out_scale)
     if fine:
         low = b.value(f"{out}.low", "i8", n, (-64, 63), out_scale / 128)
@@ -227,31 +237,50 @@ def _scan(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str
     b.value(f"{at}.dt", "i32", heads, (0, int(b.data[table].max())), 2.0**-DT_BITS)
     b.step("softplus", f"{at}.dt_raw", table, f"{at}.dt", entries=b.values[table].size)
     rate = to_int(np.exp(weight["mamba.A_log"]) * 2.0**RATE_BITS, "int32", f"{at}.A_log")
-    b.value(f"{at}.decay", "i32", heads, (0, STATE_LIMIT), 2.0**-31)
+    b.value(f"{at}.decay", "i32", heads, (0, (1 << 31) - 1), 2.0**-31)
     b.step("decay", f"{at}.dt", b.const(f"{at}.rate", rate, "i32", 2.0**-RATE_BITS),
-           b.const("decay.coarse", decay_coarse(), "i64", 2.0**-31),
-           b.const("decay.fine", decay_fine(), "i64", 2.0**-31), f"{at}.decay")  # fmt: skip
-    largest = INT16 * ACTIVATION_HEADROOM * scales.heads(f"{at}.dt") * 2.0**DT_BITS
-    drive_shift = np.array([max(0, power_at_least(v / DRIVE_LIMIT)) for v in largest])
+           b.const("decay.coarse", decay_coarse(), "i64", 2.0**-COARSE_BITS),
+           b.const("decay.fine", decay_fine(), "i64", 2.0**-FINE_BITS), f"{at}.decay")  # fmt: skip
+    limit = (1 << (scales.state.bits - 1)) - 1
+    wanted = scales.heads(f"next_state.{layer}") * 2.0**scales.state.headroom_bits / limit
+    drive_shift, gain = _drive_scales(DRIVE_HEADROOM * scales.heads(f"{at}.drive") / scale["x"],
+                                      wanted / (scale["x"] * scale["B"]))  # fmt: skip
     drive_scale = scale["x"] * 2.0 ** (drive_shift - DT_BITS)  # (heads,)
     b.value(f"{at}.drive", "i32", (heads, sizes.headdim), DRIVE_LIMIT)
     b.step("drive", f"{at}.x", f"{at}.dt", b.const(f"{at}.drive.shift", drive_shift, "i32"),
            f"{at}.drive", heads=heads, headdim=sizes.headdim, lo=-DRIVE_LIMIT,
            hi=DRIVE_LIMIT)  # fmt: skip
-    wanted = scales.heads(f"next_state.{layer}") * 2.0**scales.headroom_bits / STATE_LIMIT
-    gain = np.array([min(max(31 - power_at_least(w / (d * scale["B"])), 0), 16)
-                     for w, d in zip(wanted, drive_scale, strict=True)])  # fmt: skip
     state_scale = drive_scale * scale["B"] * 2.0 ** (31 - gain)
     sum_scale = state_scale * scale["C"]
     skip = to_int(weight["mamba.D"] * scale["x"] / sum_scale, "int64", f"{at}.D")
     target = 1.5 * scales.heads(f"{at}.y") / INT16
     y_shift = np.array([max(0, power_at_least(t / s))
                         for t, s in zip(target, sum_scale, strict=True)])  # fmt: skip
-    b.value(f"state.{layer}", "i32", shape, STATE_LIMIT, kind="state")
+    kept = [b.value(f"state.{layer}", "i32", shape, limit, kind="state")]
+    if scales.state.error_feedback:
+        kept.append(b.value(f"carry.{layer}", "i16", shape, kind="state"))
     b.value(f"{at}.y", "i16", sizes.d_inner, INT16)
-    b.step("scan", f"state.{layer}", f"{at}.decay", f"{at}.drive", f"{at}.B", f"{at}.C", f"{at}.x",
+    op = "scan_carry" if scales.state.error_feedback else "scan"
+    b.step(op, *kept, f"{at}.decay", f"{at}.drive", f"{at}.B", f"{at}.C", f"{at}.x",
            b.const(f"{at}.skip", skip, "i64"), b.const(f"{at}.gain", gain, "i32"),
            b.const(f"{at}.y.shift", y_shift, "i32"), f"{at}.y", heads=heads,
-           d_state=sizes.d_state, headdim=sizes.headdim, limit=STATE_LIMIT, lo=-INT16,
+           d_state=sizes.d_state, headdim=sizes.headdim, limit=limit, lo=-INT16,
            hi=INT16)  # fmt: skip
     return sum_scale * 2.0**y_shift
+
+
+def _drive_scales(drive: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shifts of the drive and gains of the scan, (heads,) int each.
+
+    drive  the largest drive in units of x's scale, (heads,)
+    state  the wanted unit of the state in units of x's scale times B's, (heads,)
+    The drive gets as many bits as its interval has, fewer where the state's unit is so
+    coarse that the gain would be negative.
+    """
+    shifts, gains = [], []
+    for largest, unit in zip(drive, state, strict=True):
+        shift = max(0, power_at_least(largest * 2.0**DT_BITS / DRIVE_LIMIT))
+        gain = min(31 - power_at_least(unit * 2.0 ** (DT_BITS - shift)), LARGEST_GAIN)
+        shifts.append(shift - min(gain, 0))
+        gains.append(max(gain, 0))
+    return np.array(shifts), np.array(gains)

@@ -38,9 +38,16 @@ class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """headroom_bits: room of the recurrent state above its largest size, in powers of two."""
+    """The recurrent state.
+
+    headroom_bits   its room above its largest size, in powers of two
+    bits            its width; fewer than 32 are for study
+    error_feedback  whether what the rounding leaves is carried to the next frame, in 16 bits
+    """
 
     headroom_bits: Bits
+    bits: Literal[8, 16, 32] = 32
+    error_feedback: bool = True
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -40,10 +40,10 @@ def roundings_of(step: StepModel, program: Program) -> dict[str, Rounding]:
 
 
 def _scan(sizes: StepSizes, program: Program, layer: int) -> dict[str, Rounding]:
-    """y and the state, scale per head.
+    """y, the state and what drives it, scale per head.
 
     gate: gated = y * silu_z * multiplier / 2^shift, each at its scale; scan: y is the sum
-    of state * C, shifted by y.shift.
+    of state * C, shifted by y.shift; drive * B * 2^(gain - 31) has the state's unit.
     """
     at = f"layers.{layer}.mamba"
     values, data = program.values, program.data
@@ -52,8 +52,11 @@ def _scan(sizes: StepSizes, program: Program, layer: int) -> dict[str, Rounding]
     y_scale = factor * values[f"{at}.gated"].scale / values[f"{at}.silu_z"].scale
     y_scale = y_scale[:: sizes.headdim]  # (heads,)
     sum_scale = y_scale * np.exp2(-data[f"{at}.y.shift"].astype(np.float64))
-    y, state = values[f"{at}.y"], values[f"state.{layer}"]
+    state_scale = sum_scale / values[f"{at}.C"].scale
+    drive_scale = state_scale * np.exp2(data[f"{at}.gain"] - 31.0) / values[f"{at}.B"].scale
+    y, drive, state = (values[n] for n in (f"{at}.y", f"{at}.drive", f"state.{layer}"))
     return {
+        f"{at}.drive": Rounding(drive_scale, drive.lo, drive.hi),
+        f"next_state.{layer}": Rounding(state_scale, state.lo, state.hi),
         f"{at}.y": Rounding(y_scale, y.lo, y.hi),
-        f"next_state.{layer}": Rounding(sum_scale / values[f"{at}.C"].scale, state.lo, state.hi),
     }

@@ -83,6 +83,7 @@ def observed_tensors(sizes: StepSizes) -> dict[str, Observed]:
         found |= {f"{mamba}.{name}": Observed(1, 16) for name in ("z", "xbc", "conv1d", "silu_z")}
         found |= {f"{mamba}.{name}": Observed(1, 16) for name in ("x", "B", "C")}
         found[f"{mamba}.dt"] = Observed(sizes.nheads, 32)
+        found[f"{mamba}.drive"] = Observed(sizes.nheads, 32)
         found[f"next_state.{i}"] = Observed(sizes.nheads, 32)
         found[f"{mamba}.y"] = Observed(sizes.nheads, 16)
         found[f"{mamba}.gated"] = Observed(1, 32)

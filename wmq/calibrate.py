@@ -132,9 +132,7 @@ def calibrate(
         "frames": statistics.frames,
         "games": statistics.games,
     }
-    program = lower(
-        step, statistics, calibration, recipe.state.headroom_bits, recipe.activations.two_digits
-    )
+    program = lower(step, statistics, calibration, recipe.state, recipe.activations.two_digits)
     content = encode(program)
     roundings = roundings_of(step, program)
     measured = min(frames, MEASURED_FRAMES)

@@ -22,6 +22,9 @@ INT32 = (-(1 << 31), (1 << 31) - 1)
 SIGMOID_STEP_BITS = 7  # silu's table has a point every 2^-7
 SIGMOID_BITS = 22  # and 22 fraction bits
 SOFTPLUS_REACH = 1 << 20  # softplus takes Q.16 in [-16, 16)
+COARSE_BITS = 46  # fraction bits of decay's table exp(-i / 2^8)
+FINE_BITS = 38  # and of 1 - exp(-j / 2^16)
+CARRY_BITS = 16  # of a rounding's remainder that scan_carry keeps
 DIGIT_BITS = 7
 DIGITS_LIMIT = 127 << DIGIT_BITS  # largest size that two digits hold
 
@@ -71,7 +74,7 @@ def _row(name: str, operands: str, parameters: str, formula: str) -> Instruction
         "limit": (1, (1 << 31) - 1),
         "multiplier": (0, (1 << 31) - 1),
     }
-    ranges |= {"fraction": (SIGMOID_STEP_BITS, 15)}
+    ranges |= {"fraction": (SIGMOID_STEP_BITS, 15), "one": (1, 1)}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
     return Instruction(name, _operands(operands), named, formula, "clamp(" in formula)
 
@@ -141,9 +144,10 @@ ROWS: tuple[Instruction, ...] = (
          "dt:i32:read:n, rate:i32:const:n, coarse:i64:const:entries, fine:i64:const:fines, "
          "out:i32:write:n",
          "n entries fines",
-         "v = round_shift(dt[i] * rate[i], 18); k = v >> 24; out[i] = 0 if k >= entries, else "
-         "e = round_shift(coarse[k] * fine[(v >> 16) mod 256], 31); "
-         "out[i] = min(e - round_shift(e * (v mod 65536), 32), 2^31 - 1)"),
+         "v = round_shift(dt[i] * rate[i], 18); k = v >> 24; j = (v >> 16) mod 256; "
+         "r = v mod 65536; e(j) = coarse[k] - ((coarse[k] >> 14) * fine[j] >> 24), "
+         "e(256) = coarse[k + 1]; out[i] = 0 if k >= entries - 1, else "
+         "min(round_shift(e(j) * (65536 - r) + e(j + 1) * r, 31), 2^31 - 1)"),
     _row("drive",
          "x:i16:read:heads*headdim, dt:i32:read:heads, shift:i32:const:heads, "
          "out:i32:write:heads*headdim",
@@ -157,6 +161,18 @@ ROWS: tuple[Instruction, ...] = (
          "heads d_state headdim limit lo hi",
          "state[h, n, p] = clamp(round_shift(state[h, n, p] * decay[h] + "
          "drive[h, p] * B[n] * 2^gain[h], 31), -limit, limit); "
+         "out[h, p] = clamp(round_shift(skip[h] * x[h, p] + sum_n state[h, n, p] * C[n], "
+         "shift[h]), lo, hi), with the new state"),
+    _row("scan_carry",
+         "state:i32:update:heads*d_state*headdim, carry:i16:update:heads*d_state*headdim, "
+         "decay:i32:read:heads, drive:i32:read:heads*headdim, B:i16:read:d_state, "
+         "C:i16:read:d_state, x:i16:read:heads*headdim, skip:i64:const:heads, "
+         "gain:i32:const:heads, shift:i32:const:heads, out:i16:write:heads*headdim",
+         "heads d_state headdim limit lo hi",
+         "t = state[h, n, p] * decay[h] + drive[h, p] * B[n] * 2^gain[h] + "
+         "carry[h, n, p] * 2^15; u = round_shift(t, 31); "
+         "state[h, n, p] = clamp(u, -limit, limit); "
+         "carry[h, n, p] = (t - u * 2^31) >> 15; "
          "out[h, p] = clamp(round_shift(skip[h] * x[h, p] + sum_n state[h, n, p] * C[n], "
          "shift[h]), lo, hi), with the new state"),
     _row("gate",

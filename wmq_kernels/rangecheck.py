@@ -1,36 +1,48 @@
 """The range proof: from declared intervals alone, no step of a program can overflow.
 
-`prove` visits each step once.  The rule of its instruction takes the declared intervals
-of the operands and the constants' data, shows that every exact intermediate fits int64,
-and returns the interval of what is written, which must lie within the declared one.
-It also shows that no value is read before it was set.  A file that passes is safe to
-run in the engine, which checks nothing any more.
+`bounds` visits each step once.  The rule of its instruction takes the declared intervals
+of the operands and the constants' data, shows that every exact intermediate fits, and
+returns the interval of what is written, which must lie within the declared one.  It also
+shows that no value is read before it was set.  What it found, step by step, is the
+program's certificate: `certified` puts it in, and `prove` finds it anew and compares.  A
+file that passes is safe to run in the engine, which checks nothing any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from wmq_kernels.errors import ProgramError
-from wmq_kernels.isa import INT32, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+from wmq_kernels.isa import (
+    CARRY_BITS,
+    COARSE_BITS,
+    INT32,
+    SIGMOID_BITS,
+    SIGMOID_STEP_BITS,
+    SOFTPLUS_REACH,
+)
 from wmq_kernels.isa import TABLE as ISA
-from wmq_kernels.program import Program, Step
+from wmq_kernels.program import Bounds, Program, Step
 
-LARGEST = (1 << 63) - 1
+INT64_MAX = (1 << 63) - 1
 Interval = tuple[int, int]
 TWO_DIGITS: dict[str, Interval] = {"high": (-127, 127), "low": (-64, 63)}
 
 
 @dataclass(frozen=True)
 class Context:
-    """A step seen by its rule: declared intervals, constants, parameters."""
+    """A step seen by its rule: declared intervals, constants, parameters.
+
+    found  what the rule has shown: the largest size of each intermediate, by name
+    """
 
     program: Program
     step: Step
     where: str
+    found: dict[str, int | list[int]] = field(default_factory=dict)
 
     def interval(self, operand: str) -> Interval:
         value = self.program.values[self.step.operands[operand].value]
@@ -57,58 +69,103 @@ class Context:
         self.need(lo <= hi, f"lo {lo} exceeds hi {hi}")
         return lo, hi
 
+    def within(self, operand: str, lo: int, hi: int) -> None:
+        """A constant operand's elements are in [lo, hi]."""
+        data = self.data(operand)
+        least, most = int(data.min()), int(data.max())
+        self.need(lo <= least and most <= hi,
+                  f"{operand} has [{least}, {most}], the limit is [{lo}, {hi}]")  # fmt: skip
+
     def shifts(self, operand: str = "shift") -> int:
         """The largest of a constant operand's shifts; all must be 0 to 62."""
-        data = self.data(operand)
-        self.need(0 <= int(data.min()) and int(data.max()) <= 62, f"{operand} is not in 0..62")
-        return int(data.max())
+        self.within(operand, 0, 62)
+        return int(self.data(operand).max())
+
+    def entries(self, operand: str, count: int) -> None:
+        have = self.step.operands[operand].count
+        self.need(have == count, f"{operand} has {have} entries, {count} are needed")
 
     def need(self, holds: bool, otherwise: str) -> None:
         if not holds:
-            raise ProgramError(f"{self.where}: {otherwise}")
+            raise ProgramError(f"{self.where}: {otherwise}", "range")
 
-    def fits(self, size: int, shift: int = 0, what: str = "the product") -> None:
-        """|exact| <= size and the rounding term of `shift` stay within int64."""
-        self.need(size + ((1 << shift) >> 1) <= LARGEST, f"{what} may exceed int64")
+    def fits(self, name: str, size: int, shift: int = 0, limit: int = INT64_MAX) -> None:
+        """|exact| <= size, and with the rounding term of `shift` it stays within the limit."""
+        bound = size + ((1 << shift) >> 1)
+        self.need(bound <= limit, f"{name} reaches {bound}, the limit is {limit}")
+        self.found[name] = bound
 
 
 Rule = Callable[[Context], dict[str, Interval]]
 
 
 def prove(program: Program) -> None:
-    """Raises ProgramError naming the first step that is not safe."""
+    """Raises ProgramError naming the first step that is not safe, or whose certificate differs."""
+    found = bounds(program)
+    if len(found) != len(program.certificate):
+        raise ProgramError(f"certificate: {len(program.certificate)} entries for {len(found)} "
+                           "steps", "certificate")  # fmt: skip
+    for number, (mine, theirs) in enumerate(zip(found, program.certificate, strict=True)):
+        if mine != theirs:
+            names = sorted(n for n in {*mine, *theirs} if mine.get(n) != theirs.get(n))
+            raise ProgramError(f"certificate[{number}] ({program.steps[number].op}): {names[0]} "
+                               "is not what the proof finds", "certificate")  # fmt: skip
+
+
+def certified(program: Program) -> Program:
+    """The program with its certificate.  Raises ProgramError if it cannot be proven."""
+    return replace(program, certificate=bounds(program))
+
+
+def bounds(program: Program) -> tuple[Bounds, ...]:
+    """What the proof finds, step by step: sizes of intermediates, intervals of what is written.
+
+    Raises ProgramError naming the first step that is not safe, with value, bound and limit.
+    """
     ready = {name: np.full(v.size, v.kind != "temp") for name, v in program.values.items()}
     for name in ("frame", "controllers", "next_controllers"):
         ready[name][:] = True
+    found = []
     for number, step in enumerate(program.steps):
-        context = Context(program, step, f"steps[{number}] ({step.op})")
-        for operand in ISA[step.op].operands:
-            at = step.operands[operand.name]
-            cells = ready[at.value][at.start : at.start + at.count]
-            if operand.access == "write":
-                cells[:] = True
-            else:
-                context.need(bool(cells.all()), f"{operand.name} reads {at.value} before it is set")
-        for name, (lo, hi) in RULES[step.op](context).items():
-            declared = context.interval(name)
-            context.need(
-                declared[0] <= lo and hi <= declared[1],
-                f"{name} reaches [{lo}, {hi}], {step.operands[name].value} is declared "
-                f"[{declared[0]}, {declared[1]}]",
-            )
+        where = f"steps[{number}] ({step.op})"
+        _mark(step, where, ready)
+        found.append(_step_bounds(Context(program, step, where)))
     for name in ("next_frame", "heads"):
         if not ready[name].all():
-            raise ProgramError(f"values.{name}: not all of it is written")
+            raise ProgramError(f"values.{name}: not all of it is written", "order")
     frame, after = program.values["frame"], program.values["next_frame"]
     if (frame.lo, frame.hi) != (after.lo, after.hi):
-        raise ProgramError("frame and next_frame differ in their intervals")
+        raise ProgramError("frame and next_frame differ in their intervals", "port")
+    return tuple(found)
+
+
+def _mark(step: Step, where: str, ready: dict[str, np.ndarray]) -> None:
+    """What a step reads is ready; what it writes will be."""
+    for operand in sorted(ISA[step.op].operands, key=lambda o: o.access == "write"):
+        at = step.operands[operand.name]
+        cells = ready[at.value][at.start : at.start + at.count]
+        if operand.access == "write":
+            cells[:] = True
+        elif not cells.all():
+            raise ProgramError(f"{where}: {operand.name} reads {at.value} before it is set",
+                               "order")  # fmt: skip
+
+
+def _step_bounds(c: Context) -> Bounds:
+    for name, (lo, hi) in RULES[c.step.op](c).items():
+        least, most = c.interval(name)
+        c.need(least <= lo and hi <= most,
+               f"{name} reaches [{lo}, {hi}], the limit is [{least}, {most}], declared for "
+               f"{c.step.operands[name].value}")  # fmt: skip
+        c.found[name] = [lo, hi]
+    return c.found
 
 
 def digits(c: Context) -> dict[str, Interval]:
     lo, hi = c.interval("x")
     offset = c.data("offset")
     reach = max(hi - int(offset.min()), int(offset.max()) - lo)
-    c.fits(reach * c.largest("multiplier"), c.shifts())
+    c.fits("product", reach * c.largest("multiplier"), c.shifts())
     return dict(TWO_DIGITS)
 
 
@@ -127,9 +184,12 @@ def _sums(c: Context) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _partial_sums_fit(c: Context) -> None:
-    """Every order of summation stays in int32: the sum of sizes does."""
+    """Every order of a row's summation stays in int32: the sum of sizes does."""
     weight = np.abs(c.data("weight")).reshape(c.parameter("o"), c.parameter("n")).sum(1)
-    c.need(int(weight.max()) * c.size("x") <= INT32[1], "the sum may exceed int32")
+    c.found["rows"] = (weight * c.size("x")).tolist()
+    row = int(weight.argmax())
+    c.fits(f"rows[{row}]", int(weight[row]) * c.size("x"), limit=INT32[1])
+    del c.found[f"rows[{row}]"]  # stands in `rows`
 
 
 def dot(c: Context) -> dict[str, Interval]:
@@ -143,12 +203,12 @@ def dot_add(c: Context) -> dict[str, Interval]:
     _partial_sums_fit(c)
     low, high = _sums(c)
     shift, acc = c.parameter("shift"), c.interval("acc")
-    c.need(shift <= 30, "shift exceeds 30")
+    c.need(shift <= 30, f"shift reaches {shift}, the limit is 30")
     return {"out": (acc[0] + (int(low.min()) << shift), acc[1] + (int(high.max()) << shift))}
 
 
 def requantize(c: Context) -> dict[str, Interval]:
-    c.fits(c.size("x") * c.largest("multiplier"), c.shifts())
+    c.fits("product", c.size("x") * c.largest("multiplier"), c.shifts())
     return {"out": c.clamped()}
 
 
@@ -158,12 +218,12 @@ def add(c: Context) -> dict[str, Interval]:
 
 def _norm_fits(c: Context) -> None:
     eps, shift = c.parameter("eps"), c.parameter("shift")
-    c.need(eps + c.parameter("n") * c.size("x") ** 2 < 1 << 62, "the squares' sum reaches 2^62")
+    c.fits("squares", eps + c.parameter("n") * c.size("x") ** 2, limit=(1 << 62) - 1)
     steepest = 0  # the largest e, at t = eps
     while eps << (2 * steepest) < 1 << 60:
         steepest += 1
-    c.need(shift >= steepest, f"shift {shift} is below e, up to {steepest}")
-    c.fits(c.size("x") << 31, shift)
+    c.need(shift >= steepest, f"e reaches {steepest}, the limit is the shift, {shift}")
+    c.fits("product", c.size("x") << 31, shift)
 
 
 def rms_norm(c: Context) -> dict[str, Interval]:
@@ -180,26 +240,28 @@ def conv(c: Context) -> dict[str, Interval]:
     n, past = c.parameter("n"), c.parameter("past")
     weight = np.abs(c.data("weight")).reshape(past, n).sum(0)
     size = int(weight.max()) * c.size("history") + c.largest("weight_now") * c.size("x")
-    size += c.largest("bias")
-    c.fits(size * c.largest("multiplier"), c.shifts())
+    c.fits("sum", size + c.largest("bias"))
+    c.fits("product", (size + c.largest("bias")) * c.largest("multiplier"), c.shifts())
     return {"out": c.clamped(), "history": c.interval("x")}
 
 
 def silu(c: Context) -> dict[str, Interval]:
     bits = c.parameter("fraction") - SIGMOID_STEP_BITS
-    table = c.data("table")
-    c.need(len(table) >= 2, "the table has one entry")
+    c.need(c.step.operands["table"].count >= 2, "table has 1 entry, 2 are needed")
     one = 1 << SIGMOID_BITS
-    c.need(0 <= int(table.min()) and int(table.max()) <= one, f"the table is not in 0..{one}")
-    c.fits(c.size("x") * (one << bits) * c.parameter("multiplier"), c.parameter("shift"))
+    c.within("table", 0, one)
+    size = c.size("x") * (one << bits) * c.parameter("multiplier")
+    c.fits("product", size, c.parameter("shift"))
     return {"out": c.clamped()}
 
 
 def softplus(c: Context) -> dict[str, Interval]:
     lo, hi = c.interval("x")
-    c.need(-SOFTPLUS_REACH <= lo and hi < SOFTPLUS_REACH, "x may leave [-2^20, 2^20)")
+    c.need(-SOFTPLUS_REACH <= lo and hi < SOFTPLUS_REACH,
+           f"x reaches [{lo}, {hi}], the limit is [{-SOFTPLUS_REACH}, "
+           f"{SOFTPLUS_REACH - 1}]")  # fmt: skip
+    c.entries("table", 2050)
     table = c.data("table")
-    c.need(len(table) == 2050, "the table needs 2,050 entries")
     left, middle = table[:-2], table[1:-1]
     bend = (np.abs(table[2:] - 2 * middle + left) >> 3) + 1  # |r (r - 1024)| <= 2^18
     low, high = np.minimum(left, middle) - bend, np.maximum(left, middle) + bend
@@ -207,34 +269,43 @@ def softplus(c: Context) -> dict[str, Interval]:
 
 
 def decay(c: Context) -> dict[str, Interval]:
-    c.need(c.interval("dt")[0] >= 0 and int(c.data("rate").min()) >= 0, "dt or rate is negative")
-    c.fits(c.size("dt") * c.largest("rate"), 18)
-    c.need(len(c.data("fine")) == 256, "fine needs 256 entries")
-    one = 1 << 31
-    for name in ("coarse", "fine"):
-        data = c.data(name)
-        c.need(0 <= int(data.min()) and int(data.max()) <= one, f"{name} is not in 0..2^31")
-    return {"out": (0, one - 1)}
+    c.need(c.interval("dt")[0] >= 0, f"dt reaches {c.interval('dt')[0]}, the limit is 0")
+    c.within("rate", 0, INT32[1])
+    c.fits("product", c.size("dt") * c.largest("rate"), 18)
+    c.need(c.step.operands["coarse"].count >= 2, "coarse has 1 entry, 2 are needed")
+    c.entries("fine", 256)
+    c.within("coarse", 0, 1 << COARSE_BITS)
+    c.within("fine", 0, 1 << 30)  # so (coarse >> 14) * fine >> 24 <= coarse >> 8: e >= 0
+    return {"out": (0, INT32[1])}
 
 
 def drive(c: Context) -> dict[str, Interval]:
-    c.fits(c.size("x") * c.size("dt"), c.shifts())
+    c.fits("product", c.size("x") * c.size("dt"), c.shifts())
     return {"out": c.clamped()}
 
 
 def scan(c: Context) -> dict[str, Interval]:
-    limit, gain = c.parameter("limit"), c.data("gain")
-    c.need(0 <= int(gain.min()) and int(gain.max()) <= 40, "gain is not in 0..40")
+    return _scan(c, 0)
+
+
+def scan_carry(c: Context) -> dict[str, Interval]:
+    half = 1 << (CARRY_BITS - 1)
+    return _scan(c, c.size("carry") << 15) | {"carry": (-half, half - 1)}
+
+
+def _scan(c: Context, carried: int) -> dict[str, Interval]:
+    limit = c.parameter("limit")
+    c.within("gain", 0, 40)
     state = max(c.size("state"), limit)
-    pushed = c.size("drive") * c.size("B") << int(gain.max())
-    c.fits(state * c.size("decay") + pushed, 31, "the state's update")
+    pushed = c.size("drive") * c.size("B") << int(c.data("gain").max())
+    c.fits("update", state * c.size("decay") + pushed + carried, 31)
     total = state * c.size("C") * c.parameter("d_state")
-    c.fits(total + c.largest("skip") * c.size("x"), c.shifts(), "the output's sum")
+    c.fits("sum", total + c.largest("skip") * c.size("x"), c.shifts())
     return {"out": c.clamped(), "state": (-limit, limit)}
 
 
 def gate(c: Context) -> dict[str, Interval]:
-    c.fits(c.size("a") * c.size("b") * c.largest("multiplier"), c.shifts())
+    c.fits("product", c.size("a") * c.size("b") * c.largest("multiplier"), c.shifts())
     return {"out": c.clamped()}
 
 
@@ -260,17 +331,14 @@ def frame_sign(c: Context) -> dict[str, Interval]:
 
 
 def argmax(c: Context) -> dict[str, Interval]:
-    c.need(c.parameter("one") == 1, "one must be 1")
     return {"out": (0, c.parameter("n") - 1)}
 
 
 def age(c: Context) -> dict[str, Interval]:
-    c.need(c.parameter("one") == 1, "one must be 1")
     return {"out": (min(0, c.interval("age")[0] + 1), c.parameter("most"))}
 
 
 def place(c: Context) -> dict[str, Interval]:
-    c.need(c.parameter("one") == 1, "one must be 1")
     table, moved = c.data("table"), c.interval("moved")
     return {"out": (min(int(table.min()), moved[0]), max(int(table.max()), moved[1]))}
 
@@ -283,7 +351,8 @@ RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
     "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu, "softplus": softplus,
-    "decay": decay, "drive": drive, "scan": scan, "gate": gate, "frame_add": frame_add,
+    "decay": decay,
+    "drive": drive, "scan": scan, "scan_carry": scan_carry, "gate": gate, "frame_add": frame_add,
     "frame_round": frame_round, "frame_sign": frame_sign, "argmax": argmax, "age": age,
     "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
 }  # fmt: skip

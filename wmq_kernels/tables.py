@@ -8,13 +8,12 @@ entry with mpmath).  The same lists come out on every machine.
 
 from __future__ import annotations
 
-from wmq_kernels.isa import SIGMOID_BITS, SIGMOID_STEP_BITS
+from wmq_kernels.isa import COARSE_BITS, FINE_BITS, SIGMOID_BITS, SIGMOID_STEP_BITS
 
 WORK_BITS = 128  # fraction bits while computing
 ONE = 1 << WORK_BITS
 SOFTPLUS_BITS = 26  # fraction bits of softplus's table
 SOFTPLUS_STEP_BITS = 6  # its step is 2^-6
-DECAY_BITS = 31  # fraction bits of decay's tables
 
 
 def sigmoid_table() -> list[int]:
@@ -32,13 +31,13 @@ def softplus_table() -> list[int]:
 
 
 def decay_coarse() -> list[int]:
-    """round(2^31 * exp(-i / 2^8)) for i = 0..5631, that is up to 22."""
-    return [_rounded(power, DECAY_BITS) for power in _powers_of_exp(8, 5632)]
+    """round(2^46 * exp(-i / 2^8)) for i = 0..5696, up to 22.25, where 2^31 * exp is below 1/2."""
+    return [_rounded(power, COARSE_BITS) for power in _powers_of_exp(8, 5697)]
 
 
 def decay_fine() -> list[int]:
-    """round(2^31 * exp(-j / 2^16)) for j = 0..255."""
-    return [_rounded(power, DECAY_BITS) for power in _powers_of_exp(16, 256)]
+    """round(2^38 * (1 - exp(-j / 2^16))) for j = 0..255."""
+    return [_rounded(ONE - power, FINE_BITS) for power in _powers_of_exp(16, 256)]
 
 
 def _rounded(value: int, bits: int) -> int:

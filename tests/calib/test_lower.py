@@ -8,16 +8,19 @@ import pytest
 
 from calib.errors import CalibrationError
 from calib.lower import lower
+from calib.recipe import State
 from calib.statistics import collect
 from calib.step_graph import to_bytes, zero_state
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.onnx_step import next_frames
 from wmq.schema import REBIRTH_PLACES, Schema
+from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
-from wmq_kernels.program import decode, encode
+from wmq_kernels.program import encode
 from wmq_kernels.reference import Reference
 
 FRAMES = 120
+STATE = State(headroom_bits=2)
 
 
 DIGITS = ("layers.0.mamba.in_proj", "layers.*.mamba.out_proj", "heads.*")
@@ -29,7 +32,7 @@ def lowered(request, tmp_path_factory):
     step = small_step(tmp_path_factory.mktemp("step"), bool(request.param))
     frames, pads = random_play(schema, FRAMES + 1)
     statistics = collect(step, [as_game(schema, frames, pads)])
-    program = lower(step, statistics, {}, 2, request.param)
+    program = lower(step, statistics, {}, STATE, request.param)
     return schema, step, frames, pads, program, statistics
 
 
@@ -63,7 +66,7 @@ def decibels(program, step, schema, frames, pads):
 def test_two_digits_of_every_input_gain_at_least_three_decibels(lowered):
     schema, step, frames, pads, _, statistics = lowered
     one, two = (
-        decibels(lower(step, statistics, {}, 2, chosen), step, schema, frames, pads)
+        decibels(lower(step, statistics, {}, STATE, chosen), step, schema, frames, pads)
         for chosen in ((), ("*",))
     )
     assert all(two[head] > one[head] + 3 for head in one), (one, two)
@@ -76,7 +79,7 @@ def test_a_player_born_again_stands_at_the_stages_place(lowered):
         bias = weights[f"heads.{player}_action.bias"].copy()
         bias[12] += 1000
         weights[f"heads.{player}_action.bias"] = bias
-    program = lower(dataclasses.replace(step, weights=weights), statistics, {}, 2)
+    program = lower(dataclasses.replace(step, weights=weights), statistics, {}, STATE)
     given = frames[:4].copy()
     given[:, schema.stage_index] = [2, 28, 31, 32]
     run = Engine(program).run(Engine(program).zero_state(), given, pads[:5], 4)
@@ -117,8 +120,8 @@ def test_a_file_gives_the_same_program_back(lowered):
 
 def test_the_same_inputs_give_the_same_bytes(lowered):
     _, step, _, _, _, statistics = lowered
-    again = encode(lower(step, statistics, {}, 2))
-    assert encode(lower(step, statistics, {}, 2)) == again
+    again = encode(lower(step, statistics, {}, STATE))
+    assert encode(lower(step, statistics, {}, STATE)) == again
 
 
 def test_the_state_has_the_room_that_was_asked_for(lowered):
@@ -134,7 +137,7 @@ def test_the_state_has_the_room_that_was_asked_for(lowered):
 def test_a_pattern_that_names_no_linear_is_refused(lowered):
     _, step, _, _, _, statistics = lowered
     with pytest.raises(CalibrationError, match=r"two_digits\[1\].*'frame_proj'"):
-        lower(step, statistics, {}, 2, ("heads.*", "frame_proj"))
+        lower(step, statistics, {}, STATE, ("heads.*", "frame_proj"))
 
 
 def test_a_bias_that_no_sum_can_hold_is_refused_by_name(lowered):
@@ -142,4 +145,4 @@ def test_a_bias_that_no_sum_can_hold_is_refused_by_name(lowered):
     weights = dict(step.weights)
     weights["heads.binary.bias"] = weights["heads.binary.bias"] + np.float32(1e9)
     with pytest.raises(CalibrationError, match=r"heads\.binary"):
-        lower(dataclasses.replace(step, weights=weights), statistics, {}, 2)
+        lower(dataclasses.replace(step, weights=weights), statistics, {}, STATE)

@@ -35,7 +35,7 @@ def test_a_file_is_read_and_kept_as_plain_data(tmp_path):
     assert read_recipe(path).to_json() == {
         "name": "mine",
         "activations": {"observer": "percentile", "percent": 99.9},
-        "state": {"headroom_bits": 3},
+        "state": {"headroom_bits": 3, "bits": 32, "error_feedback": True},
     }
 
 

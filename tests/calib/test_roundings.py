@@ -6,6 +6,7 @@ import numpy as np
 from small_step import as_game, random_play, small_step
 
 from calib.lower import lower
+from calib.recipe import State
 from calib.roundings import roundings_of
 from calib.statistics import Player, collect, decibels, observed_tensors
 from wmq.schema import Schema
@@ -19,7 +20,7 @@ def test_the_program_follows_the_float_step_tensor_by_tensor(tmp_path):
     step, schema = small_step(tmp_path), Schema()
     frames, controllers = random_play(schema, FRAMES + 1, 7)
     game = as_game(schema, frames, controllers)
-    program = lower(step, collect(step, [game]), {}, 2)
+    program = lower(step, collect(step, [game]), {}, State(headroom_bits=2))
     roundings = roundings_of(step, program)
     observed = observed_tensors(step.sizes)
     heads = {name for name in observed if name.startswith("heads.")}

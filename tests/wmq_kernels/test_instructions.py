@@ -11,7 +11,7 @@ from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32, ROWS
-from wmq_kernels.rangecheck import prove
+from wmq_kernels.rangecheck import certified, prove
 from wmq_kernels.reference import Reference
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -37,7 +37,7 @@ def test_what_is_proven_never_overflows(op: str, seed: int) -> None:
     """Constants and intervals are drawn without care: refused, or safe to the last bit."""
     program, given_frames = draw(op, seed, wild=True)
     try:
-        prove(program)
+        program = certified(program)
     except ProgramError:
         return
     assert_engine_equals_oracle(program, given_frames, 5)
@@ -71,7 +71,7 @@ def test_dot_reaches_the_ends_of_int32(sign: int) -> None:
     out = b.temp("out", "i32", 1, INT32)
     b.step("dot", {"x": x, "weight": weight, "bias": bias, "out": out}, n=n, o=1)
     b.show("out", out)
-    program, frames = b.program(), b.frames(1)
+    program, frames = certified(b.program()), b.frames(1)
     run = Reference(program).run(frames, [[0, 0]] * 2, 1, heads=True)
     assert run.heads == [[end]]
     assert_engine_equals_oracle(program, frames, 1)

@@ -11,9 +11,10 @@ import pytest
 
 from tests.wmq_kernels.programs import rows
 from wmq_kernels.conformance.network import network
+from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
-from wmq_kernels.program import decode, encode
+from wmq_kernels.program import encode
 from wmq_kernels.reference import Reference, Rollout
 
 FRAMES = 100

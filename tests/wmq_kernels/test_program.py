@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wmq_kernels.conformance.recipes import draw
+from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import ROWS
-from wmq_kernels.program import ALIGN, MAGIC, Program, decode, encode, model_sha256
+from wmq_kernels.program import ALIGN, FORMAT_VERSION, MAGIC, Program, encode, model_sha256
 from wmq_kernels.rangecheck import prove
 
 NAMES = [row.name for row in ROWS]
@@ -38,7 +39,7 @@ def file_of(fields: Any, data: bytes = DATA) -> bytes:
 
 
 def with_text(text: bytes, data: bytes = DATA) -> bytes:
-    head = MAGIC + (1).to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
+    head = MAGIC + FORMAT_VERSION.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
     return head + bytes(-len(head) % ALIGN) + data
 
 
@@ -71,7 +72,7 @@ def test_decode_gives_back_what_was_encoded(op: str) -> None:
 
 def test_the_file_has_the_layout_of_the_spec() -> None:
     assert CONTENT[:8] == b"\x89WMQ\r\n\x1a\n"
-    assert CONTENT[8:12] == b"\1\0\0\0"
+    assert CONTENT[8:12] == b"\2\0\0\0"
     text = CONTENT[16:HEADER_END]
     assert text == json.dumps(header(), sort_keys=True, separators=(",", ":")).encode()
     assert header()["data_sha256"] == hashlib.sha256(DATA).hexdigest()
@@ -94,7 +95,8 @@ def test_the_order_of_mappings_does_not_change_the_bytes() -> None:
         for step in PROGRAM.steps
     ]
     heads = dict(reversed(PROGRAM.heads.items()))
-    again = Program(PROGRAM.values, tuple(reordered), PROGRAM.data, heads, PROGRAM.meta)
+    again = Program(PROGRAM.values, tuple(reordered), PROGRAM.data, heads, PROGRAM.meta,
+                    PROGRAM.certificate)  # fmt: skip
     assert encode(again) == CONTENT
 
 
@@ -123,7 +125,7 @@ def test_another_magic_is_refused(at: int) -> None:
 
 def test_another_version_is_refused_with_both_numbers() -> None:
     message = refused(CONTENT[:8] + (7).to_bytes(4, "little") + CONTENT[12:])
-    assert "7" in message and "1" in message
+    assert "7" in message and "2" in message
 
 
 @pytest.mark.parametrize("length", [0, 1, 2**31, 2**32 - 1])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from wmq_kernels.conformance.builder import Builder, whole
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32
+from wmq_kernels.oracle import ORACLE, round_shift
 from wmq_kernels.program import Program, Slice
-from wmq_kernels.reference import ORACLE, Reference, round_shift
+from wmq_kernels.reference import Reference
 
 PADS = [[0, 0]] * 10
 
@@ -72,10 +73,17 @@ EXAMPLES = [
     # k = 0, r = 256, a quarter of the step: 100 + 40 / 4 - 8 * 3 / 32 = 109.25
     ("softplus", {"x": [256 - 2**20], "table": [100, 140, 188]}, {"n": 1, "entries": 3},
      {"out": [109]}, 0),
-    # v = 2^24 + 2^16 + 2: e = round(600 / 2) = 300, nothing is left to take off; then k = 2
-    ("decay", {"dt": [2**18, 2**20], "rate": [2**24 + 2**16 + 2, 2**23],
-               "coarse": [1, 600 << 15], "fine": [0, 1 << 15] + [0] * 254},
-     {"n": 2, "entries": 2, "fines": 256}, {"out": [300, 0]}, 0),
+    # v = 2^16 + 2: e(1) = 3 * 2^40 - 2^27, e(2) = 3 * 2^40 - 2^28, r = 2; then k = 1 is beyond
+    ("decay", {"dt": [2**18, 2**20], "rate": [2**16 + 2, 2**23], "coarse": [3 << 40, 7],
+               "fine": [0, (1 << 25) // 3 + 1, (1 << 26) // 3 + 1] + [0] * 253},
+     {"n": 2, "entries": 2, "fines": 256},
+     {"out": [(((3 << 40) - (1 << 27)) * 65534 + ((3 << 40) - (1 << 28)) * 2 + 2**30) >> 31, 0]},
+     0),
+    # t = 5 * 2^30 + 3 * 2 * 2^30 + 7 * 2^15 = 11 * 2^30 + 7 * 2^15: u = 6, and -2^15 + 7 is left
+    ("scan_carry", {"state": [5], "carry": [7], "decay": [2**30], "drive": [3 << 20], "B": [2],
+                    "C": [10], "x": [1], "skip": [100], "gain": [10], "shift": [2]},
+     {"heads": 1, "d_state": 1, "headdim": 1, "limit": 6, "lo": -30, "hi": 30},
+     {"state": [6], "carry": [7 - 2**15], "out": [30]}, 1),
 ]  # fmt: skip
 
 

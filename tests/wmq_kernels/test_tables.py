@@ -22,17 +22,17 @@ def _softplus(i: int) -> mpf:
 
 
 def _coarse(i: int) -> mpf:
-    return 2**31 * mp.exp(-mpf(i) / 256)
+    return 2**46 * mp.exp(-mpf(i) / 256)
 
 
 def _fine(j: int) -> mpf:
-    return 2**31 * mp.exp(-mpf(j) / 2**16)
+    return 2**38 * -mp.expm1(-mpf(j) / 2**16)
 
 
 TABLES = [
     (tables.sigmoid_table, 2049, _sigmoid),
     (tables.softplus_table, 2050, _softplus),
-    (tables.decay_coarse, 5632, _coarse),
+    (tables.decay_coarse, 5697, _coarse),
     (tables.decay_fine, 256, _fine),
 ]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from random import Random
 
 from wmq_kernels import tables
-from wmq_kernels.conformance.builder import Builder
+from wmq_kernels.conformance.builder import Builder, whole
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import Program, Slice
+from wmq_kernels.rangecheck import certified
 
 D_MODEL, HEADS, HEADDIM, D_STATE, PAST = 24, 3, 8, 6, 3
 D_INNER = HEADS * HEADDIM
@@ -90,7 +91,7 @@ class Network(Builder):
                               "acc": first, "out": total}, n=7, o=D_MODEL, shift=7)  # fmt: skip
         return self._requantize("i32", total, 33, -(1 << 24), 1 << 24)
 
-    def layer(self, residual: Slice) -> Slice:
+    def layer(self, residual: Slice, carry: bool) -> Slice:
         z_x_dt = self._dot(self._norm(residual), D_INNER + D_CONV + HEADS)
         z = self._requantize("i16", self._part(z_x_dt, 0, D_INNER), 30, *I16)
         xbc = self._requantize("i16", self._part(z_x_dt, D_INNER, D_CONV), 30, *I16)
@@ -102,7 +103,7 @@ class Network(Builder):
         self.step("softplus", {"x": raw, "table": self.const("c", "i32", table), "out": dt},
                   n=HEADS, entries=len(table))  # fmt: skip
         gated = self.temp("gated", "i32", D_INNER, (-(1 << 24), 1 << 24))
-        self.step("gate", {"a": self._scan(mixed, dt), "b": self._silu(z),
+        self.step("gate", {"a": self._scan(mixed, dt, carry), "b": self._silu(z),
                            **self._scale(D_INNER, 1 << 30, 33), "out": gated},
                   n=D_INNER, lo=-(1 << 24), hi=1 << 24)  # fmt: skip
         change = self._dot(self._norm(gated), D_MODEL)
@@ -138,7 +139,7 @@ class Network(Builder):
                   past=PAST, n=n, lo=-32767, hi=32767)  # fmt: skip
         return out
 
-    def _scan(self, mixed: Slice, dt: Slice) -> Slice:
+    def _scan(self, mixed: Slice, dt: Slice, carry: bool) -> Slice:
         x, limit = self._part(mixed, 0, D_INNER), min(TABLE["scan"].parameters[3].hi, 1 << 30)
         coarse, fine = tables.decay_coarse(), tables.decay_fine()
         keep = self.temp("decay", "i32", HEADS, (0, INT32[1]))
@@ -151,8 +152,11 @@ class Network(Builder):
                             "out": push},
                   heads=HEADS, headdim=HEADDIM, lo=INT32[0], hi=INT32[1])  # fmt: skip
         y = self.temp("y", "i16", D_INNER, I16)
-        state = self.state("state", "i32", HEADS * D_STATE * HEADDIM, (-limit, limit))
-        self.step("scan", {"state": state, "decay": keep, "drive": push,
+        size = HEADS * D_STATE * HEADDIM
+        kept = {"state": self.state("state", "i32", size, (-limit, limit))}
+        if carry:
+            kept["carry"] = self.state("carry", "i16", size, whole("i16"))
+        self.step("scan_carry" if carry else "scan", {**kept, "decay": keep, "drive": push,
                            "B": self._part(mixed, D_INNER, D_STATE),
                            "C": self._part(mixed, D_INNER + D_STATE, D_STATE), "x": x,
                            "skip": self._ints("i64", HEADS, -(1 << 20), 1 << 20),
@@ -195,9 +199,9 @@ def network(seed: int, layers: int = 2) -> Program:
     b = Network(Random(seed))
     b.part(sum(COUNTS.values()), INT32)
     residual = b.encode()
-    for _ in range(layers):
-        residual = b.layer(residual)
+    for number in range(layers):
+        residual = b.layer(residual, carry=number % 2 == 1)
     heads = b.two_digit_dot(residual, 5 + CLASSES)
     heads = b._requantize("i32", heads, 29, *INT32)
     b.show("all", heads)
-    return b.program(b.update(heads))
+    return certified(b.program(b.update(heads)))

@@ -17,6 +17,7 @@ from wmq_kernels import tables
 from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import Program, Slice
+from wmq_kernels.rangecheck import certified
 
 SIZES = (1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
 LARGEST = (1 << 63) - 1
@@ -256,15 +257,15 @@ def softplus(d: Draw) -> None:
 
 def decay(d: Draw) -> None:
     n, least = d.size(), -1 if d.wild and d.rng.random() < 0.2 else 0
-    one = (0, (1 << 31) + (1 if d.wild else 0))
+    one, part = (0, (1 << 46) + (1 if d.wild else 0)), (0, (1 << 30) + (1 if d.wild else 0))
     coarse, fine = tables.decay_coarse(), tables.decay_fine()
     if d.rng.random() < 0.5:
-        coarse = numbers(d.rng, d.rng.choice((1, 2, 255, 256, 257)), one)
-        fine = numbers(d.rng, 256 if not d.wild else d.rng.randint(254, 257), one)
+        coarse = numbers(d.rng, d.rng.choice((1, 2) if d.wild else (2, 255, 256, 257)), one)
+        fine = numbers(d.rng, 256 if not d.wild else d.rng.randint(254, 257), part)
     dt, rate = d.interval(least, INT32[1]), numbers(d.rng, n, (least, INT32[1]))
     if d.rng.random() < 0.3:  # exponents around the table's end
-        coarse, fine = coarse[: d.rng.choice((1, 2, 64, 127))], tables.decay_fine()
-        rate, last = [1 << 18] * n, len(coarse) << 24
+        coarse, fine = coarse[: d.rng.choice((2, 64, 127))], tables.decay_fine()
+        rate, last = [1 << 18] * n, (len(coarse) - 1) << 24
         dt = (last - 2, last + 2)
     out = d.out("i32", n, (0, INT32[1]))
     d.b.step("decay", {"dt": d.b.read("dt", "i32", n, dt), "rate": d.i32("rate", rate),
@@ -286,13 +287,26 @@ def drive(d: Draw) -> None:
 
 
 def scan(d: Draw) -> None:
+    _scan(d, "scan")
+
+
+def scan_carry(d: Draw) -> None:
+    _scan(d, "scan_carry")
+
+
+def _scan(d: Draw, op: str) -> None:
     heads, d_state, headdim = d.size(5), d.size(9), d.size(9)
-    limit = min(d.parameter("scan", "limit"), INT32[1])
+    limit = min(d.parameter(op, "limit"), INT32[1])
     kept = (-limit, limit) if not d.wild else whole("i32")
     state = d.b.state("state", "i32", heads * d_state * headdim, kept)
     keep, push = d.read("decay", "i32", heads), d.read("drive", "i32", heads * headdim)
     B, C = d.read("B", "i16", d_state), d.read("C", "i16", d_state)
-    room = LARGEST - (1 << 30) - limit * d.reach(keep)
+    carried = whole("i16") if not d.wild else d.interval(*whole("i16"))
+    carry = {}
+    if op == "scan_carry":
+        carried = (min(carried[0], 0), max(carried[1], 0))
+        carry["carry"] = d.b.state("carry", "i16", heads * d_state * headdim, carried)
+    room = LARGEST - (1 << 31) - limit * d.reach(keep)
     most = (room // (d.reach(push) * d.reach(B))).bit_length() - 1
     gain = numbers(d.rng, heads, (0, 41 if d.wild else min(most, 40)))
     x = d.read("x", "i16", heads * headdim)
@@ -301,12 +315,14 @@ def scan(d: Draw) -> None:
     shift = [d.shift(max(map(abs, skip)) * d.reach(x) + 1, 16) for _ in range(heads)]
     interval, clamp = d.clamp("i16")
     out = d.out("i16", heads * headdim, interval)
-    d.b.step("scan", {"state": state, "decay": keep, "drive": push, "B": B, "C": C, "x": x,
+    d.b.step(op, {"state": state, **carry, "decay": keep, "drive": push, "B": B, "C": C, "x": x,
                       "skip": d.b.const("skip", "i64", skip), "gain": d.i32("gain", gain),
                       "shift": d.i32("shift", shift), "out": out},
              heads=heads, d_state=d_state, headdim=headdim, limit=limit, **clamp)  # fmt: skip
     d.b.show("out", out)
     d.b.show("state", state)
+    for kept in carry.values():
+        d.b.show("carry", kept)
 
 
 def gate(d: Draw) -> None:
@@ -397,7 +413,8 @@ RECIPES: dict[str, Recipe] = {
     "requantize_i8": _requantize("i8"), "requantize_i16": _requantize("i16"),
     "requantize_i32": _requantize("i32"), "digits": digits, "embed": embed, "dot": dot,
     "dot_add": dot_add, "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu,
-    "softplus": softplus, "decay": decay, "drive": drive, "scan": scan, "gate": gate,
+    "softplus": softplus, "decay": decay, "drive": drive, "scan": scan,
+    "scan_carry": scan_carry, "gate": gate,
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "copy": copy, "rms_norm_digits": rms_norm_digits,
     "place": place,
@@ -405,8 +422,12 @@ RECIPES: dict[str, Recipe] = {
 
 
 def draw(op: str, seed: int, wild: bool = False) -> tuple[Program, list[list[int]]]:
-    """A program around one random instance of an instruction, and three frames for it."""
+    """A program around one random instance of an instruction, and three frames for it.
+
+    A wild one has no certificate.
+    """
     rng = Random(seed)
     builder = Builder(rng)
     RECIPES[op](Draw(rng, builder, wild))
-    return builder.program(), builder.frames(3)
+    program = builder.program()
+    return program if wild else certified(program), builder.frames(3)

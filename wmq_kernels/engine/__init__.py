@@ -18,7 +18,7 @@ from wmq_kernels.program import NUMPY, PORTS, Program, Step
 from wmq_kernels.rangecheck import prove
 
 ALIGN = 64  # elements; every value begins at a multiple
-CODE_SIZE = 33  # opcode, up to 10 operands, up to 12 parameters
+CODE_SIZE = 35  # opcode, up to 11 operands, up to 12 parameters
 
 
 @dataclass

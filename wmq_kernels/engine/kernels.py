@@ -14,7 +14,7 @@ from numba import njit
 from wmq_kernels.isa import DIGITS_LIMIT, OPCODE, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
 
 MAX_INT32 = (1 << 31) - 1
-PARAMETERS = 21  # place of the first parameter in an instruction's code
+PARAMETERS = 23  # place of the first parameter in an instruction's code
 OP_DIGITS = OPCODE["digits"]
 OP_EMBED = OPCODE["embed"]
 OP_DOT = OPCODE["dot"]
@@ -30,6 +30,7 @@ OP_SOFTPLUS = OPCODE["softplus"]
 OP_DECAY = OPCODE["decay"]
 OP_DRIVE = OPCODE["drive"]
 OP_SCAN = OPCODE["scan"]
+OP_SCAN_CARRY = OPCODE["scan_carry"]
 OP_GATE = OPCODE["gate"]
 OP_FRAME_ADD = OPCODE["frame_add"]
 OP_FRAME_ROUND = OPCODE["frame_round"]
@@ -236,11 +237,17 @@ def decay(dt, rate, coarse, fine, out):
     for i in range(len(dt)):
         v = round_shift(np.int64(dt[i]) * np.int64(rate[i]), np.int64(18))
         k = v >> 24
-        if k >= len(coarse):
+        if k >= len(coarse) - 1:
             out[i] = 0
-        else:
-            e = round_shift(coarse[k] * fine[(v >> 16) & 255], np.int64(31))
-            out[i] = min(e - round_shift(e * (v & 65535), np.int64(32)), MAX_INT32)
+            continue
+        j = (v >> 16) & 255
+        r = v & 65535
+        near = coarse[k] - ((coarse[k] >> 14) * fine[j] >> 24)
+        far = coarse[k + 1]
+        if j < 255:
+            far = coarse[k] - ((coarse[k] >> 14) * fine[j + 1] >> 24)
+        exact = round_shift(near * (65536 - r) + far * r, np.int64(31))
+        out[i] = min(exact, MAX_INT32)
 
 
 @njit(**KERNEL)
@@ -271,6 +278,18 @@ def scan_row(state, push, total, keep, b, c, limit):
 
 
 @njit(**KERNEL)
+def read_out(total, shift, out, lo, hi):
+    """out (headdim,) of one head from its sums."""
+    count = 0
+    for p in range(len(total)):
+        exact = round_shift(total[p], shift)
+        v = clamp(exact, lo, hi)
+        count += v != exact
+        out[p] = v
+    return count
+
+
+@njit(**KERNEL)
 def scan(state, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
     heads, d_state = len(keep), len(B)
     headdim = len(x) // heads
@@ -285,11 +304,42 @@ def scan(state, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
             count += scan_row(state[row : row + headdim], push[at : at + headdim], total,
                               np.int64(keep[h]), np.int64(B[n]) << np.int64(gain[h]),
                               np.int64(C[n]), limit)  # fmt: skip
+        count += read_out(total, np.int64(shift[h]), out[at : at + headdim], lo, hi)
+    return count
+
+
+@njit(**KERNEL)
+def scan_carry_row(state, carry, push, total, keep, b, c, limit):
+    """As scan_row, with what was rounded off carried on, in units of 2^-16."""
+    count = 0
+    for p in range(len(state)):
+        t = np.int64(state[p]) * keep + np.int64(push[p]) * b + (np.int64(carry[p]) << 15)
+        exact = round_shift(t, np.int64(31))
+        v = clamp(exact, -limit, limit)
+        count += v != exact
+        state[p] = v
+        carry[p] = (t - (exact << 31)) >> 15
+        total[p] += v * c
+    return count
+
+
+@njit(**KERNEL)
+def scan_carry(state, carry, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
+    heads, d_state = len(keep), len(B)
+    headdim = len(x) // heads
+    total = np.empty(headdim, np.int64)
+    count = 0
+    for h in range(heads):
+        at = h * headdim
         for p in range(headdim):
-            exact = round_shift(total[p], np.int64(shift[h]))
-            v = clamp(exact, lo, hi)
-            count += v != exact
-            out[at + p] = v
+            total[p] = skip[h] * np.int64(x[at + p])
+        for n in range(d_state):
+            row = (h * d_state + n) * headdim
+            count += scan_carry_row(state[row : row + headdim], carry[row : row + headdim],
+                                    push[at : at + headdim], total, np.int64(keep[h]),
+                                    np.int64(B[n]) << np.int64(gain[h]), np.int64(C[n]),
+                                    limit)  # fmt: skip
+        count += read_out(total, np.int64(shift[h]), out[at : at + headdim], lo, hi)
     return count
 
 
@@ -361,7 +411,7 @@ def part(arena, code, k):
 
 @njit(**KERNEL)
 def run_step(code, c8, c16, c32, c64, v8, v16, v32):
-    """One instruction.  code (33,) int64: opcode, operands (start, count), parameters."""
+    """One instruction.  code (35,) int64: opcode, operands (start, count), parameters."""
     p = code[PARAMETERS:]
     op = code[0]
     if op == OP_DIGITS:
@@ -462,6 +512,23 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
             p[4],
             p[5],
         )
+    elif op == OP_SCAN_CARRY:
+        return scan_carry(
+            part(v32, code, 0),
+            part(v16, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v16, code, 4),
+            part(v16, code, 5),
+            part(v16, code, 6),
+            part(c64, code, 7),
+            part(c32, code, 8),
+            part(c32, code, 9),
+            part(v16, code, 10),
+            p[3],
+            p[4],
+            p[5],
+        )
     elif op == OP_GATE:
         return gate(
             part(v16, code, 0),
@@ -520,7 +587,7 @@ def run_frames(
 ):
     """The frame loop.
 
-    steps (instructions, 33) int64; c*, v* arenas of constants and of what changes
+    steps (instructions, 35) int64; c*, v* arenas of constants and of what changes
     ports  (5,) int64: starts in v32 of frame, controllers, next_controllers, next_frame, heads
     given  (g, frame_size) int32: present frames of the first steps; then its own are taken
     controllers (frames + 1, pads) int32; frames (frames, frame_size) int32, written
