@@ -1,4 +1,4 @@
-"""Writes the instructions of `wmq_kernels/isa.py` into docs/SPEC.md, between two markers.
+"""Writes what docs/SPEC.md takes from the code, between markers: instructions and golden rollout.
 
 python docs/make_spec.py           writes
 python docs/make_spec.py --check   exits with 1 if the page is stale, and writes nothing
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "SPEC.md"
-BEGIN = "<!-- instructions: made by docs/make_spec.py from wmq_kernels/isa.py -->"
-END = "<!-- end of instructions -->"
+GOLDEN_FRAMES = (1, 60, 600, 3600)
 
 
 def power(n: int) -> str:
@@ -30,25 +29,66 @@ def power(n: int) -> str:
     return str(n)
 
 
-def instruction(row: Instruction) -> str:
+def clauses(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";")]
+
+
+def instruction(number: int, row: Instruction) -> str:
     """One instruction as a section of Markdown."""
-    formula = "\n".join(part.strip() for part in row.formula.split(";"))
-    lines = [f"### {row.name}", "", "```", formula, "```", ""]
+    lines = [f"### I{number} {row.name}", "", "```", *clauses(row.formula), "```", ""]
     lines += ["| operand | type | access | shape |", "|---|---|---|---|"]
     lines += [f"| {o.name} | {o.dtype} | {o.access} | {' × '.join(o.shape)} |"
               for o in row.operands]  # fmt: skip
     ranges = [f"{p.name} in [{power(p.lo)}, {power(p.hi)}]" for p in row.parameters]
     counted = "Counts saturations." if row.saturates else "Counts no saturations."
-    return "\n".join([*lines, "", f"Parameters: {', '.join(ranges)}. {counted}", ""])
+    lines += ["", f"Parameters: {', '.join(ranges)}. {counted}", ""]
+    lines += ["Proof:", "", "```", *clauses(row.proof), "```", ""]
+    return "\n".join([*lines, row.note, ""] if row.note else lines)
+
+
+def instructions() -> str:
+    from wmq_kernels.isa import ROWS
+
+    return "\n".join(instruction(number, row) for number, row in enumerate(ROWS, 1))
+
+
+def golden() -> str:
+    """The given frame of the standard rollout, and its hashes after some frames."""
+    from wmq.controllers import parse_source
+    from wmq.opening import open_program
+    from wmq.rollout import IntegerWorlds, both_controllers, roll
+    from wmq.starts import match_start
+
+    model = open_program()
+    start = match_start(model.schema, "battlefield", ("fox", "falco"))
+    worlds, random = IntegerWorlds(model), parse_source("random", "--p1")
+    values = ", ".join(map(str, start.given[0].tolist()))
+    lines = ["The given frame:", "", "```", *wrapped(values), "```", ""]
+    lines += [f"The model's `model_sha256` is `{model.sha256}`.", ""]
+    lines += ["| frames | `rollout_sha256` |", "|---|---|"]
+    for frames in GOLDEN_FRAMES:
+        pads = both_controllers((random, random), start, frames, 0)
+        lines.append(f"| {frames:,} | `{roll(worlds, start, [pads], [0]).sha256}` |")
+    return "\n".join([*lines, ""])
+
+
+def wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 100)
+
+
+PARTS = {"instructions": instructions, "golden rollout": golden}
 
 
 def made(page: str) -> str:
-    """The page with its instructions made anew."""
-    from wmq_kernels.isa import ROWS
-
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + "\n\n" + "\n".join(map(instruction, ROWS)) + "\n" + END + after
+    """The page with each of its parts made anew."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- {name}: made by docs/make_spec.py -->", f"<!-- end of {name} -->"
+        before, rest = page.split(begin)
+        _, after = rest.split(end)
+        page = f"{before}{begin}\n\n{make()}\n{end}{after}"
+    return page
 
 
 def main(arguments: list[str]) -> int:

@@ -134,8 +134,8 @@ def _values(rows: Any) -> dict[str, Value]:
 
 def _value(row: list) -> Value:
     name, dtype, shape, kind, lo, hi, scale = row
-    if not isinstance(name, str) or not name.isprintable():
-        raise ProgramError(f"values: {name!r} is not a printable name", "value")
+    if not _is_name(name):
+        raise ProgramError(f"values: {name!r} is not a name in printable ASCII", "value")
     where = f"values.{name}"
     if dtype not in DTYPES or kind not in KINDS:
         raise ProgramError(f"{where}: unknown type {dtype!r} or kind {kind!r}", "value")
@@ -206,7 +206,13 @@ def _check_apart(operands: tuple[Operand, ...], slices: dict[str, Slice], where:
                 raise ProgramError(f"{where}: {operand.name} overlaps {name}", "slice")
 
 
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name.isascii() and name.isprintable() and name != ""
+
+
 def _heads(found: dict) -> dict[str, tuple[int, int]]:
+    if not all(map(_is_name, found)):
+        raise ProgramError("heads: a name is not in printable ASCII", "port")
     return {name: (_int(start), _int(count)) for name, (start, count) in found.items()}
 
 
