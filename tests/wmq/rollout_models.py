@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from calib.lower import lower
+from calib.recipe import State
 from calib.statistics import collect
 from calib.step_graph import to_bytes
 from tests.calib.small_step import as_game, random_play, small_step
@@ -35,7 +36,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     step = small_step(folder)
     (folder / "small.onnx").write_bytes(to_bytes(step.model))
     statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))])
-    (folder / "small.wmq").write_bytes(encode(lower(step, statistics, {"set": "random"}, 2)))
+    (folder / "small.wmq").write_bytes(
+        encode(lower(step, statistics, {"set": "random"}, State(headroom_bits=2)))
+    )
     return folder
 
 
