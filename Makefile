@@ -1,6 +1,7 @@
 # make rollout   a minute of the embedded model, with the base package alone
 # make test      everything that must hold before a change lands
-# make soak      the long forms of the tests (pytest -m soak), such as 600 frames, engine and oracle
+# make soak      MINUTES=10 of random programs, engine against oracle, then the tests' long forms
+# make mutate    changes in the kernels, one at a time, each of which the comparisons must notice
 # make bench     the suites of benchmarks/, which print the README's figures
 #
 # Both installs share .venv and are editable, so each may follow the other.
@@ -9,22 +10,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+OLDEST := $(VENV)/numba-oldest
 FRAMES ?= 3600
+MINUTES ?= 10
 
-.PHONY: rollout test soak bench clean
+.PHONY: rollout test soak mutate bench clean
 
 rollout: $(VENV)/installed-base
 	$(BIN)/wmq rollout --int8 --frames $(FRAMES)
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(VENV)/installed-oldest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q
 
-soak: $(VENV)/installed-dev
+soak: $(VENV)/installed-dev $(VENV)/installed-oldest
+	$(BIN)/python -m tests.wmq_kernels.soak --minutes $(MINUTES)
 	$(BIN)/python -m pytest -q -m soak
+
+mutate: $(VENV)/installed-dev
+	$(BIN)/python -m tests.wmq_kernels.mutate
 
 bench: $(VENV)/installed-dev
 	for suite in benchmarks/[a-z]*.py; do $(BIN)/python $$suite || exit 1; done
@@ -38,6 +45,17 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	touch $(VENV)/installed-base $@
+
+# The lowest versions that pyproject.toml allows, for the tests of equal bits.  Where they can't
+# be had the build goes on: those tests are skipped and quote the obstacle.
+$(VENV)/installed-oldest: pyproject.toml constraints-oldest.txt
+	rm -rf $(OLDEST) $@
+	$(PYTHON) -m venv $(OLDEST)
+	if $(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet \
+	    --only-binary :all: -c constraints-oldest.txt --editable . 2> $(OLDEST)/errors; \
+	then touch $@; \
+	else (grep -m 1 ERROR $(OLDEST)/errors || echo "pip failed") > $(OLDEST)/obstacle; \
+	    echo "without the oldest numba: $$(cat $(OLDEST)/obstacle)" >&2; fi
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

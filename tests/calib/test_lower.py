@@ -5,18 +5,23 @@ import dataclasses
 import numpy as np
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.recurrence import KINDS, layer_errors
 from calib.errors import CalibrationError
 from calib.lower import lower
 from calib.recipe import State
 from calib.statistics import collect
 from calib.step_graph import to_bytes, zero_state
 from tests.calib.small_step import as_game, random_play, small_step
+from wmq.cli import main
 from wmq.onnx_step import next_frames
 from wmq.schema import REBIRTH_PLACES, Schema
 from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
+from wmq_kernels.loading import load
 from wmq_kernels.program import encode
+from wmq_kernels.rangecheck import bounds
 from wmq_kernels.reference import Reference
 
 FRAMES = 120
@@ -146,3 +151,79 @@ def test_a_bias_that_no_sum_can_hold_is_refused_by_name(lowered):
     weights["heads.binary.bias"] = weights["heads.binary.bias"] + np.float32(1e9)
     with pytest.raises(CalibrationError, match=r"heads\.binary"):
         lower(dataclasses.replace(step, weights=weights), statistics, {}, STATE)
+
+
+# --- six kinds of state ------------------------------------------------------------------------
+
+# bits, carry -> relative rms error of the state against float64 in the worse layer, at most
+LOST = {(32, True): 2e-8, (32, False): 6e-8, (16, True): 1e-3, (16, False): 4e-3,
+        (8, True): 0.2, (8, False): 0.6}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_each_kind_of_state_is_proven_exact_and_loses_what_is_known(lowered, kind):
+    _, step, frames, pads, _, statistics = lowered
+    program = lower(step, statistics, {}, State(2, kind.bits, kind.carry))
+    assert bounds(program) == program.certificate
+    scans = [s for s in program.steps if s.op.startswith("scan")]
+    assert [s.op for s in scans] == ["scan_carry" if kind.carry else "scan"] * 2
+    assert [s.parameters["limit"] for s in scans] == [kind.limit] * 2
+    state, oracle = Engine(program).zero_state(), Reference(program)
+    run = Engine(program).run(state, frames[:5], pads[:13], 12, heads=True)
+    found = oracle.run(frames[:5].tolist(), pads[:13].tolist(), 12, heads=True)
+    assert run.frames.tolist() == found.frames and run.heads.tolist() == found.heads
+    for name, content in oracle.state.items():
+        assert Engine(program).value(state, name).ravel().tolist() == content, name
+    layers = layer_errors(program, frames[:-1], pads)
+    worst = max(layer.state for layer in layers)
+    assert LOST[kind.bits, kind.carry] / 4 < worst < LOST[kind.bits, kind.carry]
+    for layer in layers:
+        assert layer.saturations == 0 and layer.reached < 0.27  # a quarter and a rounding
+        assert layer.carried is None if not kind.carry else layer.carried < layer.state
+
+
+@pytest.mark.parametrize(
+    "options, bits, carry",
+    [
+        ((), 32, True),
+        (("--state-bits", 16), 16, True),
+        (("--no-state-error-feedback",), 32, False),
+        (("--state-bits", 8, "--state-error-feedback"), 8, True),
+    ],
+    ids=str,
+)
+def test_wmq_calibrate_writes_the_state_that_was_asked_for(tmp_path, options, bits, carry):
+    small_step(tmp_path)
+    out = tmp_path / "a.wmq"
+    arguments = [tmp_path / "small.onnx", "-o", out, "--set", "self-play", *options]
+    result = CliRunner().invoke(main, ["calibrate", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    program, _ = load(out)
+    kept = program.meta["calibration"]["recipe"]["state"]
+    assert kept == {"headroom_bits": 2, "bits": bits, "error_feedback": carry}
+    scans = [s for s in program.steps if s.op.startswith("scan")]
+    assert {s.op for s in scans} == {"scan_carry" if carry else "scan"}
+    assert {s.parameters["limit"] for s in scans} == {(1 << (bits - 1)) - 1}
+
+
+def test_options_come_before_the_recipe_and_others_stay_the_recipe_s(tmp_path):
+    small_step(tmp_path)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\n[activations]\nobserver = "minmax"\n[state]\n'
+                      "headroom_bits = 3\nbits = 16\nerror_feedback = false\n")  # fmt: skip
+    out = tmp_path / "a.wmq"
+    common = ["calibrate", str(tmp_path / "small.onnx"), "-o", str(out), "--set", "self-play",
+              "--recipe", str(recipe)]  # fmt: skip
+    for options, bits, carry in (((), 16, False), (("--state-error-feedback",), 16, True),
+                                 (("--state-bits", "32"), 32, False)):  # fmt: skip
+        assert CliRunner().invoke(main, [*common, *options]).exit_code == 0
+        kept = load(out)[0].meta["calibration"]["recipe"]["state"]
+        assert kept == {"headroom_bits": 3, "bits": bits, "error_feedback": carry}
+
+
+def test_a_width_that_does_not_exist_is_refused(tmp_path):
+    small_step(tmp_path)
+    arguments = [tmp_path / "small.onnx", "-o", tmp_path / "a.wmq", "--set", "self-play"]
+    result = CliRunner().invoke(main, ["calibrate", *map(str, arguments), "--state-bits", "12"])
+    assert result.exit_code == 2 and "'8', '16', '32'" in result.stderr
+    assert not (tmp_path / "a.wmq").exists()

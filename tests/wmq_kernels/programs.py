@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from wmq_kernels.conformance.builder import Rows
+from wmq_kernels.engine import Engine
 from wmq_kernels.program import Program
+from wmq_kernels.reference import Reference
 
 
 def rows(values: Iterable[Iterable[int]]) -> np.ndarray:
     return np.array([list(row) for row in values], dtype=np.int32)
 
 
+class Case:
+    """A program with its input, and what the oracle makes of it."""
+
+    def __init__(self, program: Program, given: Rows, frames: int) -> None:
+        self.program, self.given, self.frames = program, given[:frames], frames
+        self.pads = [[3_000_017 * (t % 5 - 2), -700_001 * t] for t in range(frames + 1)]
+        oracle = Reference(program)
+        wanted = oracle.run(self.given, self.pads, frames, heads=True)
+        self.heads, self.made = wanted.heads, wanted.frames
+        self.saturations, self.state = wanted.saturations, oracle.state
+        self.engine = Engine(program)
+
+    @property
+    def executions(self) -> int:
+        """Instructions that a comparison executes in both: each step in each frame."""
+        return self.frames * len(self.program.steps)
+
+    def difference(self) -> str:
+        """The first that the engine's frames, heads, states and saturations show, or ""."""
+        state = self.engine.zero_state()
+        run = self.engine.run(state, rows(self.given), rows(self.pads), self.frames, heads=True)
+        assert run.heads is not None
+        for t in range(self.frames):
+            for name, wanted, found in (("heads", self.heads, run.heads),
+                                        ("next_frame", self.made, run.frames)):  # fmt: skip
+                assert wanted is not None
+                if found[t].tolist() != wanted[t]:
+                    return f"frame {t}, {name}{_first(wanted[t], found[t].tolist())}"
+        if state.saturations.tolist() != self.saturations:
+            return f"saturations{_first(self.saturations, state.saturations.tolist())}"
+        for name, content in self.state.items():
+            kept = self.engine.value(state, name).ravel().tolist()
+            if kept != content:
+                return f"{name}{_first(content, kept)}"
+        return ""
+
+
+def _first(wanted: Sequence[int], found: Sequence[int]) -> str:
+    at = next(i for i, (a, b) in enumerate(zip(wanted, found, strict=True)) if a != b)
+    return f"[{at}]: the oracle has {wanted[at]}, the engine {found[at]}"
+
+
 def assert_engine_equals_oracle(program: Program, given: Rows, frames: int) -> None:
     """Frames, heads, states and saturations are the same, number by number."""
-    from wmq_kernels.engine import Engine
-    from wmq_kernels.reference import Reference
-
-    oracle, engine = Reference(program), Engine(program)
-    state = engine.zero_state()
-    pads = [[t % 5, -t] for t in range(frames + 1)]
-    wanted = oracle.run(given, pads, frames, heads=True)
-    found = engine.run(state, rows(given), rows(pads), frames, heads=True)
-    assert found.heads is not None
-    assert found.heads.tolist() == wanted.heads
-    assert found.frames.tolist() == wanted.frames
-    assert state.saturations.tolist() == wanted.saturations
-    for name, content in oracle.state.items():
-        assert engine.value(state, name).ravel().tolist() == content, name
+    difference = Case(program, given, frames).difference()
+    assert not difference, difference

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.wmq_kernels.programs import rows
-from wmq_kernels.conformance.network import network
+from wmq_kernels.conformance.network import START, network
 from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
@@ -18,7 +18,6 @@ from wmq_kernels.program import encode
 from wmq_kernels.reference import Reference, Rollout
 
 FRAMES = 100
-START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3]
 SEEDS = range(4)
 
 

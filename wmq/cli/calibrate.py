@@ -12,6 +12,7 @@ import click
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
+    from calib.recipe import Recipe
     from wmq.calibrate import Result, TensorReport
 
 
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="Frames to play at most; real games hold 3,600 a minute.",
 )
+@click.option(
+    "--state-bits",
+    type=click.Choice(["8", "16", "32"]),
+    show_default="the recipe's",
+    help="Width of the recurrent state in bits; less than 32 is for study.",
+)
+@click.option(
+    "--state-error-feedback/--no-state-error-feedback",
+    default=None,
+    show_default="the recipe's",
+    help="Whether what the state's rounding leaves is carried to the next frame; off is for study.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
     model: str,
@@ -44,6 +57,8 @@ def calibrate(
     set_name: str | None,
     recipe: str,
     frames: int,
+    state_bits: str | None,
+    state_error_feedback: bool | None,
     as_json: bool,
 ) -> None:
     """Lower a float step to an integer program, with ranges found in real play."""
@@ -56,7 +71,7 @@ def calibrate(
     from wmq.calibrate import calibrate as run
     from wmq.cli.progress import progress_bar
 
-    chosen = read_recipe(recipe)
+    chosen = _with_state(read_recipe(recipe), state_bits, state_error_feedback)
     dataset = None if data is None else Path(data)
     with progress_bar() as progress:
         result = run(Path(model), Path(out), chosen, dataset, set_name, frames, progress)
@@ -64,6 +79,18 @@ def calibrate(
         click.echo(json.dumps({"model": out, "recipe": chosen.name} | asdict(result), indent=1))
     else:
         _print(result, out, chosen.name)
+
+
+def _with_state(recipe: Recipe, bits: str | None, error_feedback: bool | None) -> Recipe:
+    """The recipe, with another recurrent state where one was asked for."""
+    from msgspec.structs import replace
+
+    state = recipe.state
+    if bits is not None:
+        state = replace(state, bits=int(bits))
+    if error_feedback is not None:
+        state = replace(state, error_feedback=error_feedback)
+    return replace(recipe, state=state)
 
 
 def _print(result: Result, out: str, recipe: str) -> None:

@@ -9,100 +9,33 @@ they make may be refused by the range proof, but may never overflow if it is acc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isqrt
 from random import Random
 
 from wmq_kernels import tables
 from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
-from wmq_kernels.isa import INT32, TABLE
+from wmq_kernels.conformance.drawing import LARGEST, Draw
+from wmq_kernels.isa import INT32
 from wmq_kernels.program import Program, Slice
 from wmq_kernels.rangecheck import certified
-
-SIZES = (1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
-LARGEST = (1 << 63) - 1
-
-
-@dataclass
-class Draw:
-    """Random choices for one instruction."""
-
-    rng: Random
-    b: Builder
-    wild: bool
-
-    def size(self, *most: int) -> int:
-        return min(self.rng.choice(SIZES), *most, 65)
-
-    def interval(self, lo: int, hi: int) -> Interval:
-        """An interval within [lo, hi], often the whole."""
-        if self.rng.random() < 0.5:
-            return lo, hi
-        ends = sorted(numbers(self.rng, 2, (lo, hi)))
-        return ends[0], ends[1]
-
-    def read(self, name: str, dtype: str, count: int, within: Interval | None = None) -> Slice:
-        return self.b.read(name, dtype, count, self.interval(*(within or whole(dtype))))
-
-    def reach(self, at: Slice) -> int:
-        value = self.b.values[at.value]
-        return max(abs(value.lo), abs(value.hi), 1)
-
-    def i32(self, name: str, data: list[int]) -> Slice:
-        return self.b.const(name, "i32", data)
-
-    def any_i32(self, name: str, count: int, interval: Interval = INT32) -> Slice:
-        return self.i32(name, numbers(self.rng, count, interval))
-
-    def out(self, dtype: str, count: int, interval: Interval, name: str = "out") -> Slice:
-        if self.wild and self.rng.random() < 0.3:
-            interval = self.interval(*whole(dtype))
-        return self.b.temp(name, dtype, count, interval)
-
-    def shift(self, reach: int, bits: int) -> int:
-        """One that brings numbers up to `reach` near to `bits` bits, or any."""
-        if self.rng.random() < 0.2:
-            return self.rng.randrange(63)
-        return min(max(reach.bit_length() - bits + self.rng.randrange(-2, 3), 0), 62)
-
-    def factor(self, reach: int, shift: int, most: int = INT32[1]) -> int:
-        """The largest multiplier that the range proof allows."""
-        return most if self.wild else min(most, (LARGEST - (1 << shift >> 1)) // reach)
-
-    def scale(self, reach: int, count: int, bits: int) -> dict[str, Slice]:
-        """Operands multiplier and shift, one a column."""
-        top = self.factor(reach, self.rng.choice((0, 40, 62)))
-        most = self.rng.choice((1, 1 << 15, top))
-        multipliers = numbers(self.rng, count, (-min(most, top), min(most, top)))
-        shifts = [self.shift(max(reach * abs(m), 1), bits) for m in multipliers]
-        room = LARGEST - reach * max(map(abs, multipliers))
-        if not self.wild:
-            shifts = [min(s, room.bit_length() - 1) for s in shifts]
-        return {"multiplier": self.i32("multiplier", multipliers),
-                "shift": self.i32("shift", shifts)}  # fmt: skip
-
-    def clamp(self, dtype: str, least: int | None = None) -> tuple[Interval, dict[str, int]]:
-        lo, hi = self.interval(*whole(dtype))
-        return (lo, hi), {"lo": lo, "hi": hi}
-
-    def parameter(self, op: str, name: str) -> int:
-        """Any value that the table allows."""
-        rule = next(p for p in TABLE[op].parameters if p.name == name)
-        return numbers(self.rng, 1, (rule.lo, rule.hi))[0]
-
 
 Recipe = Callable[[Draw], None]
 
 
 def digits(d: Draw) -> None:
     n = d.size()
-    x = d.read("x", "i32", n)
-    offset = numbers(d.rng, n, d.interval(*INT32))
-    value = d.b.values[x.value]
-    reach = max(value.hi - min(offset), max(offset) - value.lo, 1)
+    if d.chance(0.3):  # an odd multiple of 1/2 or of 64: a tie of the first or second rounding
+        v = (2 * d.rng.randrange(-100, 100) + 1) * d.rng.choice((1, 64))
+        x, offset = d.b.read("x", "i32", n, (v, v)), [0] * n
+        scale = {"multiplier": d.i32("multiplier", [1] * n),
+                 "shift": d.i32("shift", [d.rng.randrange(2) for _ in range(n)])}  # fmt: skip
+    else:
+        x, offset = d.read("x", "i32", n), numbers(d.rng, n, d.interval(*INT32))
+        value = d.b.values[x.value]
+        scale = d.scale(max(value.hi - min(offset), max(offset) - value.lo, 1), n, 15)
     high, low = d.out("i8", n, (-127, 127), "high"), d.out("i8", n, (-64, 63), "low")
-    d.b.step("digits", {"x": x, "offset": d.i32("offset", offset), **d.scale(reach, n, 15),
-                        "high": high, "low": low}, n=n)  # fmt: skip
+    d.b.step("digits", {"x": x, "offset": d.i32("offset", offset), **scale, "high": high,
+                        "low": low}, n=n)  # fmt: skip
     d.b.show("high", high)
     d.b.show("low", low)
 
@@ -173,15 +106,29 @@ def add(d: Draw) -> None:
 def _norm(d: Draw) -> tuple[Slice, dict[str, int]]:
     """x and the parameters that both norms have."""
     n = d.size()
+    if d.chance(0.25):
+        return _round_norm(d, n)
     eps = max(1, d.parameter("rms_norm", "eps"))
     most = min(isqrt(((1 << 62) - 1 - eps) // n), INT32[1])
     slack = d.rng.choice((0, 1, 1 << 20)) if d.wild else 0
     most = min(most + slack, INT32[1])
+    if d.chance(0.4):  # a small sum of squares, whose root needs the whole of e
+        most, eps = min(most, 1 << d.rng.randrange(1, 14)), min(eps, 1 << d.rng.randrange(14))
     x = d.read("x", "i32", n, (-most, most))
     steepest = max((62 - eps.bit_length()) // 2, 0)
-    shift = d.rng.randint(max(steepest - d.wild, 0), 62)
+    visible = (max(steepest, 44), 58) if d.chance(0.7) else (steepest - d.wild, 62)
+    shift = d.rng.randint(max(visible[0], 0), visible[1])
     numerator = d.parameter("rms_norm", "numerator")
     return x, {"n": n, "eps": eps, "shift": shift, "numerator": numerator}
+
+
+def _round_norm(d: Draw, n: int) -> tuple[Slice, dict[str, int]]:
+    """All elements equal, so that t is a power of 4 and x * m a tie of the rounding."""
+    v = d.rng.choice((-1, 1)) * d.rng.choice((1, 3, 63, 64, 64, 65, 127, 192, 192, 193))
+    bits = d.rng.randint((n * v * v).bit_length() // 2 + 1, 30)
+    x = d.b.read("x", "i32", n, (v, v))
+    shift = 30 - bits + d.rng.choice((30, 31))  # m is 2^30, e is 30 - bits
+    return x, {"n": n, "eps": (1 << 2 * bits) - n * v * v, "shift": shift, "numerator": 1 << 60}
 
 
 def rms_norm(d: Draw) -> None:
@@ -231,14 +178,20 @@ def silu(d: Draw) -> None:
     )
     if d.wild and d.rng.random() < 0.2:
         table = numbers(d.rng, 40, INT32)
-    x = d.read("x", "i16", n)
+    if d.chance(0.15):  # next to 0, where the sign decides
+        x, table = d.b.read("x", "i16", n, (-1, 1)), numbers(d.rng, 3, (0, 1 << 22))
+    else:
+        x = d.read("x", "i16", n)
     reach = d.reach(x) << 22 + fraction - 7
     multiplier = d.rng.randint(0, d.factor(reach, 62))
+    shift = d.shift(max(reach * multiplier, 1), 16)
+    if d.chance(0.15):  # g is a power of two: every odd x is a tie of the rounding
+        table, multiplier, shift = [1 << 21] * 3, 1, 21 + fraction - 7 + d.rng.choice((1, 2))
     interval, clamp = d.clamp("i16")
     out = d.out("i16", n, interval)
     d.b.step("silu", {"x": x, "table": d.i32("table", table), "out": out}, n=n,
-             entries=len(table), fraction=fraction, multiplier=multiplier,
-             shift=d.shift(max(reach * multiplier, 1), 16), **clamp)  # fmt: skip
+             entries=len(table), fraction=fraction, multiplier=multiplier, shift=shift,
+             **clamp)  # fmt: skip
     d.b.show("out", out)
 
 
@@ -248,8 +201,12 @@ def softplus(d: Draw) -> None:
     rough = 1 << (31 if d.wild else 27)  # a parabola may leave its points by half of this
     table = d.rng.choice([tables.softplus_table(), numbers(d.rng, length, (-rough, rough - 1))])
     reach = (1 << 20) + (d.rng.randrange(2) if d.wild else 0)
+    x = d.read("x", "i32", n, (-reach, reach - 1))
+    if d.chance(0.2):  # a straight line: halfway between two points is a tie of the rounding
+        table, halfway = list(range(2050)), 512 + 1024 * d.rng.randrange(-1024, 1024)
+        x = d.b.read("x", "i32", n, (halfway, halfway))
     out = d.out("i32", n, (max(min(table) - rough, INT32[0]), min(max(table) + rough, INT32[1])))
-    d.b.step("softplus", {"x": d.read("x", "i32", n, (-reach, reach - 1)),
+    d.b.step("softplus", {"x": x,
                           "table": d.i32("table", table), "out": out},
              n=n, entries=len(table))  # fmt: skip
     d.b.show("out", out)
@@ -267,6 +224,15 @@ def decay(d: Draw) -> None:
         coarse, fine = coarse[: d.rng.choice((2, 64, 127))], tables.decay_fine()
         rate, last = [1 << 18] * n, (len(coarse) - 1) << 24
         dt = (last - 2, last + 2)
+    elif d.chance(0.2):  # dt * rate is a tie of the rounding, where a unit of v shows
+        rate, dt = [1 << 17] * n, (1, 1 << 20)
+    elif d.chance(0.3):  # from the last points of a coarse step into the next
+        rate, k = [1 << 18] * n, d.rng.randrange(min(len(coarse), 100))
+        dt = ((k << 24) + (252 << 16), (k + 1 << 24) + (1 << 16))
+    elif d.chance(0.3):  # the result is a tie of the rounding
+        k = d.rng.randrange(100)
+        coarse = [(2 * d.rng.getrandbits(30) + 1) << 14 for _ in range(102)]
+        rate, dt, fine = [1 << 18] * n, (k << 24, k << 24), tables.decay_fine()
     out = d.out("i32", n, (0, INT32[1]))
     d.b.step("decay", {"dt": d.b.read("dt", "i32", n, dt), "rate": d.i32("rate", rate),
                        "coarse": d.b.const("coarse", "i64", coarse),
@@ -299,8 +265,11 @@ def _scan(d: Draw, op: str) -> None:
     limit = min(d.parameter(op, "limit"), INT32[1])
     kept = (-limit, limit) if not d.wild else whole("i32")
     state = d.b.state("state", "i32", heads * d_state * headdim, kept)
-    keep, push = d.read("decay", "i32", heads), d.read("drive", "i32", heads * headdim)
-    B, C = d.read("B", "i16", d_state), d.read("C", "i16", d_state)
+    ties = d.chance(0.25)  # the update is a multiple of a half
+    decay, drive, small = ((0, 1 << 30), (-9, 9), (-5, 5)) if ties else (None, None, None)
+    keep = d.read("decay", "i32", heads, decay)
+    push = d.read("drive", "i32", heads * headdim, drive)
+    B, C = d.read("B", "i16", d_state, small), d.read("C", "i16", d_state)
     carried = whole("i16") if not d.wild else d.interval(*whole("i16"))
     carry = {}
     if op == "scan_carry":
@@ -309,6 +278,8 @@ def _scan(d: Draw, op: str) -> None:
     room = LARGEST - (1 << 31) - limit * d.reach(keep)
     most = (room // (d.reach(push) * d.reach(B))).bit_length() - 1
     gain = numbers(d.rng, heads, (0, 41 if d.wild else min(most, 40)))
+    if ties:
+        gain = [30] * heads
     x = d.read("x", "i16", heads * headdim)
     skip_most = 1 << (50 if d.wild else 46)
     skip = numbers(d.rng, heads, (-skip_most, skip_most))
@@ -356,7 +327,11 @@ def frame_round(d: Draw) -> None:
     n = d.size()
     least, most = _bounds(d, n)
     out = d.out("i32", n, INT32)
-    d.b.step("frame_round", {"now": d.read("now", "i32", n), "value": d.read("value", "i32", n),
+    half = d.rng.randrange(-99, 99) << 15
+    value = (
+        d.b.read("value", "i32", n, (half, half)) if d.chance(0.3) else d.read("value", "i32", n)
+    )
+    d.b.step("frame_round", {"now": d.read("now", "i32", n), "value": value,
                              "least": d.i32("least", least), "most": d.i32("most", most),
                              "falling": d.any_i32("falling", n, (0, 1)), "out": out},
              n=n)  # fmt: skip
