@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,34 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wmq_kernels.conformance.recipes import draw
+from wmq_kernels.conformance.refusals.hostile import HOSTILE, base, file_of, step_of, with_text
 from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import ROWS
-from wmq_kernels.program import ALIGN, FORMAT_VERSION, MAGIC, Program, encode, model_sha256
+from wmq_kernels.program import ALIGN, Program, encode, model_sha256
 from wmq_kernels.rangecheck import prove
 
 NAMES = [row.name for row in ROWS]
 PROGRAM, FRAMES = draw("conv", 3)
-CONTENT = encode(PROGRAM)
-HEADER_END = 16 + int.from_bytes(CONTENT[12:16], "little")
-DATA = CONTENT[HEADER_END + -HEADER_END % ALIGN :]
-
-
-def header() -> dict[str, Any]:
-    return json.loads(CONTENT[16:HEADER_END])
-
-
-def file_of(fields: Any, data: bytes = DATA) -> bytes:
-    """A file with this header, its data hash set right if it has one."""
-    if isinstance(fields, dict) and isinstance(fields.get("data_sha256"), str):
-        fields = {**fields, "data_sha256": hashlib.sha256(data).hexdigest()}
-    return with_text(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode(), data)
-
-
-def with_text(text: bytes, data: bytes = DATA) -> bytes:
-    head = MAGIC + FORMAT_VERSION.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
-    return head + bytes(-len(head) % ALIGN) + data
+BASE = base("conv", 3)
+CONTENT, HEADER_END, DATA = BASE.content, BASE.header_end, BASE.data
+header = BASE.fields
 
 
 def refused(content: bytes) -> str:
@@ -50,6 +34,10 @@ def refused(content: bytes) -> str:
     message = str(caught.value)
     assert message and "\n" not in message
     return message
+
+
+def refused_header(text: bytes) -> str:
+    return refused(with_text(text, DATA))
 
 
 # --- round trips ------------------------------------------------------------------------
@@ -73,7 +61,7 @@ def test_decode_gives_back_what_was_encoded(op: str) -> None:
 def test_the_file_has_the_layout_of_the_spec() -> None:
     assert CONTENT[:8] == b"\x89WMQ\r\n\x1a\n"
     assert CONTENT[8:12] == b"\2\0\0\0"
-    text = CONTENT[16:HEADER_END]
+    text = BASE.text
     assert text == json.dumps(header(), sort_keys=True, separators=(",", ":")).encode()
     assert header()["data_sha256"] == hashlib.sha256(DATA).hexdigest()
     at = 0
@@ -161,7 +149,7 @@ def test_padding_that_is_not_zero_is_refused() -> None:
     ids=range(13),
 )  # fmt: skip
 def test_a_header_that_is_no_object_is_refused(text: bytes) -> None:
-    refused(with_text(text))
+    refused_header(text)
 
 
 @pytest.mark.parametrize("depth", [100, 500, *range(850, 1000, 5)])
@@ -172,165 +160,53 @@ def test_nesting_of_any_depth_is_refused_alike(depth: int) -> None:
     for field in ("values", "steps", "heads", "meta", "data_sha256"):
         fields = header()
         fields[field] = "DEEP"
-        refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+        refused_header(json.dumps(fields).replace('"DEEP"', text).encode())
     for place in range(7):
         fields = header()
         fields["values"][0][place] = "DEEP"
-        refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+        refused_header(json.dumps(fields).replace('"DEEP"', text).encode())
     fields = header()
     fields["steps"][0][0] = "DEEP"
-    refused(with_text(json.dumps(fields).replace('"DEEP"', text).encode()))
+    refused_header(json.dumps(fields).replace('"DEEP"', text).encode())
     del deep
 
 
 # --- hostile headers --------------------------------------------------------------------
 
-CONST = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "const")
-TEMP = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "temp")
-STATE = next(i for i, v in enumerate(PROGRAM.values.values()) if v.kind == "state")
-CONV = next(i for i, s in enumerate(PROGRAM.steps) if s.op == "conv")
-
-
-def edited(change: Callable[[dict], object]) -> bytes:
-    fields = header()
-    change(fields)
-    return file_of(fields)
-
-
-def put(*path: Any, value: Any) -> Callable[[dict], object]:
-    def change(fields: dict) -> None:
-        place: Any = fields
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = value
-
-    return change
-
-
-def at_operand(name: str, place: int, value: Any) -> Callable[[dict], object]:
-    return put("steps", CONV, 1, name, place, value=value)
-
-
-HOSTILE: dict[str, Callable[[dict], object]] = {
-    "no values": lambda f: f.pop("values"),
-    "no steps": lambda f: f.pop("steps"),
-    "no heads": lambda f: f.pop("heads"),
-    "no meta": lambda f: f.pop("meta"),
-    "no data hash": lambda f: f.pop("data_sha256"),
-    "values not a list": put("values", value=7),
-    "values an object": put("values", value={"a": 1}),
-    "steps a string": put("steps", value="abc"),
-    "heads a list": put("heads", value=[[0, 1]]),
-    "heads of floats": put("heads", value={"a": [0.0, 1.0]}),
-    "heads too far": put("heads", value={"a": [0, 1 << 40]}),
-    "heads negative": put("heads", value={"a": [-1, 1]}),
-    "meta a list": put("meta", value=[]),
-    "hash of another type": put("data_sha256", value=7),
-    "value of six": lambda f: f["values"][TEMP].pop(),
-    "value twice": lambda f: f["values"].append(f["values"][TEMP]),
-    "port twice": lambda f: f["values"].append(["frame", "i32", [1], "temp", 0, 0, 0.0]),
-    "name a number": put("values", TEMP, 0, value=3),
-    "name of two lines": put("values", TEMP, 0, value="a\nb"),
-    "more of two lines": lambda f: f["values"].append(["a\nb", "i32", [1], "temp", 1, 0, 0.0]),
-    "head of two lines": put("heads", value={"a\nb": [0, 1 << 40]}),
-    "name a list": put("values", TEMP, 0, value=[]),
-    "dtype unknown": put("values", TEMP, 1, value="f32"),
-    "dtype a list": put("values", TEMP, 1, value=["i8"]),
-    "dtype wider": put("values", TEMP, 1, value="i64"),
-    "dtype narrower": put("values", CONST, 1, value="i8"),
-    "shape huge": put("values", TEMP, 2, value=[1 << 31]),
-    "shape huge in all": put("values", TEMP, 2, value=[1 << 20, 1 << 20]),
-    "shape beyond int64": put("values", TEMP, 2, value=[1 << 30] * 4),
-    "shape zero": put("values", TEMP, 2, value=[0]),
-    "shape negative": put("values", TEMP, 2, value=[-4]),
-    "shape of floats": put("values", TEMP, 2, value=[4.0]),
-    "shape of bools": put("values", TEMP, 2, value=[True]),
-    "shape a number": put("values", TEMP, 2, value=4),
-    "shape of five": put("values", TEMP, 2, value=[1, 1, 1, 1, 1]),
-    "shape that data does not fill": put("values", CONST, 2, value=[1 << 20]),
-    "kind unknown": put("values", TEMP, 3, value="input"),
-    "const made temp": put("values", CONST, 3, value="temp"),
-    "temp made const": put("values", TEMP, 3, value="const"),
-    "interval turned": put("values", TEMP, 4, value=1 << 14),
-    "interval beyond the type": put("values", TEMP, 5, value=1 << 40),
-    "interval of floats": put("values", TEMP, 4, value=-1.0),
-    "interval of text": put("values", TEMP, 4, value="0"),
-    "state without zero": put("values", STATE, 4, value=1),
-    "data outside of its interval": put("values", CONST, 5, value=0),
-    "scale NaN": put("values", TEMP, 6, value=float("nan")),
-    "scale infinite": put("values", TEMP, 6, value=float("inf")),
-    "scale beyond floats": put("values", TEMP, 6, value=10**400),
-    "scale a word": put("values", TEMP, 6, value="nan"),
-    "scale a digit string": put("values", TEMP, 6, value="1"),
-    "scale null": put("values", TEMP, 6, value=None),
-    "scale a bool": put("values", TEMP, 6, value=True),
-    "meta with NaN": put("meta", value={"a": float("nan")}),
-    "instruction unknown": put("steps", CONV, 0, value="conv2"),
-    "instruction a list": put("steps", CONV, 0, value=["conv"]),
-    "step of two": lambda f: f["steps"][CONV].pop(),
-    "operand missing": lambda f: f["steps"][CONV][1].pop("bias"),
-    "operand more": put("steps", CONV, 1, "bias2", value=["frame", 0, 1]),
-    "operands a list": lambda f: put("steps", CONV, 1, value=list(f["steps"][CONV][1]))(f),
-    "operand of two": put("steps", CONV, 1, "x", value=["frame", 0]),
-    "operand of an unknown value": at_operand("x", 0, "nowhere"),
-    "operand of a list": at_operand("x", 0, []),
-    "operand of another type": at_operand("x", 0, "frame"),
-    "start negative": at_operand("x", 1, -1),
-    "start beyond": at_operand("x", 1, 1 << 30),
-    "start a float": at_operand("x", 1, 0.0),
-    "start huge": at_operand("x", 1, 1 << 70),
-    "count negative": at_operand("x", 2, -1),
-    "count zero": at_operand("x", 2, 0),
-    "count more": at_operand("x", 2, 1 << 40),
-    "parameter missing": lambda f: f["steps"][CONV][2].pop("past"),
-    "parameter more": put("steps", CONV, 2, "future", value=1),
-    "parameters a list": lambda f: put("steps", CONV, 2, value=list(f["steps"][CONV][2]))(f),
-    "parameter zero": put("steps", CONV, 2, "n", value=0),
-    "parameter negative": put("steps", CONV, 2, "n", value=-1),
-    "parameter huge": put("steps", CONV, 2, "n", value=1 << 64),
-    "parameter a float": put("steps", CONV, 2, "lo", value=0.5),
-    "parameter a bool": put("steps", CONV, 2, "past", value=True),
-    "clamp turned": put("steps", CONV, 2, "lo", value=1 << 60),
-    "a step less": lambda f: f["steps"].pop(),
-    "no step at all": put("steps", value=[]),
-    "a read before its write": lambda f: f["steps"].reverse(),
-}
-
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_header_is_refused(name: str) -> None:
-    refused(edited(HOSTILE[name]))
+    fields = header()
+    HOSTILE[name].change(fields, "conv")
+    refused(file_of(fields, DATA))
 
 
 @pytest.mark.parametrize(
     "port", ["frame", "controllers", "next_controllers", "next_frame", "heads"]
 )
 def test_a_program_without_a_port_is_refused(port: str) -> None:
-    text = CONTENT[16:HEADER_END].replace(f'"{port}"'.encode(), b'"elsewhere"')
-    assert port in refused(with_text(text))
+    text = BASE.text.replace(f'"{port}"'.encode(), b'"elsewhere"')
+    assert port in refused_header(text)
 
 
 def test_what_is_written_may_overlap_nothing_else_of_the_step() -> None:
-    program, _ = draw("add", 5)
-    number = next(i for i, s in enumerate(program.steps) if s.op == "add")
-    content = encode(program)
-    end = 16 + int.from_bytes(content[12:16], "little")
-    fields = json.loads(content[16:end])
-    operands = fields["steps"][number][1]
+    sound = base("add", 5)
+    fields = sound.fields()
+    operands = fields["steps"][step_of(fields, "add")][1]
     operands["out"] = list(operands["a"])
-    assert "overlaps" in refused(file_of(fields, content[end + -end % ALIGN :]))
+    assert "overlaps" in refused(file_of(fields, sound.data))
 
 
 def test_a_key_given_twice_is_refused() -> None:
     """The last would win here and the first elsewhere."""
-    text = CONTENT[16:HEADER_END]
-    refused(with_text(text[:-1] + b',"steps":[]}'))
+    text = BASE.text
+    refused_header(text[:-1] + b',"steps":[]}')
 
 
 def test_only_the_canonical_spelling_is_read() -> None:
     """Spaces or another order of keys would give one program two hashes."""
-    refused(with_text(CONTENT[16:HEADER_END].replace(b'"meta":', b'"meta": ')))
-    refused(with_text(json.dumps(dict(reversed(header().items())), separators=(",", ":")).encode()))
+    refused_header(BASE.text.replace(b'"meta":', b'"meta": '))
+    refused_header(json.dumps(dict(reversed(header().items())), separators=(",", ":")).encode())
 
 
 @settings(max_examples=300, deadline=None)
@@ -366,7 +242,7 @@ def test_mutated_fields_are_refused_or_run(data: st.DataObject) -> None:
             break
         place = inner
     place[key] = data.draw(VALUES)
-    attempt(file_of(fields))
+    attempt(file_of(fields, DATA))
 
 
 def attempt(content: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Small programs of all kinds, and the pack of them that other engines are checked with."""

@@ -292,8 +292,8 @@ def _scan(d: Draw, op: str) -> None:
              heads=heads, d_state=d_state, headdim=headdim, limit=limit, **clamp)  # fmt: skip
     d.b.show("out", out)
     d.b.show("state", state)
-    for kept in carry.values():
-        d.b.show("carry", kept)
+    for at in carry.values():
+        d.b.show("carry", at)
 
 
 def gate(d: Draw) -> None:

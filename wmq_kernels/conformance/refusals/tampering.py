@@ -1,0 +1,161 @@
+"""Sound files that could overflow, or whose certificate says something else.
+
+Where a program was tampered with, its certificate is forged: it says what the rules would
+find if they had no limits.  So nothing but the proof itself can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from wmq_kernels.conformance.recipes import RECIPES, draw
+from wmq_kernels.conformance.refusals.hostile import Fields, Refused, changed, step_of
+from wmq_kernels.errors import ProgramError
+from wmq_kernels.isa import TABLE
+from wmq_kernels.program import NUMPY, Bounds, Program, encode
+from wmq_kernels.rangecheck import RULES, Context, bounds
+
+WILD = 10  # draws of each instruction that the range proof refuses
+
+
+class _Unlimited(Context):
+    """A rule's view in which every limit holds."""
+
+    def need(self, holds: bool, otherwise: str) -> None:
+        pass
+
+
+def forged(program: Program) -> bytes:
+    """The file with the certificate that the rules would find if they had no limits."""
+    found: list[Bounds] = []
+    for step in program.steps:
+        c = _Unlimited(program, step, "")
+        try:
+            written = RULES[step.op](c)
+        except ValueError:  # a shift by a negative number
+            written = {}
+        found.append({**c.found, **{name: list(bound) for name, bound in written.items()}})
+    return encode(replace(program, certificate=tuple(found)))
+
+
+def _wild(op: str, number: int) -> bytes:
+    """A draw that ignores what must fit, and does not."""
+    for seed in count(number * 1000):
+        program, _ = draw(op, seed, wild=True)
+        try:
+            bounds(program)
+        except ProgramError as error:
+            if error.reason == "range":
+                return forged(program)
+    raise AssertionError("unreachable: count has no end")
+
+
+def _number(program: Program, op: str) -> int:
+    return next(i for i in reversed(range(len(program.steps))) if program.steps[i].op == op)
+
+
+def _narrowed(op: str, operand: str, end: int) -> bytes:
+    """The interval of what is written is a unit too narrow; a single number is moved away."""
+    program, _ = draw(op, 7)
+    number = _number(program, op)
+    value = program.values[program.steps[number].operands[operand].value]
+    lo, hi = program.certificate[number][operand]  # type: ignore[misc]
+    if lo == hi:
+        lo, hi = (lo + 1, lo + 1) if lo <= 0 else (lo - 1, lo - 1)
+    else:
+        lo, hi = (lo + 1, hi) if end == 0 else (lo, hi - 1)
+    values = {**program.values, value.name: replace(value, lo=lo, hi=hi)}
+    return forged(replace(program, values=values))
+
+
+def _with_constant(op: str, operand: str, number: int) -> bytes:
+    """Every element of a constant operand is this number."""
+    program, _ = draw(op, 7)
+    at = program.steps[_number(program, op)].operands[operand]
+    value = program.values[at.value]
+    data = np.full(value.size, number, NUMPY[value.dtype])
+    values = {**program.values, at.value: replace(value, lo=number, hi=number)}
+    return forged(replace(program, values=values, data={**program.data, at.value: data}))
+
+
+def _with_parameters(op: str, parameters: dict[str, int]) -> bytes:
+    program, _ = draw(op, 7)
+    steps = list(program.steps)
+    number = _number(program, op)
+    steps[number] = replace(steps[number],
+                            parameters={**steps[number].parameters, **parameters})  # fmt: skip
+    return forged(replace(program, steps=tuple(steps)))
+
+
+CONSTANTS_TOO_FAR = {
+    "shift": (-1, 63, 64), "gain": (-1, 41), "coarse": (-1, (1 << 46) + 1),
+    "fine": (-1, (1 << 30) + 1), "rate": (-1,), "least": ((1 << 31) - 1,), "most": (-(1 << 31),),
+}  # fmt: skip
+TOO_FAR = {  # by instruction, where an operand's name does not say it
+    "silu": {"table": (-1, (1 << 22) + 1)},
+    "dot": {"bias": ((1 << 31) - 1, -(1 << 31))},
+}
+PARAMETERS_TOO_FAR = {
+    "lo and hi turned": {"lo": 1, "hi": 0},
+    "lo below the type": {"lo": -(1 << 62)},
+    "hi beyond the type": {"hi": 1 << 62},
+}
+
+
+def ranges() -> Iterator[Refused]:
+    """Programs that are sound but could overflow."""
+    for op in RECIPES:
+        for number in range(WILD):
+            yield Refused(f"{op}: wild {number}", "range", partial(_wild, op, number))
+        for o in TABLE[op].operands:
+            if o.access in ("write", "update"):
+                for end in (0, 1):
+                    yield Refused(f"{op}: {o.name} declared too narrow, end {end}", "range",
+                                  partial(_narrowed, op, o.name, end))  # fmt: skip
+            far = CONSTANTS_TOO_FAR | TOO_FAR.get(op, {})
+            for value in far.get(o.name, ()) if o.access == "const" else ():
+                yield Refused(f"{op}: {o.name} all {value}", "range",
+                              partial(_with_constant, op, o.name, value))  # fmt: skip
+        if "lo" in {p.name for p in TABLE[op].parameters}:
+            for what, parameters in PARAMETERS_TOO_FAR.items():
+                yield Refused(f"{op}: {what}", "range", partial(_with_parameters, op, parameters))
+    yield Refused("dot_add: shift 31", "range", partial(_with_parameters, "dot_add", {"shift": 31}))
+    for op in ("rms_norm", "rms_norm_digits"):
+        for eps, shift in ((1, 29), (1000, 0)):
+            yield Refused(f"{op}: eps {eps} needs more than shift {shift}", "range",
+                          partial(_with_parameters, op, {"eps": eps, "shift": shift}))  # fmt: skip
+
+
+def certificates() -> Iterator[Refused]:
+    """One thing changed in the certificate's entry of the instruction, or in the list."""
+
+    def change(fields: Fields, op: str, what: str) -> None:
+        rows = fields["certificate"]
+        entry = rows[step_of(fields, op)]
+        name = sorted(entry)[0]
+        if what == "an entry less":
+            rows.pop()
+        elif what == "an entry more":
+            rows.append({})
+        elif what == "a key less":
+            del entry[name]
+        elif what == "a key more":
+            entry["more"] = 0
+        elif what == "a list longer":
+            entry["out" if "out" in entry else "high"].append(0)
+        else:
+            old = entry[name]
+            number = old[-1] if isinstance(old, list) else old
+            new = {"one more": number + 1, "one less": number - 1, "a fraction": number + 0.5,
+                   "text": str(number), "null": None}[what]  # fmt: skip
+            entry[name] = [*old[:-1], new] if isinstance(old, list) else new
+
+    for op in RECIPES:
+        for what in ("an entry less", "an entry more", "a key less", "a key more", "a list longer",
+                     "one more", "one less", "a fraction", "text", "null"):  # fmt: skip
+            yield changed(op, 5, f"certificate, {what}", "certificate", change, what=what)
