@@ -95,11 +95,12 @@ class Follower:
             self.carried += ((found - self.exact) ** 2).sum((1, 2))
 
     def result(self, saturations: int) -> LayerError:
-        both = [self.missed] + [self.carried] * ("carry" in self.step.operands)
-        of_all = [float(np.sqrt(m.sum() / self.squares.sum())) for m in both] + [None]
-        of_worst = [float(np.sqrt((m / self.squares).max())) for m in both] + [None]
-        return LayerError(of_all[0], of_worst[0], of_all[1], of_worst[1], saturations,
-                          self.reached, self.memory)  # fmt: skip
+        def relative(missed: np.ndarray) -> tuple[float, float]:
+            ratio = np.sqrt(missed.sum() / self.squares.sum())
+            return float(ratio), float(np.sqrt((missed / self.squares).max()))
+
+        carried = relative(self.carried) if "carry" in self.step.operands else (None, None)
+        return LayerError(*relative(self.missed), *carried, saturations, self.reached, self.memory)
 
     def _read(self, engine: Engine, state: State, operand: str) -> np.ndarray:
         at = self.step.operands[operand]
@@ -237,7 +238,7 @@ def rollout_seconds(models: Sequence[IntegerModel], frames: int, repeats: int) -
     return interleaved([run_of(model) for model in models], repeats)
 
 
-def scan_seconds(program: Program, repeats: int) -> tuple[float, float]:
+def scan_seconds(program: Program, repeats: int) -> list[float]:
     """Seconds of a frame's scan_carry and scan kernels, at the sizes of a program."""
     rng = np.random.default_rng(0)
     step = program.steps[scans(program)[0]]
@@ -253,8 +254,7 @@ def scan_seconds(program: Program, repeats: int) -> tuple[float, float]:
     gain, out = np.full(layers * heads, 7, np.int32), x.copy()
     others = (keep, push, b, c, x, zero, gain, shift, out, ONE - 1, -32767, 32767)
     runs = lambda: kernels.scan_carry(state, carry, *others), lambda: kernels.scan(state, *others)
-    with_carry, without = interleaved(runs, 200 * repeats)
-    return with_carry, without
+    return interleaved(runs, 200 * repeats)
 
 
 def quality(paths: Sequence[Path], data: Path, games: int) -> list[dict[str, float]]:
@@ -348,7 +348,7 @@ def print_studies(studies: Sequence[Study]) -> None:
     lines = []
     for s in studies:
         worst = max(e.state_worst for e in s.layers)
-        carried = max(e.carried for e in s.layers) if s.kind.carry else None
+        carried = max(e.carried or 0.0 for e in s.layers) if s.kind.carry else None
         left = f"{s.rest:,} of {s.kind.limit:,}"
         lines.append([str(s.kind), *(small(e.state) for e in s.layers), small(worst),
                       small(carried), f"{sum(e.saturations for e in s.layers):,}", left,
@@ -367,9 +367,8 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7, help="of what is timed (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    if min(options.games, options.frames, options.repeats) < 1 or (
-        options.quality and not options.data
-    ):
+    too_few = min(options.games, options.frames, options.repeats) < 1
+    if too_few or (options.quality and not options.data):
         say("recurrence: numbers must be 1 or more, and --quality needs --data DATASET")
         return 2
     try:

@@ -11,35 +11,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from wmq_kernels.isa import DIGITS_LIMIT, OPCODE, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
+# Copies of what isa.py says, held to it by a test: constants are compiled in, and numba's
+# cache would not notice a change in another file.
+DIGITS_LIMIT = 127 << 7
+SIGMOID_BITS = 22
+SIGMOID_STEP_BITS = 7
+SOFTPLUS_REACH = 1 << 20
+(
+    OP_DIGITS, OP_EMBED, OP_DOT, OP_DOT_ADD, OP_REQUANTIZE_I8, OP_REQUANTIZE_I16,
+    OP_REQUANTIZE_I32, OP_ADD, OP_RMS_NORM, OP_CONV, OP_SILU, OP_SOFTPLUS, OP_DECAY, OP_DRIVE,
+    OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
+    OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE,
+) = range(25)  # fmt: skip
 
 MAX_INT32 = (1 << 31) - 1
 PARAMETERS = 23  # place of the first parameter in an instruction's code
-OP_DIGITS = OPCODE["digits"]
-OP_EMBED = OPCODE["embed"]
-OP_DOT = OPCODE["dot"]
-OP_DOT_ADD = OPCODE["dot_add"]
-OP_REQUANTIZE_I8 = OPCODE["requantize_i8"]
-OP_REQUANTIZE_I16 = OPCODE["requantize_i16"]
-OP_REQUANTIZE_I32 = OPCODE["requantize_i32"]
-OP_ADD = OPCODE["add"]
-OP_RMS_NORM = OPCODE["rms_norm"]
-OP_CONV = OPCODE["conv"]
-OP_SILU = OPCODE["silu"]
-OP_SOFTPLUS = OPCODE["softplus"]
-OP_DECAY = OPCODE["decay"]
-OP_DRIVE = OPCODE["drive"]
-OP_SCAN = OPCODE["scan"]
-OP_SCAN_CARRY = OPCODE["scan_carry"]
-OP_GATE = OPCODE["gate"]
-OP_FRAME_ADD = OPCODE["frame_add"]
-OP_FRAME_ROUND = OPCODE["frame_round"]
-OP_FRAME_SIGN = OPCODE["frame_sign"]
-OP_ARGMAX = OPCODE["argmax"]
-OP_AGE = OPCODE["age"]
-OP_COPY = OPCODE["copy"]
-OP_RMS_NORM_DIGITS = OPCODE["rms_norm_digits"]
-OP_PLACE = OPCODE["place"]
 INLINE = {"inline": "always", "cache": True}
 KERNEL = {"cache": True, "nogil": True, "boundscheck": False}
 
