@@ -148,7 +148,8 @@ def main(arguments: Sequence[str]) -> None:
     found: dict[str, Any] = {"numba": numba.__version__, "compiled": not config.DISABLE_JIT}
     if found["compiled"]:
         _, cpu, _ = cpu_target.target_context.codegen().magic_tuple()
-        found |= {"cpu": cpu, "code": machine_code.report(), "checked": bounds_are_checked()}
+        code = machine_code.report(of=["run_frames"])
+        found |= {"cpu": cpu, "code": code, "checked": bounds_are_checked()}
     found["synthetic"] = [by_engine(seed, synthetic_frames) for seed in SEEDS]
     found["embedded"] = embedded(embedded_frames) if embedded_frames else None
     print(json.dumps(found))

@@ -182,7 +182,7 @@ def test_a_run_in_pieces_with_copied_states_gets_the_golden_digest(seed: int, bl
 
 
 def test_the_synthetic_programs_stay_alive() -> None:
-    """Most of their frames are new ones, and every kind of clamp that can act does in some."""
+    """Most of their frames are new ones, no state has died, and some clamps act."""
     for seed in SEEDS:
         engine = Engine(network(seed))
         state = engine.zero_state()

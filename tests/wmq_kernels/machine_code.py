@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,8 +129,10 @@ def compile_everything() -> None:
     engine.run(engine.zero_state(), frame, np.zeros((2, sizes["controllers"]), np.int32), 1)
 
 
-def report() -> dict[str, Any]:
-    """What there is in the compiled engine.
+def report(of: Collection[str] | None = None) -> dict[str, Any]:
+    """What there is in the compiled engine, or in the functions `of` these names.
+
+    The frame loop's code holds that of all kernels once more, as it calls them.
 
     functions    names of functions, one for each specialization
     inlined      those that numba merges into their callers before LLVM sees them
@@ -144,12 +146,15 @@ def report() -> dict[str, Any]:
     compile_everything()
     functions = {name: one for name, one in sorted(vars(kernels).items()) if is_jitted(one)}
     inlined = [n for n, one in functions.items() if one.targetoptions.get("inline") == "always"]
-    codes = [code for name, one in functions.items() for code in code_of(name, one)]
+    wanted = functions.keys() if of is None else of
+    codes = [code for name in wanted for code in code_of(name, functions[name])]
     machine = platform.machine()
     mnemonics = " ".join(m for code in codes for m in MNEMONIC.findall(code.assembly))
     return {
         "functions": [code.name for code in codes],
-        "not compiled": sorted(set(functions) - {code.name for code in codes} - set(inlined)),
+        "not compiled": sorted(
+            n for n, one in functions.items() if not one.signatures and n not in inlined
+        ),
         "inlined": inlined,
         "llvm": [line for code in codes for line in floats_in_llvm(code.llvm)],
         "assembly": [m for code in codes for m in floats_in_assembly(code.assembly, machine)],
