@@ -1,7 +1,7 @@
 """Changes to the kernels' source, one at a time, each of which a test should notice.
 
-`mutants` walks the syntax tree of engine/kernels.py, its functions and its constants, and
-lists every change of the kinds in `KINDS`; `Mutant.tree` makes the changed module.
+`mutants` walks the syntax tree of engine/kernels.py and lists every change of the kinds in
+`KINDS`; `Mutant.tree` makes the changed module.
 """
 
 from __future__ import annotations
@@ -11,22 +11,6 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-KINDS = {
-    "constant": "an integer, one more or one less",
-    "arithmetic": "another operator",
-    "comparison": "with the equal case, or without it",
-    "condition": "the opposite",
-    "width": "two operands cast to int32 instead of int64",
-    "sign": "dropped",
-    "rounding": "to below, or with halves to below",
-    "saturation": "one end dropped, the other, or both",
-    "min or max": "one for the other",
-    "update": "an assignment such as += dropped",
-    "result": "0 returned",
-    "loop": "without its first pass, or its last",
-    "slice": "without its first element, or its last",
-    "exchange": "two neighbouring arguments of a kernel",
-}
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -35,21 +19,21 @@ OPERATIONS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr,
 }  # fmt: skip
-PRIMITIVES = {"round_shift", "clamp", "part"}  # changed by kinds of their own
 Change = Callable[[ast.AST], ast.AST]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: of node number `place` (in the order of ast.walk).
+    """One change: of node number `place` (in the order of ast.walk), in `function`.
 
-    function  in which it is, or the module's constant
-    text      what is put in place of what, with the expression around it
+    code  the line in question
+    text  what is put in place of what
     """
 
     kind: str
     function: str
     line: int
+    code: str
     place: int
     text: str
     change: Change
@@ -57,45 +41,37 @@ class Mutant:
     def tree(self, source: str) -> ast.Module:
         """The module with the change made."""
         tree = ast.parse(source)
-        return ast.fix_missing_locations(
-            _exchanged(tree, list(ast.walk(tree))[self.place], self.change)
-        )
+        target = list(ast.walk(tree))[self.place]
+        fresh = self.change(copy.deepcopy(target))
+
+        class Exchange(ast.NodeTransformer):
+            def visit(self, node: ast.AST) -> ast.AST:
+                return fresh if node is target else self.generic_visit(node)
+
+        return ast.fix_missing_locations(Exchange().visit(tree))
 
 
 def mutants(source: str) -> list[Mutant]:
     """All of them, in the order of the source."""
     tree = ast.parse(source)
+    lines = source.splitlines()
     number = {node: place for place, node in enumerate(ast.walk(tree))}
-    around = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    kernels = {f.name for f in tree.body if isinstance(f, ast.FunctionDef)} - PRIMITIVES
     found = []
-    for name, part in _parts(tree):
-        for node in ast.walk(part):
-            for kind, change in _changes(node, kernels):
-                shown = around[node] if isinstance(around[node], ast.expr) else node
-                after = ast.unparse(_exchanged(shown, node, change))
-                text = f"{ast.unparse(shown)} -> {after}".replace("\n", " ")
-                line = getattr(node, "lineno", getattr(shown, "lineno", 0))
-                found.append(Mutant(kind, name, line, number[node], text, change))
+    for function in tree.body:
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for statement in function.body:
+            for node in ast.walk(statement):
+                for kind, change in _changes(node):
+                    after = ast.unparse(change(copy.deepcopy(node)))
+                    text = f"{ast.unparse(node)} -> {after}".replace("\n", " ")
+                    line = getattr(node, "lineno", function.lineno)
+                    found.append(Mutant(kind, function.name, line, lines[line - 1].strip(),
+                                        number[node], text, change))  # fmt: skip
     return sorted(found, key=lambda m: (m.line, m.place, m.text))
 
 
-def _parts(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """The statements of every function, and the value of every named constant."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            yield from ((node.name, statement) for statement in node.body)
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield node.targets[0].id, node
-
-
-def _exchanged(tree: ast.AST, node: ast.AST, change: Change) -> ast.AST:
-    """A copy of the tree in which the node is the changed one."""
-    fresh = change(copy.deepcopy(node))
-    return copy.deepcopy(tree, {id(node): fresh})  # a node that is noted is not copied again
-
-
-def _changes(node: ast.AST, kernels: set[str]) -> Iterator[tuple[str, Change]]:
+def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
     """Every kind of change that this node allows."""
     if isinstance(node, ast.Constant) and type(node.value) is int:
         for by in (1, -1):
@@ -104,26 +80,21 @@ def _changes(node: ast.AST, kernels: set[str]) -> Iterator[tuple[str, Change]]:
         yield "comparison", _compare
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
         yield "arithmetic", _operate
-        if _is_narrowable(node):
+        if _widened(node.left) and _widened(node.right):
             yield "width", _narrow
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "sign", lambda n: n.operand
     elif isinstance(node, ast.AugAssign):
-        yield "update", lambda n: ast.Pass()
+        yield "update", _drop_update
     elif isinstance(node, ast.IfExp | ast.If | ast.While):
         yield "condition", _negate
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Name | ast.Call):
-        yield "result", lambda n: ast.Return(ast.Constant(0))
-    elif isinstance(node, ast.Slice):
-        if node.lower:
-            yield "slice", lambda n: ast.Slice(_moved(n.lower, ast.Add()), n.upper)
-        if node.upper:
-            yield "slice", lambda n: ast.Slice(n.lower, _moved(n.upper, ast.Sub()))
+        yield "result", _return_zero
     elif isinstance(node, ast.Call):
-        yield from _calls(node, kernels)
+        yield from _calls(node)
 
 
-def _calls(node: ast.Call, kernels: set[str]) -> Iterator[tuple[str, Change]]:
+def _calls(node: ast.Call) -> Iterator[tuple[str, Change]]:
     name = ast.unparse(node.func)
     if name == "clamp":
         yield "saturation", lambda n: n.args[0]
@@ -134,16 +105,10 @@ def _calls(node: ast.Call, kernels: set[str]) -> Iterator[tuple[str, Change]]:
         yield "rounding", _half_down
     elif name in ("min", "max"):
         yield "min or max", lambda n: _call("max" if n.func.id == "min" else "min", *n.args)
-        yield "saturation", lambda n: n.args[0]
     elif name == "abs":
         yield "sign", lambda n: n.args[0]
     elif name == "range":
-        yield "loop", _without_last
-        yield "loop", _without_first
-    elif name in kernels:
-        for k in range(len(node.args) - 1):
-            if ast.dump(node.args[k]) != ast.dump(node.args[k + 1]):
-                yield "exchange", lambda n, k=k: _exchange(n, k)
+        yield "loop", _shorten
 
 
 def _compare(node: ast.Compare) -> ast.AST:
@@ -154,30 +119,28 @@ def _operate(node: ast.BinOp) -> ast.AST:
     return ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
 
 
-def _is_narrowable(node: ast.BinOp) -> bool:
-    """Whether one operand is cast to int64 and the other too, or an array's element.
-
-    Where the other is a name or an expression, it is int64 already and the cast is no loss.
-    """
-    sides = (node.left, node.right)
-    return any(map(_is_widened, sides)) and all(
-        _is_widened(s) or isinstance(s, ast.Subscript | ast.Constant) for s in sides
-    )
-
-
-def _is_widened(node: ast.expr) -> bool:
+def _widened(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "np.int64"
 
 
 def _narrow(node: ast.BinOp) -> ast.AST:
-    for side in filter(_is_widened, (node.left, node.right)):
-        side.func.attr = "int32"  # type: ignore[attr-defined]
+    """The operation in int32."""
+    for side in (node.left, node.right):
+        side.func.attr = "int32"
     return node
+
+
+def _drop_update(node: ast.AugAssign) -> ast.AST:
+    return ast.Pass()
 
 
 def _negate(node: ast.IfExp | ast.If | ast.While) -> ast.AST:
     node.test = ast.UnaryOp(ast.Not(), node.test)
     return node
+
+
+def _return_zero(node: ast.Return) -> ast.AST:
+    return ast.Return(ast.Constant(0))
 
 
 def _half_down(node: ast.Call) -> ast.AST:
@@ -186,24 +149,10 @@ def _half_down(node: ast.Call) -> ast.AST:
     return ast.UnaryOp(ast.USub(), ast.Call(node.func, minus, []))
 
 
-def _without_last(node: ast.Call) -> ast.AST:
+def _shorten(node: ast.Call) -> ast.AST:
+    """One pass less, the last."""
     *first, last = node.args
-    return ast.Call(node.func, [*first, _moved(last, ast.Sub())], [])
-
-
-def _without_first(node: ast.Call) -> ast.AST:
-    first = node.args[0] if len(node.args) == 2 else ast.Constant(0)
-    return ast.Call(node.func, [_moved(first, ast.Add()), node.args[-1]], [])
-
-
-def _moved(bound: ast.expr, by: ast.operator) -> ast.expr:
-    return ast.BinOp(bound, by, ast.Constant(1))
-
-
-def _exchange(node: ast.Call, k: int) -> ast.AST:
-    args = list(node.args)
-    args[k], args[k + 1] = args[k + 1], args[k]
-    return ast.Call(node.func, args, [])
+    return ast.Call(node.func, [*first, ast.BinOp(last, ast.Sub(), ast.Constant(1))], [])
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:
