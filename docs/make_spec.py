@@ -65,10 +65,11 @@ def golden() -> str:
     values = ", ".join(map(str, start.given[0].tolist()))
     lines = ["The given frame:", "", "```", *wrapped(values), "```", ""]
     lines += [f"The model's `model_sha256` is `{model.sha256}`.", ""]
-    lines += ["| frames | `rollout_sha256` |", "|---|---|"]
+    lines += ["| frames | `rollout_sha256` | saturations |", "|---|---|---|"]
     for frames in GOLDEN_FRAMES:
         pads = both_controllers((random, random), start, frames, 0)
-        lines.append(f"| {frames:,} | `{roll(worlds, start, [pads], [0]).sha256}` |")
+        rolled = roll(worlds, start, [pads], [0])
+        lines.append(f"| {frames:,} | `{rolled.sha256}` | {rolled.saturations} |")
     return "\n".join([*lines, ""])
 
 
