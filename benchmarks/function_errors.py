@@ -104,7 +104,8 @@ def real_decay(v_q32: np.ndarray) -> np.ndarray:
 def sigmoid(x: np.ndarray, fraction: int) -> np.ndarray:
     """g of silu with 15 + fraction bits: silu's product x * g, unrounded, over x."""
     product = np.empty(len(x), np.int64)
-    kernels.silu(x, SIGMOID, product, fraction, 1, 0, -(1 << 62), 1 << 62)
+    near, far = np.empty((2, len(x)), np.int32)
+    kernels.silu(x, SIGMOID, near, far, product, fraction, 1, 0, -(1 << 62), 1 << 62)
     g = np.full(len(x), int(SIGMOID[0]) << (fraction - SIGMOID_STEP_BITS))  # which x = 0 hides
     np.floor_divide(product, x, out=g, where=x != 0)
     return g
@@ -116,7 +117,8 @@ def real_sigmoid(x: np.ndarray, fraction: int, bits: int) -> np.ndarray:
 
 def silu(x: np.ndarray, fraction: int, multiplier: int, shift: int) -> np.ndarray:
     out = np.empty(len(x), np.int16)
-    kernels.silu(x, SIGMOID, out, fraction, multiplier, shift, -32767, 32767)
+    near, far = np.empty((2, len(x)), np.int32)
+    kernels.silu(x, SIGMOID, near, far, out, fraction, multiplier, shift, -32767, 32767)
     return out
 
 

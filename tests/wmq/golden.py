@@ -106,12 +106,12 @@ def state_names(program: Program) -> list[str]:
     return [name for name, value in program.values.items() if value.kind == "state"]
 
 
-def by_engine(seed: int, frames: int) -> str:
+def by_engine(seed: int, frames: int, kind: str = "auto", threads: int = 1) -> str:
     """The digest of network(seed) in the engine."""
-    engine = Engine(network(seed))
+    engine = Engine(network(seed), kind)
     state = engine.zero_state()
     given = np.array([START], np.int32)
-    run = engine.run(state, given, controllers(seed, frames), frames, heads=True)
+    run = engine.run(state, given, controllers(seed, frames), frames, True, threads)
     assert run.heads is not None
     return digest(run.frames, run.heads, kept(engine, state), state.saturations)
 

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
+PACKAGE = "wmq_kernels.engine"
 NUMBA_NAMES = re.compile(  # min, max and np.empty of integers, where nothing is optimized
     r"_ZN5numba(7cpython8builtins6ol_(max|min)|2np8arrayobj(11ol_np_empty|15_call_allocator"
     r"|18_ol_array_allocate))\w+"
 )
 # What numba's wrappers and arrays need; none takes or returns a floating-point number.
 RUNTIME = frozenset(
-    "NRT_incref NRT_decref NRT_Free NRT_MemInfo_alloc_aligned NRT_MemInfo_call_dtor "
-    "NRT_MemInfo_data_fast NRT_adapt_ndarray_from_python nrt_atomic_add nrt_atomic_sub "
+    "numba_adapt_ndarray PyBool_FromLong sched_yield NRT_incref NRT_decref NRT_Free "
+    "NRT_MemInfo_alloc_aligned NRT_MemInfo_call_dtor NRT_MemInfo_data_fast "
+    "NRT_adapt_ndarray_from_python nrt_atomic_add nrt_atomic_sub "
     "numba_do_raise numba_gil_ensure numba_gil_release "
     "numba_runtime_build_excinfo_struct numba_unpickle "
     "PyArg_UnpackTuple PyBytes_FromStringAndSize PyErr_Clear PyErr_Occurred PyErr_SetNone "
@@ -118,15 +120,30 @@ def _is_known(function: Any) -> bool:
 
 
 def compile_everything() -> None:
-    """Have the frame loop and all kernels compiled, by a frame of a program that uses all."""
+    """Have the frame loops and all kernels compiled, by a frame of a program that uses all."""
     from wmq_kernels.conformance.network import network
     from wmq_kernels.engine import Engine
 
     program = network(0)
     sizes = {name: program.values[name].size for name in ("frame", "controllers")}
     frame = np.zeros((1, sizes["frame"]), np.int32)
-    engine = Engine(program)
-    engine.run(engine.zero_state(), frame, np.zeros((2, sizes["controllers"]), np.int32), 1)
+    for kernels in ("auto", "portable"):
+        engine = Engine(program, kernels)
+        engine.run(engine.zero_state(), frame, np.zeros((2, sizes["controllers"]), np.int32), 1)
+
+
+def compiled_functions() -> dict[str, Any]:
+    """What numba compiles of the engine, by name; those of `vnni` as "vnni.block"."""
+    from numba.extending import is_jitted
+
+    from wmq_kernels.engine import kernels, meeting, vnni
+
+    found = {}
+    for module in (kernels, meeting, vnni):
+        prefix = "vnni." if module is vnni else ""
+        found |= {prefix + name: one for name, one in sorted(vars(module).items())
+                  if is_jitted(one) and one.py_func.__module__ == module.__name__}  # fmt: skip
+    return found
 
 
 def report(of: Collection[str] | None = None) -> dict[str, Any]:
@@ -139,12 +156,8 @@ def report(of: Collection[str] | None = None) -> dict[str, Any]:
     llvm         lines with floating point; assembly: such mnemonics; foreign: such calls
     code_sha256  over all mnemonics in order: other code has another one
     """
-    from numba.extending import is_jitted
-
-    from wmq_kernels.engine import kernels
-
     compile_everything()
-    functions = {name: one for name, one in sorted(vars(kernels).items()) if is_jitted(one)}
+    functions = compiled_functions()
     inlined = [n for n, one in functions.items() if one.targetoptions.get("inline") == "always"]
     wanted = functions.keys() if of is None else of
     codes = [code for name in wanted for code in code_of(name, functions[name])]
@@ -158,6 +171,6 @@ def report(of: Collection[str] | None = None) -> dict[str, Any]:
         "inlined": inlined,
         "llvm": [line for code in codes for line in floats_in_llvm(code.llvm)],
         "assembly": [m for code in codes for m in floats_in_assembly(code.assembly, machine)],
-        "foreign": [call for code in codes for call in foreign_calls(code.llvm, kernels.__name__)],
+        "foreign": [call for code in codes for call in foreign_calls(code.llvm, PACKAGE)],
         "code_sha256": hashlib.sha256(mnemonics.encode()).hexdigest(),
     }

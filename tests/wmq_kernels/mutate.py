@@ -43,6 +43,7 @@ ENOUGH = 0.95
 # Function, part of the line, change: why no program that is proven can show it.
 ONE = "the operand has one element, so its last is its first"
 LONGER = "the callee reads as many elements as its other operand has"
+ALONE = "the interpreted kernels run in one thread; teams have tests of their own"
 NARROW = "what is multiplied or subtracted fits int32"
 EQUIVALENT = (
     ("embed", "index[0]", "0 -> -1", ONE),
@@ -51,12 +52,15 @@ EQUIVALENT = (
     ("place", "after[0]", "0 -> -1", ONE),
     ("place", "index[0]", "0 -> -1", ONE),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
-    ("dot", "(j + 1) * n", "1 -> 2", LONGER),
-    ("dot_add", "(j + 1) * n", "1 -> 2", LONGER),
+    ("run_frames", "turn", "", ALONE),
+    ("run_frames", "rank", "", ALONE),
+    ("run_frames", "team", "", ALONE),
+    ("run_frames", "meet(", "", ALONE),
+    ("dots", "y >= 0", "y >= 0 -> y > 0", "no value stands at 0"),
     ("place", "(k + 1) * n", "1 -> 2", LONGER),
     ("conv", "np.int64(x[i])", "np.int32(x[i])", NARROW),
-    ("conv", "np.int64(history[k * n + i])", "np.int32(history[k * n + i])", NARROW),
-    ("silu", "np.int64(table[k + 1])", "- np.int32(table[k])", NARROW),
+    ("convolve_row", "np.int64(history[i])", "np.int32(history[i])", NARROW),
+    ("silu", "np.int64(far[i])", "np.int32(near[i])", NARROW),
     ("gate", "np.int64(a[i])", "np.int32(a[i]) * np.int32(b[i])", NARROW),
     ("silu", "if v < 0", "v < 0 -> v <= 0", "x = 0 gives 0 whatever g is"),
     ("silu", "if v < 0", "0 -> 1", "x = 0 gives 0 whatever g is"),
@@ -89,7 +93,9 @@ def cases(seeds: range = SEEDS) -> dict[str, list[Case]]:
 
 def first_of(function: str) -> list[str]:
     """The instructions that a function of the kernels serves, which are compared first."""
-    helpers = {"scan_row": ["scan"], "scan_carry_row": ["scan_carry"], "dot_row": ["dot"],
+    helpers = {"dots": ["dot", "dot_add"], "widen": ["dot"], "accumulate": ["dot_add"],
+               "convolve_row": ["conv"], "scan_row": ["scan"], "scan_carry_row": ["scan_carry"],
+               "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
                "isqrt": ["rms_norm"]}  # fmt: skip
     return helpers.get(function) or [

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from wmq_kernels.conformance.builder import Rows
-from wmq_kernels.engine import Engine
+from wmq_kernels.engine import Engine, State
 from wmq_kernels.program import Program
 from wmq_kernels.reference import Reference
 
@@ -19,14 +19,14 @@ def rows(values: Iterable[Iterable[int]]) -> np.ndarray:
 class Case:
     """A program with its input, and what the oracle makes of it."""
 
-    def __init__(self, program: Program, given: Rows, frames: int) -> None:
+    def __init__(self, program: Program, given: Rows, frames: int, kernels: str = "auto") -> None:
         self.program, self.given, self.frames = program, given[:frames], frames
         self.pads = [[3_000_017 * (t % 5 - 2), -700_001 * t] for t in range(frames + 1)]
         oracle = Reference(program)
         wanted = oracle.run(self.given, self.pads, frames, heads=True)
         self.heads, self.made = wanted.heads, wanted.frames
         self.saturations, self.state = wanted.saturations, oracle.state
-        self.engine = Engine(program)
+        self.engine = Engine(program, kernels)
 
     @property
     def executions(self) -> int:
@@ -34,13 +34,22 @@ class Case:
         return self.frames * len(self.program.steps)
 
     def difference(self) -> str:
-        """The first that the engine's frames, heads, states and saturations show, or ""."""
-        state = self.engine.zero_state()
-        run = self.engine.run(state, rows(self.given), rows(self.pads), self.frames, heads=True)
+        """The first that the engine's frames, heads, states and saturations show, or "".
+
+        In two worlds side by side, of which each is to be the oracle's.
+        """
+        group = self.engine.zero_group(2)
+        given, pads = (np.repeat(rows(part)[None], 2, axis=0) for part in (self.given, self.pads))
+        run = self.engine.run_group(group, given, pads, self.frames, heads=True)
         assert run.heads is not None
+        found = (self._shown(group.world(w), run.frames[w], run.heads[w]) for w in range(2))
+        return next((f"world {w}, {text}" if w else text for w, text in enumerate(found) if text),
+                    "")  # fmt: skip
+
+    def _shown(self, state: State, frames: np.ndarray, heads: np.ndarray) -> str:
         for t in range(self.frames):
-            for name, wanted, found in (("heads", self.heads, run.heads),
-                                        ("next_frame", self.made, run.frames)):  # fmt: skip
+            for name, wanted, found in (("heads", self.heads, heads),
+                                        ("next_frame", self.made, frames)):  # fmt: skip
                 assert wanted is not None
                 if found[t].tolist() != wanted[t]:
                     return f"frame {t}, {name}{_first(wanted[t], found[t].tolist())}"

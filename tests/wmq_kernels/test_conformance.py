@@ -31,6 +31,7 @@ from wmq_kernels.conformance.running import ENGINES, Report, by_oracle, run_pack
 from wmq_kernels.conformance.trials import boundaries, exhaustive, remembering
 from wmq_kernels.conformance.trials.trial import Trial
 from wmq_kernels.decoding import decode
+from wmq_kernels.engine.paths import obstacle
 from wmq_kernels.errors import REASONS
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import FORMAT_VERSION, encode
@@ -246,7 +247,9 @@ def test_the_command_offers_every_engine() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_both_engines_pass(small: Path, engine: str) -> None:
+def test_every_engine_passes(small: Path, engine: str) -> None:
+    if engine == "vnni" and obstacle():
+        pytest.skip(obstacle())
     found = report(small, engine)
     assert not found.differences
     assert found.passed == read_pack(small).header.counts

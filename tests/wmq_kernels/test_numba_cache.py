@@ -1,6 +1,7 @@
 """numba keeps compiled functions on disk; what it keeps never outlives a change of ours.
 
-It looks at the file of a function, and at no other, to see whether what it kept is fresh.
+It looks at the file of a function, and at no other, to see whether what it kept is fresh:
+so the folder that it keeps them in has a name that changes with every file of the engine.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from numba.extending import is_jitted
+import pytest
 
+from tests.wmq_kernels.machine_code import compiled_functions
 from wmq_kernels import isa
-from wmq_kernels.engine import kernels
+from wmq_kernels.engine import compiling, kernels
 
 ROOT = Path(__file__).parents[2]
+ENGINE = Path(kernels.__file__).parent
 LARGEST_DIGITS = """
 import numpy as np
 from wmq_kernels.engine.kernels import digits
@@ -29,42 +33,37 @@ print(128 * int(high[0]) + int(low[0]), sum(digits.stats.cache_hits.values()))
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports, anywhere in it, by their first name."""
+    """Modules that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {name.name.split(".")[0] for name in node.names}
+            found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
+            found.add(node.module or "")
     return found
 
 
-def test_one_file_is_compiled_and_it_imports_nothing_of_ours() -> None:
-    files = [
-        file for room in ("wmq", "wmq_kernels", "calib") for file in (ROOT / room).rglob("*.py")
-    ]
-    here = Path(kernels.__file__)
-    assert [file for file in files if "numba" in imported(file)] == [here]
-    assert imported(here) == {"__future__", "numba", "numpy"}
-
-
-def test_each_compiled_function_stands_in_that_file() -> None:
-    functions = [one for one in vars(kernels).values() if is_jitted(one)]
-    assert len(functions) > len({row.name.partition("_i")[0] for row in isa.ROWS})
-    for function in functions:
-        assert function.py_func.__code__.co_filename == kernels.__file__
+def test_what_is_compiled_comes_from_the_files_that_the_folder_is_named_after() -> None:
+    compiled = {Path(f.py_func.__code__.co_filename) for f in compiled_functions().values()}
+    assert {file.parent for file in compiled} == {ENGINE}
+    for file in [*compiled, ENGINE / "lanes.py", ENGINE / "compiling.py"]:
+        ours = {name for name in imported(file) if name.partition(".")[0] in ("wmq", "wmq_kernels")}
+        assert all(name.startswith("wmq_kernels.engine") for name in ours), file
 
 
 def test_its_constants_are_those_of_the_instruction_table() -> None:
     numbers = {
         name[3:].lower(): value for name, value in vars(kernels).items() if name[:3] == "OP_"
     }
-    assert numbers == isa.OPCODE
+    assert numbers == isa.OPCODE | {"dots": len(isa.ROWS), "meet": len(isa.ROWS) + 1}
     for name in ("DIGITS_LIMIT", "SIGMOID_BITS", "SIGMOID_STEP_BITS", "SOFTPLUS_REACH"):
         assert getattr(kernels, name) == getattr(isa, name)
 
 
-def test_a_changed_constant_is_compiled_anew(tmp_path: Path) -> None:
+@pytest.fixture
+def largest_digits(tmp_path: Path) -> Callable[[], list[str]]:
+    """A copy of the engine under tmp_path, and a process that prints what its kernels clamp
+    to and how many of them it found in the cache."""
     shutil.copytree(ROOT / "wmq_kernels", tmp_path / "wmq_kernels",
                     ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
     settings = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
@@ -75,9 +74,32 @@ def test_a_changed_constant_is_compiled_anew(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout.split()
 
+    return run
+
+
+def test_a_changed_constant_is_compiled_anew(
+    tmp_path: Path, largest_digits: Callable[[], list[str]]
+) -> None:
     limit = str(isa.DIGITS_LIMIT)
-    assert run() == [limit, "0"]
-    assert run() == [limit, "1"]  # from the cache
+    assert largest_digits() == [limit, "0"]
+    assert largest_digits() == [limit, "1"]  # from the cache
+    other = tmp_path / "wmq_kernels" / "engine" / "lanes.py"
+    other.write_text(other.read_text("utf-8") + "\n")
+    assert largest_digits() == [limit, "0"]  # any file counts
     file = tmp_path / "wmq_kernels" / "engine" / "kernels.py"
     file.write_text(file.read_text("utf-8").replace("DIGITS_LIMIT = 127", "DIGITS_LIMIT = 100"))
-    assert run() == [str(100 << isa.DIGIT_BITS), "0"]
+    assert largest_digits() == [str(100 << isa.DIGIT_BITS), "0"]
+
+
+def test_without_a_place_to_write_it_compiles_and_keeps_nothing(
+    tmp_path: Path, largest_digits: Callable[[], list[str]]
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert largest_digits() == [str(isa.DIGITS_LIMIT), "0"]
+
+
+def test_the_folder_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    if sys.platform.startswith("linux"):
+        assert compiling._user_cache() == Path("/somewhere/wmq")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from wmq_kernels.conformance.running import Report
 
 SHOWN = 10  # differences
-ENGINES = ("numba", "oracle")  # the rows of running.ENGINES, which would import numpy here
+# The rows of running.ENGINES, which would import numpy here.
+ENGINES = ("numba", "vnni", "portable", "oracle")
 
 
 EPILOG = """\b
@@ -74,7 +75,8 @@ def build(out: str, seed: int, as_json: bool) -> None:
     type=click.Choice(ENGINES),
     default="numba",
     show_default=True,
-    help="What computes: the compiled engine, or the oracle again.",
+    help="What computes: the compiled engine, with the kernels that suit this machine or those "
+    "of one kind, or the oracle again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(pack: str, engine: str, as_json: bool) -> None:
@@ -82,9 +84,12 @@ def run(pack: str, engine: str, as_json: bool) -> None:
     from wmq.cli.progress import progress_bar
     from wmq_kernels.conformance.pack import read_pack
     from wmq_kernels.conformance.running import run_pack
+    from wmq_kernels.engine.paths import chosen
 
     with _told(), progress_bar() as progress:
         opened = read_pack(Path(pack))
+        if engine == "vnni":
+            chosen(engine)
         report = run_pack(opened, engine, cores(), progress)
     if as_json:
         click.echo(json.dumps(_plain(opened, report, engine), indent=1))
@@ -96,12 +101,13 @@ def run(pack: str, engine: str, as_json: bool) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """A bad pack becomes the one line that every command ends with."""
+    """A bad pack or lacking kernels become the one line that every command ends with."""
     from wmq_kernels.conformance.pack import PackError
+    from wmq_kernels.errors import ProgramError
 
     try:
         yield
-    except PackError as error:
+    except (PackError, ProgramError) as error:
         raise WmqError(str(error)) from None
 
 

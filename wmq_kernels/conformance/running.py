@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -45,10 +46,11 @@ def by_oracle(program: Program, given: np.ndarray, controllers: np.ndarray,
 
 
 def by_numba(program: Program, given: np.ndarray, controllers: np.ndarray,
-             frames: int) -> Outcome:  # fmt: skip
+             frames: int, kernels: str = "auto") -> Outcome:  # fmt: skip
+    """In the compiled engine, with the kernels of that name."""
     from wmq_kernels.engine import Engine
 
-    engine = Engine(program)
+    engine = Engine(program, kernels)
     state = engine.zero_state()
     run = engine.run(state, given, controllers, frames, heads=True)
     assert run.heads is not None
@@ -57,7 +59,12 @@ def by_numba(program: Program, given: np.ndarray, controllers: np.ndarray,
                    {name: engine.value(state, name).ravel() for name in kept})  # fmt: skip
 
 
-ENGINES: dict[str, EngineRow] = {"numba": by_numba, "oracle": by_oracle}
+ENGINES: dict[str, EngineRow] = {
+    "numba": by_numba,
+    "vnni": partial(by_numba, kernels="vnni"),
+    "portable": partial(by_numba, kernels="portable"),
+    "oracle": by_oracle,
+}
 
 
 @dataclass(frozen=True)

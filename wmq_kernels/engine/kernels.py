@@ -1,18 +1,21 @@
 """The compiled machine: one function per row of `isa.py` and the loop that runs a program.
 
 All is integers; arrays come as slices of flat arenas, one a type, constants apart from
-what changes.  Everything compiled stands in this one file, because numba's cache looks
-at no other file when it decides whether a compiled function is still fresh.
-Kernels return the number of values that their clamp changed.
+what changes.  Kernels return the number of values that their clamp changed.  Those that
+the time goes into take `packed`: None for plain loops, else the weights as `vnni` reads
+them.  numba compiles a function for each type of `packed`, and only the branch that is
+taken, so that the plain path holds no instruction of AVX-512 of ours.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-# Copies of what isa.py says, held to it by a test: constants are compiled in, and numba's
-# cache would not notice a change in another file.
+from wmq_kernels.engine import vnni
+from wmq_kernels.engine.compiling import inlined, kernel
+from wmq_kernels.engine.meeting import meet
+
+# Copies of what isa.py says, held to it by a test: this package imports no other.
 DIGITS_LIMIT = 127 << 7
 SIGMOID_BITS = 22
 SIGMOID_STEP_BITS = 7
@@ -24,24 +27,26 @@ SOFTPLUS_REACH = 1 << 20
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE,
 ) = range(25)  # fmt: skip
 
+OP_DOTS, OP_MEET = 25, 26  # of the engine alone: see `dots` and `meeting`
+
 MAX_INT32 = (1 << 31) - 1
-PARAMETERS = 23  # place of the first parameter in an instruction's code
-INLINE = {"inline": "always", "cache": True}
-KERNEL = {"cache": True, "nogil": True, "boundscheck": False}
+ROWS = 32  # of weights that all worlds use in turn, while they are near
+OPERANDS = 2  # place of the first operand in an instruction's code
+PARAMETERS = 24  # and of the first parameter
 
 
-@njit(**INLINE)
+@inlined
 def round_shift(v, s):
     """v / 2^s to the nearest integer, half up; exact int64, s >= 0."""
     return (v + ((np.int64(1) << s) >> 1)) >> s
 
 
-@njit(**INLINE)
+@inlined
 def clamp(v, lo, hi):
     return min(max(v, lo), hi)
 
 
-@njit(**KERNEL)
+@kernel
 def assign(target, source):
     """target = source from the lowest element on; numba's own slice assignment brings
     floating point along, for the text of its error."""
@@ -49,7 +54,7 @@ def assign(target, source):
         target[i] = source[i]
 
 
-@njit(**KERNEL)
+@kernel
 def isqrt(t):
     """floor(sqrt(t)) for 0 <= t < 2^62, digit by digit."""
     root = np.int64(0)
@@ -64,7 +69,7 @@ def isqrt(t):
     return root
 
 
-@njit(**KERNEL)
+@kernel
 def digits(x, offset, multiplier, shift, high, low):
     count = 0
     for i in range(len(x)):
@@ -77,36 +82,71 @@ def digits(x, offset, multiplier, shift, high, low):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def embed(index, table, out):
     dim = len(out)
     row = clamp(np.int64(index[0]), 0, len(table) // dim - 1)
     assign(out, table[row * dim : (row + 1) * dim])
 
 
-@njit(**KERNEL)
-def dot_row(weight, x):
-    acc = np.int32(0)
-    for i in range(len(x)):
-        acc += np.int32(weight[i]) * np.int32(x[i])
-    return acc
-
-
-@njit(**KERNEL)
-def dot(x, weight, bias, out):
+@kernel
+def products(weight, x, out):
+    """weight (o * n,) int8 times x (n,) int16, modulo 2^32, in one loop that LLVM
+    vectorizes: a function for each row would take twice the time."""
     n = len(x)
     for j in range(len(out)):
-        out[j] = bias[j] + dot_row(weight[j * n : (j + 1) * n], x)
+        acc = np.int32(0)
+        for i in range(n):
+            acc += np.int32(weight[j * n + i]) * np.int32(x[i])
+        out[j] = acc
 
 
-@njit(**KERNEL)
-def dot_add(x, weight, acc, out, shift):
-    n = len(x)
+@kernel
+def widen(v8, x, y, shift, out):
+    """x as int16, or x + 2^shift * y if there is a y."""
+    for i in range(len(out)):
+        out[i] = v8[x + i]
+    if y >= 0:
+        for i in range(len(out)):
+            out[i] += np.int16(v8[y + i]) << shift
+
+
+@kernel
+def dots(p, worlds, c8, c32, v8, v32, wide, acc):
+    """dot and dot_add of some worlds: out = base + 2^s * W x, or base + W (x + 2^s * y).
+
+    p     what `plan` makes of them: starts of x, y (-1 if there is none), W, base and out;
+          n, o; s; 1 if base is constant; the sizes of a world in v8 and in v32
+    wide  (worlds * n,) int16 and acc (ROWS,) int32 to work in
+    """
+    x, y, w, base, out, n, o = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
+    shift, constant, size8, size32 = p[7], p[8], p[9], p[10]
+    for world in range(worlds):
+        second = y + world * size8 if y >= 0 else y
+        widen(v8, x + world * size8, second, shift, wide[world * n : (world + 1) * n])
+    left = np.int64(0) if y >= 0 else shift
+    for first in range(0, o, ROWS):
+        rows = min(ROWS, o - first)
+        row = w + first * n
+        for world in range(worlds):
+            to = out + world * size32 + first
+            mine = v32[to : to + rows]
+            products(c8[row : row + rows * n], wide[world * n : (world + 1) * n], acc[:rows])
+            if constant:
+                accumulate(c32[base + first : base + first + rows], acc, left, mine)
+            else:
+                before = base + world * size32 + first
+                accumulate(v32[before : before + rows], acc, left, mine)
+
+
+@kernel
+def accumulate(base, acc, shift, out):
+    """base + acc * 2^shift, which fits int32 where acc, modulo 2^32, need not."""
     for j in range(len(out)):
-        out[j] = acc[j] + (np.int64(dot_row(weight[j * n : (j + 1) * n], x)) << shift)
+        out[j] = base[j] + (np.int64(acc[j]) << shift)
 
 
-@njit(**KERNEL)
+@kernel
 def requantize(x, multiplier, shift, out, lo, hi):
     count = 0
     for i in range(len(x)):
@@ -117,7 +157,7 @@ def requantize(x, multiplier, shift, out, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def add(a, b, out, lo, hi):
     count = 0
     for i in range(len(a)):
@@ -128,7 +168,7 @@ def add(a, b, out, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def norm_factor(x, eps, numerator):
     """m and e of rms_norm: 1 / sqrt(eps + sum x^2) is m * 2^e over a power of two."""
     t = np.int64(eps)
@@ -141,7 +181,7 @@ def norm_factor(x, eps, numerator):
     return numerator // isqrt(t), e
 
 
-@njit(**KERNEL)
+@kernel
 def rms_norm(x, out, eps, numerator, shift, lo, hi):
     m, e = norm_factor(x, eps, numerator)
     count = 0
@@ -153,7 +193,7 @@ def rms_norm(x, out, eps, numerator, shift, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def rms_norm_digits(x, high, low, eps, numerator, shift):
     m, e = norm_factor(x, eps, numerator)
     count = 0
@@ -167,39 +207,46 @@ def rms_norm_digits(x, high, low, eps, numerator, shift):
     return count
 
 
-@njit(**KERNEL)
-def conv(x, history, weight, weight_now, bias, multiplier, shift, out, lo, hi):
+@kernel
+def conv(x, history, weight, weight_now, bias, multiplier, shift, sums, out, lo, hi):
+    """sums (n,) int64 to work in."""
     n = len(x)
     past = len(history) // n
-    count = 0
     for i in range(n):
-        acc = np.int64(bias[i]) + np.int64(weight_now[i]) * np.int64(x[i])
-        for k in range(past):
-            acc += np.int64(weight[k * n + i]) * np.int64(history[k * n + i])
-        exact = round_shift(acc * np.int64(multiplier[i]), np.int64(shift[i]))
-        v = clamp(exact, lo, hi)
-        count += v != exact
-        out[i] = v
-    assign(history[: (past - 1) * n], history[n:])
+        sums[i] = np.int64(bias[i]) + np.int64(weight_now[i]) * np.int64(x[i])
+    for k in range(past):
+        convolve_row(weight[k * n : (k + 1) * n], history[k * n : (k + 1) * n], sums)
+    count = requantize(sums[:n], multiplier, shift, out, lo, hi)
+    for k in range(past - 1):
+        assign(history[k * n : (k + 1) * n], history[(k + 1) * n : (k + 2) * n])
     assign(history[(past - 1) * n :], x)
     return count
 
 
-@njit(**KERNEL)
-def silu(x, table, out, fraction, multiplier, shift, lo, hi):
+@kernel
+def convolve_row(weight, history, sums):
+    for i in range(len(history)):
+        sums[i] += np.int64(weight[i]) * np.int64(history[i])
+
+
+@kernel
+def silu(x, table, near, far, out, fraction, multiplier, shift, lo, hi):
+    """near, far (n,) int32 to work in: the table on both sides of each x."""
     b = fraction - SIGMOID_STEP_BITS
     one = np.int64(1) << (SIGMOID_BITS + b)
     step = np.int64(1) << b
     last = np.int64(len(table) - 2)
+    for i in range(len(x)):
+        k = min(abs(np.int64(x[i])) >> b, last)
+        near[i] = table[k]
+        far[i] = table[k + 1]
     count = 0
     for i in range(len(x)):
         v = np.int64(x[i])
         a = abs(v)
-        k = min(a >> b, last)
-        r = min(a - (k << b), step)
-        g = np.int64(table[k]) * step + (np.int64(table[k + 1]) - np.int64(table[k])) * r
-        if v < 0:
-            g = one - g
+        r = min(a - (min(a >> b, last) << b), step)
+        g = np.int64(near[i]) * step + (np.int64(far[i]) - np.int64(near[i])) * r
+        g = one - g if v < 0 else g
         exact = round_shift(v * g * multiplier, shift)
         y = clamp(exact, lo, hi)
         count += y != exact
@@ -207,7 +254,7 @@ def silu(x, table, out, fraction, multiplier, shift, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def softplus(x, table, out):
     for i in range(len(x)):
         a = np.int64(x[i]) + SOFTPLUS_REACH
@@ -218,7 +265,7 @@ def softplus(x, table, out):
         out[i] = round_shift((left << 21) + ((middle - left) * r << 11) + curve, np.int64(21))
 
 
-@njit(**KERNEL)
+@kernel
 def decay(dt, rate, coarse, fine, out):
     for i in range(len(dt)):
         v = round_shift(np.int64(dt[i]) * np.int64(rate[i]), np.int64(18))
@@ -236,7 +283,7 @@ def decay(dt, rate, coarse, fine, out):
         out[i] = min(exact, MAX_INT32)
 
 
-@njit(**KERNEL)
+@kernel
 def drive(x, dt, shift, out, lo, hi):
     headdim = len(x) // len(dt)
     count = 0
@@ -250,7 +297,7 @@ def drive(x, dt, shift, out, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def scan_row(state, push, total, keep, b, c, limit):
     """One row of a head's state: state (headdim,), total += state * c."""
     count = 0
@@ -263,7 +310,7 @@ def scan_row(state, push, total, keep, b, c, limit):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def read_out(total, shift, out, lo, hi):
     """out (headdim,) of one head from its sums."""
     count = 0
@@ -275,11 +322,12 @@ def read_out(total, shift, out, lo, hi):
     return count
 
 
-@njit(**KERNEL)
-def scan(state, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
+@kernel
+def scan(state, keep, push, B, C, x, skip, gain, shift, total, out, limit, lo, hi):
+    """total (headdim,) int64 to work in."""
     heads, d_state = len(keep), len(B)
     headdim = len(x) // heads
-    total = np.empty(headdim, np.int64)
+    total = total[:headdim]
     count = 0
     for h in range(heads):
         at = h * headdim
@@ -294,7 +342,7 @@ def scan(state, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def scan_carry_row(state, carry, push, total, keep, b, c, limit):
     """As scan_row, with what was rounded off carried on, in units of 2^-16."""
     count = 0
@@ -309,27 +357,36 @@ def scan_carry_row(state, carry, push, total, keep, b, c, limit):
     return count
 
 
-@njit(**KERNEL)
-def scan_carry(state, carry, keep, push, B, C, x, skip, gain, shift, out, limit, lo, hi):
+@kernel
+def scan_carry(
+    state, carry, keep, push, B, C, x, skip, gain, shift, total, narrow, out, limit, lo, hi, packed
+):
+    """total (3 * headdim,) int64 and narrow (2 * d_state,) int32 to work in."""
     heads, d_state = len(keep), len(B)
     headdim = len(x) // heads
-    total = np.empty(headdim, np.int64)
     count = 0
     for h in range(heads):
         at = h * headdim
+        drive, mine, size = push[at : at + headdim], total[:headdim], d_state * headdim
         for p in range(headdim):
-            total[p] = skip[h] * np.int64(x[at + p])
-        for n in range(d_state):
-            row = (h * d_state + n) * headdim
-            count += scan_carry_row(state[row : row + headdim], carry[row : row + headdim],
-                                    push[at : at + headdim], total, np.int64(keep[h]),
-                                    np.int64(B[n]) << np.int64(gain[h]), np.int64(C[n]),
-                                    limit)  # fmt: skip
-        count += read_out(total, np.int64(shift[h]), out[at : at + headdim], lo, hi)
+            mine[p] = skip[h] * np.int64(x[at + p])
+        done = False
+        if packed is not None:
+            done = vnni.scan_head(state[h * size : (h + 1) * size],
+                                  carry[h * size : (h + 1) * size], np.int64(keep[h]), drive, B, C,
+                                  np.int64(gain[h]), total, narrow, limit)  # fmt: skip
+        if not done:
+            for n in range(d_state):
+                row = (h * d_state + n) * headdim
+                count += scan_carry_row(state[row : row + headdim], carry[row : row + headdim],
+                                        drive, mine, np.int64(keep[h]),
+                                        np.int64(B[n]) << np.int64(gain[h]), np.int64(C[n]),
+                                        limit)  # fmt: skip
+        count += read_out(mine, np.int64(shift[h]), out[at : at + headdim], lo, hi)
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def gate(a, b, multiplier, shift, out, lo, hi):
     count = 0
     for i in range(len(a)):
@@ -341,26 +398,26 @@ def gate(a, b, multiplier, shift, out, lo, hi):
     return count
 
 
-@njit(**KERNEL)
+@kernel
 def frame_add(now, change, least, most, out):
     for i in range(len(now)):
         out[i] = clamp(np.int64(now[i]) + np.int64(change[i]), np.int64(least[i]), most[i])
 
 
-@njit(**KERNEL)
+@kernel
 def frame_round(now, value, least, most, falling, out):
     for i in range(len(now)):
         v = clamp(round_shift(np.int64(value[i]), np.int64(16)), np.int64(least[i]), most[i])
         out[i] = min(v, np.int64(now[i])) if falling[i] == 1 else v
 
 
-@njit(**KERNEL)
+@kernel
 def frame_sign(x, out):
     for i in range(len(x)):
         out[i] = x[i] > 0
 
 
-@njit(**KERNEL)
+@kernel
 def argmax(x, out):
     best = 0
     for i in range(1, len(x)):
@@ -369,17 +426,17 @@ def argmax(x, out):
     out[0] = best
 
 
-@njit(**KERNEL)
+@kernel
 def age(before, after, present, out, most):
     out[0] = 0 if after[0] != before[0] else min(np.int64(present[0]) + 1, most)
 
 
-@njit(**KERNEL)
+@kernel
 def copy(x, out):
     assign(out, x)
 
 
-@njit(**KERNEL)
+@kernel
 def place(before, after, index, moved, table, out, event):
     n = len(out)
     if after[0] == event and before[0] != event:
@@ -389,15 +446,20 @@ def place(before, after, index, moved, table, out, event):
         assign(out, moved)
 
 
-@njit(**INLINE)
+@inlined
 def part(arena, code, k):
-    """Operand k of an instruction: code holds (start, count) of each from place 1 on."""
-    return arena[code[1 + 2 * k] : code[1 + 2 * k] + code[2 + 2 * k]]
+    """Operand k of an instruction: code holds (start, count) of each."""
+    start = code[OPERANDS + 2 * k]
+    return arena[start : start + code[OPERANDS + 2 * k + 1]]
 
 
-@njit(**KERNEL)
-def run_step(code, c8, c16, c32, c64, v8, v16, v32):
-    """One instruction.  code (35,) int64: opcode, operands (start, count), parameters."""
+@kernel
+def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed):
+    """One instruction but dot and dot_add.
+
+    code (36,) int64: opcode, place in the program, operands (start, count), parameters;
+    s32, s64 to work in
+    """
     p = code[PARAMETERS:]
     op = code[0]
     if op == OP_DIGITS:
@@ -411,10 +473,6 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
         )
     elif op == OP_EMBED:
         embed(part(v32, code, 0), part(c8, code, 1), part(v8, code, 2))
-    elif op == OP_DOT:
-        dot(part(v8, code, 0), part(c8, code, 1), part(c32, code, 2), part(v32, code, 3))
-    elif op == OP_DOT_ADD:
-        dot_add(part(v8, code, 0), part(c8, code, 1), part(v32, code, 2), part(v32, code, 3), p[2])
     elif op == OP_REQUANTIZE_I8:
         return requantize(
             part(v32, code, 0),
@@ -455,13 +513,24 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
             part(c32, code, 4),
             part(c32, code, 5),
             part(c32, code, 6),
+            s64,
             part(v16, code, 7),
             p[2],
             p[3],
         )
     elif op == OP_SILU:
+        half = len(s32) // 2
         return silu(
-            part(v16, code, 0), part(c32, code, 1), part(v16, code, 2), p[2], p[3], p[4], p[5], p[6]
+            part(v16, code, 0),
+            part(c32, code, 1),
+            s32[:half],
+            s32[half:],
+            part(v16, code, 2),
+            p[2],
+            p[3],
+            p[4],
+            p[5],
+            p[6],
         )
     elif op == OP_SOFTPLUS:
         softplus(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
@@ -493,6 +562,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
             part(c64, code, 6),
             part(c32, code, 7),
             part(c32, code, 8),
+            s64,
             part(v16, code, 9),
             p[3],
             p[4],
@@ -510,10 +580,13 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
             part(c64, code, 7),
             part(c32, code, 8),
             part(c32, code, 9),
+            s64,
+            s32,
             part(v16, code, 10),
             p[3],
             p[4],
             p[5],
+            packed,
         )
     elif op == OP_GATE:
         return gate(
@@ -567,28 +640,87 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32):
     return 0
 
 
-@njit(**KERNEL)
+@kernel
 def run_frames(
-    steps, c8, c16, c32, c64, v8, v16, v32, ports, given, controllers, frames, heads, saturations
-):
-    """The frame loop.
+    steps, sizes, c8, c16, c32, c64, packed, v8, v16, v32, ports, given, controllers, frames,
+    heads, saturations, s16, s32, s64, rank, team, shared
+):  # fmt: skip
+    """The frame loop of some worlds side by side, or of one of the threads that share it.
 
-    steps (instructions, 35) int64; c*, v* arenas of constants and of what changes
+    steps  (n, 36) int64; c*, v* arenas of constants and of what changes, world after world
+    sizes  (3,) int64: elements of a world in v8, v16, v32
+    packed the weights for `vnni`, or None
     ports  (5,) int64: starts in v32 of frame, controllers, next_controllers, next_frame, heads
-    given  (g, frame_size) int32: present frames of the first steps; then its own are taken
-    controllers (frames + 1, pads) int32; frames (frames, frame_size) int32, written
-    heads (frames, n) int32, written, n may be 0; saturations (instructions,) int64, added to
+    given  (worlds, g, frame_size) int32: present frames of the first steps; then its own
+    controllers (worlds, frames + 1, pads) int32
+    frames (worlds, frames, frame_size), heads (worlds, frames, n) int32, written, n may be 0
+    saturations (worlds, instructions) int64, added to
+    s16, s32, s64  to work in; shared: of `team` threads that meet, this one is `rank`
+    False if a thread of the team gave up
     """
-    size, pads, width = frames.shape[1], controllers.shape[1], heads.shape[1]
-    for t in range(len(frames)):
-        frame = v32[ports[0] : ports[0] + size]
-        if t < len(given):
-            assign(frame, given[t])
-        else:
-            assign(frame, frames[t - 1])
-        assign(v32[ports[1] : ports[1] + pads], controllers[t])
-        assign(v32[ports[2] : ports[2] + pads], controllers[t + 1])
+    worlds = len(frames)
+    turn = 0
+    for t in range(frames.shape[1]):
+        if rank == 0:
+            take_in(v32, sizes[2], ports, given, controllers, frames, t)
+        if team > 1:
+            turn += 1
+            if not meet(shared, team, turn):
+                return False
         for i in range(len(steps)):
-            saturations[i] += run_step(steps[i], c8, c16, c32, c64, v8, v16, v32)
-        assign(frames[t], v32[ports[3] : ports[3] + size])
-        assign(heads[t], v32[ports[4] : ports[4] + width])
+            code = steps[i]
+            if code[0] == OP_DOTS:
+                if packed is None:
+                    dots(code[OPERANDS:], worlds, c8, c32, v8, v32, s16, s32)
+                else:
+                    vnni.dots(code[OPERANDS:], worlds, packed, c32, v8, v32, s32, s64)
+            elif code[0] == OP_MEET:
+                turn += 1
+                if not meet(shared, team, turn):
+                    return False
+            else:
+                for w in range(worlds):
+                    saturations[w, code[1]] += run_step(
+                        code,
+                        c8,
+                        c16,
+                        c32,
+                        c64,
+                        v8[w * sizes[0] : (w + 1) * sizes[0]],
+                        v16[w * sizes[1] : (w + 1) * sizes[1]],
+                        v32[w * sizes[2] : (w + 1) * sizes[2]],
+                        s32,
+                        s64,
+                        packed,
+                    )
+        if team > 1:
+            turn += 1
+            if not meet(shared, team, turn):
+                return False
+        if rank == 0:
+            hand_out(v32, sizes[2], ports, frames, heads, t)
+    return True
+
+
+@kernel
+def take_in(v32, size, ports, given, controllers, frames, t):
+    """The present frame and the controllers of step t."""
+    frame_size, pads = frames.shape[2], controllers.shape[2]
+    for w in range(len(frames)):
+        mine = v32[w * size : (w + 1) * size]
+        frame = mine[ports[0] : ports[0] + frame_size]
+        if t < given.shape[1]:
+            assign(frame, given[w, t])
+        else:
+            assign(frame, frames[w, t - 1])
+        assign(mine[ports[1] : ports[1] + pads], controllers[w, t])
+        assign(mine[ports[2] : ports[2] + pads], controllers[w, t + 1])
+
+
+@kernel
+def hand_out(v32, size, ports, frames, heads, t):
+    frame_size, width = frames.shape[2], heads.shape[2]
+    for w in range(len(frames)):
+        mine = v32[w * size : (w + 1) * size]
+        assign(frames[w, t], mine[ports[3] : ports[3] + frame_size])
+        assign(heads[w, t], mine[ports[4] : ports[4] + width])
