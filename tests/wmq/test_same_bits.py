@@ -14,7 +14,7 @@ from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.ways import WAYS, Way, gone
 from wmq.hashes import rollout_sha256
-from wmq.rollout import World, roll
+from wmq.rollout import Worlds, roll
 from wmq.starts import Start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State
@@ -114,14 +114,14 @@ class Played:
     def __init__(self, start: Start, seed: int, frames: int) -> None:
         self.start, self.new, self.made = start, random_play(frames, seed), start.given
         self.pads = np.concatenate([start.controllers, self.new])
-        self.world: World = embedded_worlds().world()
+        self.world: Worlds = embedded_worlds().worlds(1)
 
     def advance(self, frames: int) -> None:
         done = len(self.made) - 1
         frames = min(frames, len(self.new) - done)
         if frames > 0:
             pads = self.pads[done : done + frames + 1]
-            block = self.world.advance(self.made[-1:], pads, frames)
+            (block,) = self.world.advance(self.made[None, -1:], pads[None], frames)
             self.made = np.concatenate([self.made, block])
 
     @property

@@ -66,7 +66,16 @@ def _program_facts(path: str | None) -> dict:
         "calibration": _table(meta.get("calibration")),
         "training": _table(meta.get("training")),
         "run": str(meta.get("run", "")),
+        **_kernels_facts(),
     }
+
+
+def _kernels_facts() -> dict:
+    """Which kernels this machine gets, and why not others."""
+    from wmq_kernels.engine.paths import chosen, obstacle, processor
+
+    facts = {"kernels": chosen("auto"), "processor": processor()}
+    return facts | ({"not vnni": why} if (why := obstacle()) else {})
 
 
 def _onnx_facts(path: str) -> dict:

@@ -26,6 +26,7 @@ STAGES = (
 )  # fmt: skip
 MINUTE = 3600  # frames
 LARGEST = 20_000_000  # frames in all worlds
+KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
 SLOW_COMPILE = 1.0  # seconds after which we say what is going on
 
 EPILOG = """\b
@@ -45,6 +46,15 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+kernels_option = click.option(
+    "--kernels",
+    type=click.Choice(KERNELS),
+    default="auto",
+    show_default=True,
+    help="What computes the integers: vnni needs AVX-512 VNNI; the bits are the same.",
+)
 
 
 @click.command(name="rollout", epilog=EPILOG)
@@ -105,8 +115,9 @@ def cores() -> int:
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="number of cores",
-    help="Worlds at a time; the result does not depend on it.",
+    help="Of the computation; the result does not depend on it.",
 )
+@kernels_option
 @click.option(
     "-o",
     "out",
@@ -128,6 +139,7 @@ def rollout(
     seed: int,
     worlds: int,
     threads: int,
+    kernels: str,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -138,7 +150,7 @@ def rollout(
     from wmq.stored import check_output, write_rollout
 
     target = check_output(out) if out else None
-    opened = open_model(model, arithmetic)
+    opened = open_model(model, arithmetic, kernels)
     begin = _start(opened.schema, start, stage, (p1_character, p2_character), warmup)
     usual = "random" if begin.following is None else "replay"
     texts = (p1 or usual, p2 or usual)
@@ -164,21 +176,25 @@ def rollout(
             click.echo(f"written         {target}")
 
 
-def open_model(path: str | None, arithmetic: str | None) -> Model:
+def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") -> Model:
     """The model of a command line; the arithmetic follows from the file if it is not named."""
     from wmq.opening import open_program
     from wmq.rollout import FloatWorlds, IntegerWorlds
 
     if arithmetic is None:
         arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
-    return FloatWorlds(path) if arithmetic == "float32" else IntegerWorlds(open_program(path))
+    if arithmetic == "int8":
+        return IntegerWorlds(open_program(path), kernels)
+    if kernels != "auto":
+        raise WmqError(f"--kernels {kernels}: only for integer programs; leave it out")
+    return FloatWorlds(path)
 
 
 def compile_first(model: Model, start: Start) -> None:
     """Have the engine compiled before the time is taken, and say so if it takes long."""
     from wmq.rollout import compile_engine
 
-    with _told_if_slow("wmq: compiling the engine once, for 10 to 40 s; later runs reuse it"):
+    with _told_if_slow("wmq: compiling the engine once, for some 15 s; later runs reuse it"):
         compile_engine(model, start)
 
 
@@ -236,6 +252,7 @@ def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
         "rollout_sha256": rolled.sha256,
         "saturations": rolled.saturations,
         "arithmetic": rolled.arithmetic,
+        "kernels": rolled.kernels,
         "model": rolled.model.name,
         "start": rolled.start.label,
         "given_frames": len(rolled.start.given),
@@ -273,10 +290,9 @@ def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
     seen = f"{events:,} in {2 * frames * worlds:,} player-frames ({rate:.2f} in 1,000)"
     of_worlds = f" in {worlds} worlds" if worlds > 1 else ""
     click.echo(f"\nimpossible      {seen}")
-    click.echo(
-        f"frames          {frames * worlds:,}{of_worlds}, {rolled.arithmetic}, "
-        f"{rolled.frames_per_second:,.0f} frames/s"
-    )
+    by = f"{rolled.arithmetic} {rolled.kernels}" if rolled.kernels else rolled.arithmetic
+    speed = f"{rolled.frames_per_second:,.0f} frames/s"
+    click.echo(f"frames          {frames * worlds:,}{of_worlds}, {by}, {speed}")
     if rolled.saturations is not None:
         click.echo(f"saturations     {rolled.saturations:,}")
     click.echo(f"model_sha256    {rolled.model_sha256}  {rolled.model.name}")

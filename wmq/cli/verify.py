@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from wmq.cli.rollout import compile_first, cores, open_model
+from wmq.cli.rollout import compile_first, cores, kernels_option, open_model
 from wmq.errors import WmqError
 
 
@@ -18,10 +18,11 @@ from wmq.errors import WmqError
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="number of cores",
-    help="Worlds at a time.",
+    help="Of the computation; the result does not depend on it.",
 )
+@kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(files: tuple[str, ...], threads: int, as_json: bool) -> None:
+def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) -> None:
     """Compute a stored rollout again; exit with 1 and name the first frame if it differs.
 
     ROLLOUT.npz is what `wmq rollout -o` wrote, on any machine.  Without MODEL.wmq, the
@@ -33,7 +34,7 @@ def verify(files: tuple[str, ...], threads: int, as_json: bool) -> None:
     if len(files) > 2:
         raise WmqError(f"{files[2]}: one model and one rollout at most")
     stored = read_rollout(files[-1])
-    model = open_model(files[0] if len(files) == 2 else None, "int8")
+    model = open_model(files[0] if len(files) == 2 else None, "int8", kernels)
     check_model(stored, model)
     compile_first(model, stored.start)
     with progress_bar() as progress:
@@ -46,6 +47,7 @@ def verify(files: tuple[str, ...], threads: int, as_json: bool) -> None:
             "same": same,
             "frames": stored.frames.shape[1],
             "worlds": stored.frames.shape[0],
+            "kernels": rolled.kernels,
             "model_sha256": model.sha256,
             "rollout_sha256": rolled.sha256,
             "worlds_that_differ": [d.world for d in differences],
