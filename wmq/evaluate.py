@@ -50,6 +50,7 @@ Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames
 class Settings:
     """games, frames  no more than so many games, and frames of each; 0 for all
     horizon        frames to roll out from each of `starts` starts; 0 for none
+    kernels        of integer programs
     """
 
     split: str = "val"
@@ -58,6 +59,7 @@ class Settings:
     horizon: int = 0
     starts: int = 300
     threads: int = 1
+    kernels: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def evaluate(
     infos = dataset.select(settings.split)[: settings.games or None]
     if not infos:
         raise WmqError(f"{dataset.path}: no game in the split {settings.split}; choose another")
-    opened = {os.fspath(m): _open(m, settings.threads) for m in models if not _is_trivial(m)}
+    opened = {os.fspath(m): _open(m, settings) for m in models if not _is_trivial(m)}
     schema = _common_schema(opened)
     scales = _common_spreads(opened)
     fitting = [dataset.load(i, schema) for i in (dataset.select("train") or infos)[:FIT_GAMES]] \
@@ -229,12 +231,12 @@ def _is_trivial(model: str | os.PathLike[str]) -> bool:
     return os.fspath(model) in baselines.NAMES
 
 
-def _open(model: str | os.PathLike[str], threads: int) -> Predictor:
+def _open(model: str | os.PathLike[str], settings: Settings) -> Predictor:
     suffix = Path(model).suffix.lower()
     if suffix == ".onnx":
-        return OnnxPredictor(model, threads)
+        return OnnxPredictor(model, settings.threads)
     if suffix == ".wmq":
-        return ProgramPredictor(model, threads)
+        return ProgramPredictor(model, settings.threads, settings.kernels)
     raise WmqError(f"{os.fspath(model)}: not a model; give a file that ends in .onnx or .wmq, "
                    f"{' or '.join(baselines.NAMES)}")  # fmt: skip
 

@@ -7,7 +7,11 @@ core of a Zen 5: 8,700 in worlds of one, 12,200 in groups of four, fewer in grou
 from __future__ import annotations
 
 SIDE_BY_SIDE = 4  # worlds
-TEAM = {"vnni": 1, "portable": 2}  # threads that gain on a single world's frame, by kernels
+# Threads that share each frame of a single world, by kernels.  Two gain nothing on vnni and a
+# tenth on portable, and lose nine tenths when another process has one of the two cores.
+# Threads that share each frame of a single world, by kernels.  Two gain nothing on vnni and a
+# tenth on portable, and lose nine tenths when another process has one of the two cores.
+TEAM = {"vnni": 1, "portable": 1}
 
 
 def shares(count: int, threads: int, side_by_side: int = SIDE_BY_SIDE) -> list[list[int]]:

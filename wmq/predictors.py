@@ -14,17 +14,22 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from wmq.baselines import Heads, Trivial
+from wmq.groups import shares
 from wmq.horizons import Start
 from wmq.onnx_step import OnnxStep, State, next_frames
 from wmq.opening import ModelError, open_program
 from wmq.replays import Game
 from wmq.schema import Schema
 from wmq.targets import NUMBER_HEADS, head_widths
+
+if TYPE_CHECKING:
+    from wmq_kernels.engine import Group
+    from wmq_kernels.engine import State as EngineState
 
 CHUNK = 256  # frames that `walk` hands out at a time
 LANES = 64  # games, or starts, that the float model computes side by side
@@ -139,14 +144,15 @@ class OnnxPredictor:
 
 
 class ProgramPredictor:
-    """`model.wmq` in the engine, a game a thread."""
+    """`model.wmq` in the engine, some games side by side in each thread."""
 
-    def __init__(self, path: str | os.PathLike[str], threads: int):
+    def __init__(self, path: str | os.PathLike[str], threads: int, kernels: str = "auto"):
         """Raises ModelError or ProgramError."""
         from wmq_kernels.engine import Engine
 
         model = open_program(path)
-        self.engine, self.threads, self.schema = Engine(model.program), threads, model.schema
+        self.engine, self.threads = Engine(model.program, kernels), threads
+        self.schema = model.schema
         self.spreads: Spreads | None = _spreads(model.program.meta, model.path)
         scales = model.program.meta.get("head_scales", {})
         self.heads = []  # name, place in the row of heads, natural units in one unit
@@ -159,23 +165,37 @@ class ProgramPredictor:
 
     def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
         found: dict[Start, Any] = dict.fromkeys(starts)
+        borders = [cuts(game, [s.row for s in starts if s.game == number])
+                   for number, game in enumerate(games)]  # fmt: skip
 
-        def one(number: int) -> None:
-            game, state = games[number], self.engine.zero_state()
-            extra = [s.row for s in starts if s.game == number]
-            for first, last in pairwise(cuts(game, extra)):
+        def together(numbers: list[int]) -> None:
+            """One lane a game, the longest first; a lane closes when its game ends."""
+            group = self.engine.zero_group(len(numbers))
+            kept: dict[int, list[np.ndarray]] = {n: [] for n in numbers}  # since the last border
+            for first, last in pairwise(sorted({at for n in numbers for at in borders[n]})):
                 if stop.is_set():
                     return
-                if (start := Start(number, first)) in found:
-                    found[start] = state.copy()
-                pads = game.controllers[first : last + 1]
-                run = self.engine.run(state, game.frames[first:last], pads, last - first, True)
+                lanes = [n for n in numbers if borders[n][-1] > first]
+                if len(lanes) < len(group):
+                    group = self._group([group.world(lane) for lane in range(len(lanes))])
+                for lane, number in enumerate(lanes):
+                    if (start := Start(number, first)) in found:
+                        found[start] = group.world(lane).copy()
+                frames = np.stack([games[n].frames[first:last] for n in lanes])
+                pads = np.stack([games[n].controllers[first : last + 1] for n in lanes])
+                run = self.engine.run_group(group, frames, pads, last - first, True)
                 assert run.heads is not None  # asked for
-                take(number, first, self._natural(run.heads))
+                for number, rows in zip(lanes, run.heads, strict=True):
+                    kept[number].append(rows)
+                    if last in borders[number]:
+                        whole = np.concatenate(kept[number])
+                        take(number, last - len(whole), self._natural(whole))
+                        kept[number].clear()
 
         stop = threading.Event()
         by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
-        _in_threads(one, by_length, self.threads, stop)
+        groups = [[by_length[k] for k in dealt] for dealt in shares(len(games), self.threads)]
+        _in_threads(together, groups, self.threads, stop)
         return [found[start] for start in starts]
 
     def roll(
@@ -184,18 +204,26 @@ class ProgramPredictor:
     ) -> np.ndarray:  # fmt: skip
         rolled = np.empty((len(starts), count, self.schema.frame_size), np.int32)
 
-        def one(place: int) -> None:
+        def together(places: list[int]) -> None:
             if stop.is_set():
                 return
-            game, row = games[starts[place].game], starts[place].row
-            pads = game.controllers[row : row + count + 1]
-            state = states[place].copy()
-            rolled[place] = self.engine.run(state, game.frames[row : row + 1], pads, count).frames
-            tick(count)
+            at = [(games[starts[place].game], starts[place].row) for place in places]
+            given = np.stack([game.frames[row : row + 1] for game, row in at])
+            pads = np.stack([game.controllers[row : row + count + 1] for game, row in at])
+            group = self._group([states[place] for place in places])
+            rolled[places] = self.engine.run_group(group, given, pads, count).frames
+            tick(len(places) * count)
 
         stop = threading.Event()
-        _in_threads(one, range(len(starts)), self.threads, stop)
+        _in_threads(together, shares(len(starts), self.threads), self.threads, stop)
         return rolled
+
+    def _group(self, states: Sequence[EngineState]) -> Group:
+        """A group of worlds with the content of these states."""
+        group = self.engine.zero_group(len(states))
+        for lane, state in enumerate(states):
+            group.put(lane, state)
+        return group
 
     def _natural(self, rows: np.ndarray) -> Heads:
         return {name: (rows[:, at] * scale).astype(np.float32) for name, at, scale in self.heads}
@@ -208,12 +236,13 @@ def cuts(game: Game, extra: Sequence[int] = ()) -> list[int]:
 
 
 def _in_threads(
-    work: Callable[[int], None], items: Sequence[int], threads: int, stop: threading.Event
-) -> None:
-    """All items, some at a time; an error or Ctrl-C ends the rest at once."""
+    work: Callable[[list[int]], None], groups: Sequence[list[int]], threads: int,
+    stop: threading.Event,
+) -> None:  # fmt: skip
+    """All groups, some at a time; an error or Ctrl-C ends the rest at once."""
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for _ in pool.map(work, items):
+            for _ in pool.map(work, groups):
                 pass
         except BaseException:
             stop.set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wmq.cli.progress import progress_bar
+from wmq.cli.rollout import cores, kernels_option
 
 if TYPE_CHECKING:
     from wmq.evaluate import Comparison, Report
@@ -58,10 +58,11 @@ LABEL = 40  # width of the first column
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    default=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+    default=cores,
     show_default="number of cores",
     help="Threads; the figures do not depend on them.",
 )
+@kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every game.")
 def evaluate(
     models: tuple[str, ...],
@@ -72,6 +73,7 @@ def evaluate(
     horizon: int | None,
     starts: int,
     threads: int,
+    kernels: str,
     as_json: bool,
 ) -> None:
     """Compare models with real games, and each with the one before it.
@@ -85,7 +87,7 @@ def evaluate(
     from wmq.opening import embedded_model
 
     chosen = models or tuple(map(str, (embedded_model(".onnx"), embedded_model(".wmq"))))
-    settings = Settings(split, games or 0, frames or 0, horizon or 0, starts, threads)
+    settings = Settings(split, games or 0, frames or 0, horizon or 0, starts, threads, kernels)
     with progress_bar() as progress:
         report = evaluate_models(Dataset.open(data), chosen, settings, progress)
     if as_json:
