@@ -15,7 +15,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,11 @@ import numpy as np
 from wmq.controllers import AT_REST
 from wmq.dataset import FULL, Dataset, write_atomically
 from wmq.errors import WmqError
-from wmq.prepare import Outcome, Task, WorkerPool
-from wmq.replays import Game, ReplayError, read_replay
 from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Field, Schema
 
 TABLE = Path(__file__).with_name("starts.json")
 TRANSITIONS = Path(__file__).with_name("transitions.json")
 WARMUP = 240  # frames
-READ_SECONDS = 60.0
 STAGES = {  # the option's name -> external id
     "fountain-of-dreams": 2,
     "pokemon-stadium": 3,
@@ -101,6 +97,8 @@ def parse_replay_start(text: str) -> tuple[Path, int]:
 
 def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -> Start:
     """A frame of a real game, with up to `warmup` frames that end in it.  Raises WmqError."""
+    from wmq.guarded import read_guarded
+
     game = read_guarded(path)
     at = frame - FIRST_FRAME
     if not 0 <= at < game.info.frames:
@@ -115,39 +113,6 @@ def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -
         frame + 1,
         game.controllers[at + 1 :],
     )
-
-
-@dataclass(frozen=True)
-class _Read(Outcome):
-    game: Game | None = None
-
-
-def _read(task: Task) -> Outcome:
-    """In the worker: the game, or the reason against it."""
-    try:
-        return _Read(game=read_replay(task.file, FULL))
-    except ReplayError as error:
-        return Outcome(reason=error.reason)
-    except MemoryError:
-        return Outcome(reason="needs too much memory")
-    except Exception as error:  # noqa: BLE001  (a hostile file must not end in a traceback)
-        text = " ".join(str(error).split())[:160]
-        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
-
-
-def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:
-    """A replay with the fields of FULL, read in a process with limits.  Raises WmqError."""
-    if find_spec("peppi_py") is None or find_spec("pyarrow") is None:
-        raise WmqError(f"{path}: reading replays needs more; pip install 'wmq[replays]'")
-    if not path.is_file():
-        what = "not a regular file" if path.exists() else "no such file"
-        raise WmqError(f"{path}: {what}; give a .slp file")
-    with WorkerPool(_read, 1, seconds) as pool:
-        for _, outcome in pool.run([Task(path)]):
-            if isinstance(outcome, _Read) and outcome.game is not None:
-                return outcome.game
-            raise ReplayError(path, f"{outcome.reason}; choose another game")
-    raise ReplayError(path, "was not read; try again")
 
 
 def start_table(dataset: Dataset) -> dict:

@@ -12,6 +12,7 @@ from replay_files import EDGE
 from wmq.controllers import AT_REST
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
+from wmq.guarded import read_guarded
 from wmq.replays import read_replay
 from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
 from wmq.starts import (
@@ -19,7 +20,6 @@ from wmq.starts import (
     STAGES,
     match_start,
     parse_replay_start,
-    read_guarded,
     replay_start,
     seen_transitions,
     start_table,
