@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba.core import config
 
 from calib.lower import lower
 from calib.recipe import State
@@ -169,6 +173,64 @@ def test_integer_rollouts_go_on_from_the_state_of_the_true_game(dataset: Dataset
         given, pads = game.frames[: start.row + 1], game.controllers[: start.row + 8]
         run = predictor.engine.run(predictor.engine.zero_state(), given, pads, start.row + 7)
         np.testing.assert_array_equal(found, run.frames[start.row :])
+
+
+Walked = dict[int, list[tuple[int, dict[str, np.ndarray]]]]
+
+
+def walked(predictor: ProgramPredictor, games: list[Game], starts: list[Start]) -> tuple:
+    """What `take` got for each game, and the rollouts of 11 frames from all starts."""
+    taken: Walked = {number: [] for number in range(len(games))}
+    states = predictor.walk(games, starts, lambda number, first, heads:
+                            taken[number].append((first, heads)))  # fmt: skip
+    return taken, predictor.roll(games, starts, states, 11, lambda frames: None)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.sampled_from([1, 2, 30, CHUNK, CHUNK + 1, CHUNK + 40]), min_size=1,
+                     max_size=10),
+    threads=st.integers(1, 3),
+    data=st.data(),
+)  # fmt: skip
+def test_games_side_by_side_are_the_games_alone(
+    wmq_file: Path, lengths: list[int], threads: int, data: st.DataObject
+):
+    games = [a_game(number, length) for number, length in enumerate(lengths)]
+    possible = [Start(number, row) for number, length in enumerate(lengths)
+                for row in range(length - 11)]  # fmt: skip
+    starts = data.draw(st.lists(st.sampled_from(possible), max_size=9)) if possible else []
+    kernels = data.draw(st.sampled_from(["auto", "portable"]))
+    taken, rolled = walked(predictor(wmq_file, threads, kernels), games, starts)
+    for number, game in enumerate(games):
+        own = [(place, s.row) for place, s in enumerate(starts) if s.game == number]
+        alone, then = walked(predictor(wmq_file, 1, "auto"), [game], [Start(0, r) for _, r in own])
+        np.testing.assert_equal(taken[number], alone[0])
+        np.testing.assert_array_equal(rolled[[place for place, _ in own]], then)
+
+
+@cache
+def predictor(path: Path, threads: int, kernels: str) -> ProgramPredictor:
+    return ProgramPredictor(path, threads, kernels)
+
+
+@cache
+def a_game(number: int, frames: int) -> Game:
+    """In the fields of SCHEMA."""
+    game = played_game(100 + number, frames, "val")
+    chosen = [FULL.index(f.name, player) for player in (0, 1) for f in SCHEMA.fields]
+    return replace(game, frames=game.frames[:, [*chosen, FULL.stage_index]])
+
+
+def test_kernels_that_the_processor_lacks_are_named(
+    dataset: Dataset, wmq_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(config, "CPU_NAME", "haswell")
+    result = run("--data", dataset.path, wmq_file, "--kernels", "vnni")
+    assert result.exit_code == 2 and result.output.startswith("wmq: kernels vnni: ")
+    assert result.output.count("\n") == 1
+    result = run("--data", dataset.path, wmq_file, "--kernels", "portable", "--games", 1)
+    assert result.exit_code == 0
 
 
 def test_integer_heads_are_near_the_float_ones_and_lead_to_the_engines_frames(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import config
 from replay_files import ROOT
 from rollout_models import RANDOM, a_start, played, wmq
 
@@ -93,6 +94,7 @@ def test_command_prints_one_json_object(models: Path) -> None:
 def test_command_rolls_a_float_model_out(models: Path) -> None:
     facts = json.loads(wmq("rollout", models / "small.onnx", "--frames", 20, "--json").output)
     assert facts["arithmetic"] == "float32" and facts["saturations"] is None
+    assert facts["kernels"] is None
 
 
 def test_command_starts_in_a_game(models: Path, val_games: list[Path], tmp_path: Path) -> None:
@@ -122,6 +124,7 @@ BAD = [
     (["."], ".: not a model"),
     (["small.onnx", "--int8"], "not an integer program (.wmq)"),
     (["small.wmq", "--float"], "not a float model (.onnx)"),
+    (["small.onnx", "--kernels", "portable"], "--kernels portable: only for integer programs"),
     (["broken.wmq"], "broken.wmq: "),
     (["broken.onnx"], "broken.onnx: "),
     (["small.wmq", "--start", "x"], "neither match nor of the form"),
@@ -178,8 +181,20 @@ def test_info_shows_both_forms(models: Path) -> None:
     step = json.loads(wmq("info", models / "small.onnx", "--json").output)
     assert step["kind"] == "float step" and step["parameters"] > 0
     assert "by kind" in wmq("info", models / "small.wmq").output
+    assert "kernels" not in step
     bad = wmq("info", "nope.wmq")
     assert bad.exit_code == 2 and bad.output == "wmq: nope.wmq: no such file\n"
+
+
+def test_info_says_which_kernels_this_machine_gets(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads(wmq("info", models / "small.wmq", "--json").output)
+    assert (found["kernels"] == "vnni") == ("not vnni" not in found)
+    monkeypatch.setattr(config, "CPU_NAME", "haswell")
+    found = json.loads(wmq("info", models / "small.wmq", "--json").output)
+    assert (found["kernels"], found["processor"]) == ("portable", "haswell")
+    assert found["not vnni"]
 
 
 def test_integer_rollouts_need_the_base_packages_only(models: Path, tmp_path: Path) -> None:
@@ -187,7 +202,8 @@ def test_integer_rollouts_need_the_base_packages_only(models: Path, tmp_path: Pa
         "import sys\n"
         "from wmq.cli import main\n"
         "main(sys.argv[1:], standalone_mode=False)\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'pyarrow', 'peppi_py'} & set(sys.modules)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'pyarrow', 'peppi_py', 'multiprocessing'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     for arguments in (

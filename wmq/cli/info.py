@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from wmq.cli.rollout import all_stays
+
 
 @click.command(name="info", epilog="Example: wmq info model.wmq")
 @click.argument("model", required=False)
@@ -17,7 +19,8 @@ import click
 def info(model: str | None, as_json: bool) -> None:
     """Show what a .wmq or .onnx MODEL holds.  Without MODEL, the embedded program."""
     float_model = model is not None and model.lower().endswith(".onnx")
-    facts = _onnx_facts(model) if model and float_model else _program_facts(model)
+    with all_stays():
+        facts = _onnx_facts(model) if model and float_model else _program_facts(model)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return

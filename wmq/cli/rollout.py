@@ -185,7 +185,7 @@ def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") 
     if arithmetic is None:
         arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
     if arithmetic == "int8":
-        with _all_stays():
+        with all_stays():
             return IntegerWorlds(open_program(path), kernels)
     if kernels != "auto":
         raise WmqError(f"--kernels {kernels}: only for integer programs; leave it out")
@@ -197,15 +197,15 @@ def compile_first(model: Model, start: Start) -> None:
     from wmq.rollout import compile_engine
 
     slow = "wmq: compiling the engine once, for some 15 s; later runs reuse it"
-    with _told_if_slow(slow), _all_stays():
+    with _told_if_slow(slow), all_stays():
         compile_engine(model, start)
 
 
 @contextmanager
-def _all_stays() -> Iterator[None]:
+def all_stays() -> Iterator[None]:
     """Keep Python from looking for garbage in what is made here, neither now nor later.
 
-    numba makes a million objects, which took a fifth of the time of a short rollout.
+    numba makes a hundred thousand objects; the looking took a fifth of a short rollout's time.
     """
     gc.disable()
     try:
