@@ -2,7 +2,7 @@
 # make test      everything that must hold before a change lands
 # make soak      MINUTES=10 of random programs, engine against oracle, then the tests' long forms
 # make mutate    changes in the kernels, one at a time, each of which the comparisons must notice
-# make bench     the suites of benchmarks/, which print the README's figures
+# make bench     the suites that `python -m benchmarks` names, which print the README's figures
 #
 # Both installs share .venv and are editable, so each may follow the other.
 
@@ -34,7 +34,7 @@ mutate: $(VENV)/installed-dev
 	$(BIN)/python -m tests.wmq_kernels.mutate
 
 bench: $(VENV)/installed-dev
-	for suite in benchmarks/[a-z]*.py; do $(BIN)/python $$suite || exit 1; done
+	for suite in $$($(BIN)/python -m benchmarks); do $(BIN)/python -m benchmarks $$suite || exit 1; done
 
 $(VENV)/installed-base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -24,7 +24,7 @@ COMMANDS = {
     name: f"wmq.cli.{name}"
     for name in (
         "prepare", "train", "export", "calibrate", "rollout", "evaluate", "verify", "info",
-        "conformance",
+        "conformance", "bench",
     )
 }  # fmt: skip
 # Command -> the extras with all that it imports; then what any other command may lack.

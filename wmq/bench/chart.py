@@ -1,0 +1,65 @@
+"""A `Report` as a picture: bars with ranges, one panel for each number of worlds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wmq.bench.speed import OURS, Report
+from wmq.errors import WmqError
+
+SUFFIXES = (".svg", ".png")
+COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
+
+
+def check_chart(path: str) -> Path:
+    """A path that a chart can be written to, with matplotlib there.  Raises WmqError."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    out = Path(path)
+    if out.suffix.lower() not in SUFFIXES:
+        raise WmqError(f"--chart {path}: not a picture; give a name that ends in .svg or .png")
+    if not out.absolute().parent.is_dir():
+        raise WmqError(f"--chart {path}: its folder does not exist; make it or choose another")
+    return out
+
+
+def draw(report: Report, out: Path) -> None:
+    """Write the picture beside its place and then there."""
+    from matplotlib.figure import Figure
+
+    cells = [cell for cell in report.cells if cell.figure]
+    batches = list(dict.fromkeys(cell.batch for cell in cells))
+    labels = list(dict.fromkeys(cell.row for cell in cells))
+    figure = Figure(figsize=(3 + 3.2 * max(1, len(batches)), 1.5 + 0.24 * len(labels)),
+                    layout="constrained")  # fmt: skip
+    panels = figure.subplots(1, max(1, len(batches)), sharey=True, squeeze=False)[0]
+    for panel, batch in zip(panels, batches, strict=False):
+        for cell in cells:
+            if cell.batch != batch or cell.figure is None:
+                continue
+            found = cell.figure
+            around = [[found.median - found.lowest], [found.highest - found.median]]
+            height, strength = (0.4, 1.0) if cell.way == "frame" else (0.8, 0.5)
+            panel.barh(labels.index(cell.row), found.median, height, xerr=around,
+                       color=COLORS[cell.library], alpha=strength, ecolor="#404040")  # fmt: skip
+        for top in report.limits:
+            if top.batch == batch:
+                style = ":" if top.threads > 1 else "--"
+                panel.axvline(top.frames_per_second, color="black", linewidth=0.8, linestyle=style)
+        panel.set_title(f"{batch} world{'s' if batch > 1 else ''}")
+        panel.set_xlabel("world-frames a second")
+    panels[0].set_yticks(range(len(labels)), labels, fontsize=7)
+    panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    figure.suptitle(
+        f"median and range of {report.repeats}; narrow: whole frames, wide: the model's call alone\n"
+        "limits of memory and multipliers: dashed with 1 thread, dotted with 2",
+        fontsize=8,
+    )
+    beside = out.with_name(f".{out.stem}-{os.getpid()}{out.suffix}")
+    try:
+        figure.savefig(beside)
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""The ways to run the model that are measured, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wmq.errors import WmqError
+
+THREADS = (1, 2)
+# Whole frames always, with encoding, argmax and update; of others also the model's call alone.
+WAYS = {"wmq": ("frame",), "onnxruntime": ("session", "frame"), "torch": ("session", "frame")}
+VARIANTS = {
+    "wmq": ("vnni", "portable"),
+    "onnxruntime": (
+        "float32", "dynamic int8", "dynamic int8 per channel", "dynamic int8 uint8 weights",
+        "dynamic int8 Linear only", "static int8", "static int8 Linear only",
+    ),
+    "torch": (
+        "float32", "dynamic int8 x86", "dynamic int8 fbgemm", "dynamic int8 onednn",
+        "dynamic int8 qnnpack", "compile",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A library, what it makes of the model, and its threads."""
+
+    library: str
+    variant: str
+    threads: int
+
+    @property
+    def way(self) -> str:
+        return f"{self.library} {self.variant}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.way}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+
+def rows() -> list[Row]:
+    """All of them, ours first."""
+    return [Row(library, variant, threads) for library, variants in VARIANTS.items()
+            for variant in variants for threads in THREADS]  # fmt: skip
+
+
+def chosen(only: Sequence[str]) -> list[Row]:
+    """The rows with one of these texts in their name, or all.  Raises WmqError."""
+    found = rows()
+    for text in only:
+        if not any(text in row.name for row in found):
+            names = ", ".join(dict.fromkeys(row.way for row in found))
+            raise WmqError(f"--only {text}: in no row's name; the rows are {names}, 1 or 2 threads")
+    return [row for row in found if not only or any(text in row.name for text in only)]

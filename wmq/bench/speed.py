@@ -1,0 +1,267 @@
+"""The measurements: every row in turn, repetition after repetition, one at a time.
+
+`Settings` come in; a `Report` leaves, which is plain data: `report` prints it, `chart`
+draws it.  A row that cannot be measured has a reason instead of a figure.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from wmq.bench import limit as limits
+from wmq.bench import workers
+from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.rows import THREADS, WAYS, Row
+from wmq.bench.workers import Worker
+from wmq.opening import model_path, open_program
+
+if TYPE_CHECKING:
+    from wmq.cli.progress import Progress
+
+BATCHES = (1, 8, 64, 512)
+SIZES = tuple(1 << bits for bits in (18, 20, 22, 23, 24, 25, 27))  # bytes that are read
+MACHINE_SECONDS = 0.1  # of a reading or of products
+PROFILE_SECONDS = 3.0
+PAUSE = 0.05  # seconds in which a library's threads go to sleep
+OURS = "wmq"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    program, onnx  paths, or None for the embedded models
+    seconds        of a measurement
+    """
+
+    rows: tuple[Row, ...]
+    batches: tuple[int, ...] = BATCHES
+    seconds: float = 0.5
+    repeats: int = 7
+    profile: bool = False
+    program: str | None = None
+    onnx: str | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Rates of all repetitions, a second, in their order."""
+
+    median: float
+    lowest: float
+    highest: float
+    repetitions: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """World-frames a second of a row, or the reason why there are none.
+
+    way    "session", the model's call alone, or "frame", with encoding, argmax and update
+    share  of the limit; None if one of the two is not known
+    """
+
+    row: str
+    library: str
+    threads: int
+    batch: int
+    way: str
+    figure: Figure | None
+    reason: str
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of one of our rows / that of another library's, with the same threads."""
+
+    ours: str
+    row: str
+    threads: int
+    batch: int
+    way: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes a second at a working set of `size` bytes, or int8 products where it is 0."""
+
+    threads: int
+    size: int
+    figure: Figure | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was measured; profile: path -> instruction -> microseconds of a frame."""
+
+    program: str
+    onnx: str
+    seconds: float
+    repeats: int
+    work: limits.Work
+    cells: tuple[Cell, ...]
+    ratios: tuple[Ratio, ...]
+    limits: tuple[limits.Limit, ...]
+    peaks: tuple[Peak, ...]
+    profile: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One measurement of a worker, repeated."""
+
+    setup: Setup
+    request: Request
+    name: str
+
+
+class _Crew:
+    """Workers by what they are, started when they are first asked.
+
+    A worker that cannot begin is not tried again; one that has ended begins anew, but what
+    it ended with is not asked again.
+    """
+
+    def __init__(self, stack: ExitStack, folder: Path):
+        self._stack, self._folder = stack, folder
+        self._workers: dict[Setup, Worker] = {}
+        self._hopeless: dict[Setup | _Task, str] = {}
+        self._numbers = count()
+
+    def ask(self, task: _Task) -> Answer:
+        for hopeless in (task.setup, task):
+            if hopeless in self._hopeless:
+                return Answer(reason=self._hopeless[hopeless])
+        worker = self._workers.get(task.setup)
+        if worker is None or not worker.alive:
+            worker = self._begun(task.setup)
+            if worker.started.reason:
+                self._hopeless[task.setup] = worker.started.reason
+                return worker.started
+        answer = worker.ask(task.request)
+        if answer.reason:
+            self._hopeless[task] = answer.reason
+        time.sleep(PAUSE)
+        return answer
+
+    def _begun(self, setup: Setup) -> Worker:
+        errors = self._folder / f"{next(self._numbers)}.err"
+        worker = Worker(workers.command(setup), errors, setup.threads)
+        self._workers[setup] = self._stack.enter_context(worker)
+        return worker
+
+
+def measure(settings: Settings, progress: Progress) -> Report:
+    """Raises WmqError or ProgramError for the models; workers end with it, whatever happens."""
+    program = open_program(settings.program)
+    onnx = model_path(settings.onnx, ".onnx")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wmq-bench-"))
+        crew = _Crew(stack, Path(folder))
+
+        def setup(kind: str, variant: str, threads: int) -> Setup:
+            return Setup(kind, variant, threads, str(program.path), str(onnx), folder)
+
+        peaks = {
+            (threads, size): _Task(
+                setup("machine", "", threads),
+                Request("read" if size else "products", MACHINE_SECONDS, size=size),
+                f"machine, {threads} threads",
+            )
+            for threads in sorted({row.threads for row in settings.rows})
+            for size in (*SIZES, 0)
+        }
+        tasks = {
+            (row, batch, way): _Task(
+                setup(row.library, row.variant, row.threads),
+                Request(way, settings.seconds, batch),
+                row.name,
+            )
+            for batch in settings.batches
+            for row in settings.rows
+            for way in WAYS[row.library]
+        }
+        answers = _rounds(crew, [*peaks.values(), *tasks.values()], settings.repeats, progress)
+        profiles = {}
+        if settings.profile:
+            for variant in dict.fromkeys(r.variant for r in settings.rows if r.library == OURS):
+                request = Request("profile", PROFILE_SECONDS)
+                found = crew.ask(_Task(setup(OURS, variant, 1), request, variant))
+                if not found.reason:
+                    profiles[variant] = found.table
+    found_peaks = tuple(Peak(*at, *_figure(answers[task])) for at, task in peaks.items())
+    work = limits.work_of(program.program)
+    tops = _limits(work, settings, found_peaks)
+    cells = tuple(_cell(*at, answers[task], tops) for at, task in tasks.items())
+    return Report(
+        program.path.name, onnx.name, settings.seconds, settings.repeats, work, cells,
+        tuple(ratios(cells)), tuple(tops.values()), found_peaks, profiles,
+    )  # fmt: skip
+
+
+def _rounds(crew: _Crew, tasks: Sequence[_Task], repeats: int,
+            progress: Progress) -> dict[_Task, list[Answer]]:  # fmt: skip
+    answers: dict[_Task, list[Answer]] = defaultdict(list)
+    for repetition in range(repeats):
+        for number, task in enumerate(tasks):
+            done = repetition * len(tasks) + number
+            progress("measuring", done, repeats * len(tasks), task.name)
+            answers[task].append(crew.ask(task))
+    return answers
+
+
+def _figure(answers: Sequence[Answer]) -> tuple[Figure | None, str]:
+    """Of all repetitions, or the reason of the first that failed."""
+    for answer in answers:
+        if answer.reason:
+            return None, answer.reason
+    rates = tuple(answer.amount / answer.seconds for answer in answers)
+    return Figure(median(rates), min(rates), max(rates), rates), ""
+
+
+def _limits(work: limits.Work, settings: Settings,
+            peaks: Sequence[Peak]) -> dict[tuple[int, int], limits.Limit]:  # fmt: skip
+    """By batch and threads; of the threads of which readings are known."""
+    found = {}
+    for threads in THREADS:
+        mine = {peak.size: peak.figure.median for peak in peaks
+                if peak.threads == threads and peak.figure}  # fmt: skip
+        products = mine.pop(0, None)
+        if not mine:
+            continue
+        read = limits.between(mine)
+        for batch in settings.batches:
+            found[batch, threads] = limits.limit(work, batch, threads, read, products)
+    return found
+
+
+def _cell(row: Row, batch: int, way: str, answers: Sequence[Answer],
+          tops: dict[tuple[int, int], limits.Limit]) -> Cell:  # fmt: skip
+    figure, reason = _figure(answers)
+    top = tops.get((batch, row.threads))
+    share = figure.median / top.frames_per_second if figure and top else None
+    return Cell(row.name, row.library, row.threads, batch, way, figure, reason, share)
+
+
+def ratios(cells: Sequence[Cell]) -> Iterable[Ratio]:
+    """Of every row of ours to every other with as many worlds and threads."""
+    for ours in cells:
+        for other in cells:
+            alike = (ours.batch, ours.threads) == (other.batch, other.threads)
+            if not (alike and ours.library == OURS != other.library):
+                continue
+            if ours.figure and other.figure:
+                ratio = ours.figure.median / other.figure.median
+                yield Ratio(ours.row, other.row, other.threads, other.batch, other.way, ratio)

@@ -1,0 +1,58 @@
+"""Answers on stdout, one line for each line on stdin; ends when no more can come."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import msgspec
+
+from calib.errors import CalibrationError
+from wmq.bench.messages import Answer, Request, Setup
+from wmq.errors import WmqError
+from wmq_kernels.errors import ProgramError
+
+KINDS = {
+    "wmq": "wmq.bench.worker.ours",
+    "onnxruntime": "wmq.bench.worker.onnx_peer",
+    "torch": "wmq.bench.worker.torch_peer",
+    "machine": "wmq.bench.worker.machine",
+}
+
+
+def why(error: Exception) -> str:
+    """One line about what went wrong."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{(error.name or str(error)).split('.')[0]} is not installed"
+    if isinstance(error, WmqError | CalibrationError | ProgramError):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def main() -> None:
+    # Libraries may print what they like: the answers' way out is ours alone.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(answer: Answer) -> None:
+        answers.write(msgspec.json.encode(answer) + b"\n")
+
+    try:
+        setup = msgspec.json.decode(sys.argv[1], type=Setup)
+        answer: Callable[[Request], Answer] = import_module(KINDS[setup.kind]).begin(setup)
+    except Exception as error:
+        say(Answer(reason=why(error)))
+        return
+    say(Answer())
+    for line in sys.stdin.buffer:
+        try:
+            say(answer(msgspec.json.decode(line, type=Request)))
+        except Exception as error:
+            say(Answer(reason=why(error)))
+
+
+if __name__ == "__main__":
+    main()

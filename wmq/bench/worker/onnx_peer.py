@@ -1,0 +1,109 @@
+"""The float step and its quantized forms in onnxruntime, at its best.
+
+Inputs and outputs are bound to memory once.  There are two sets of states, which a step
+reads and writes in turn, so that none is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.float_step import float_step
+from wmq.bench.worker.onnx_files import quantized
+from wmq.bench.worker.play import LENGTH, beginnings
+from wmq.bench.worker.timing import measured
+from wmq.encoding import float_inputs
+from wmq.onnx_step import next_frames
+from wmq.schema import Schema
+
+TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+
+def begin(setup: Setup) -> Callable[[Request], Answer]:
+    """setup.variant: "float32" or a key of `onnx_files`."""
+    step, schema = float_step(setup)
+    path = quantized(step, schema, setup.variant, Path(setup.folder))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = setup.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+
+    def answer(request: Request) -> Answer:
+        worlds = _Worlds(session, schema, request.batch)
+        advance = worlds.call if request.do == "session" else worlds.frame
+        found = measured(advance, request.batch, request.seconds)
+        worlds.give_memory_back()
+        return found
+
+    return answer
+
+
+class _Worlds:
+    """A batch of worlds in bound memory; `values` holds what is bound, heads included."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, schema: Schema, batch: int):
+        self.session, self.schema, self.turn = session, schema, 0
+        self.frames, self.pads = beginnings(schema, batch)
+        ports = {port.name: port for port in (*session.get_inputs(), *session.get_outputs())}
+        self.values = {name: _filled(port, batch) for name, port in ports.items()}
+        self.bindings = [self._bound(0), self._bound(1)]
+        self._encode(0)
+
+    def call(self, steps: int) -> None:
+        """The session alone, the same frame again and again; the states go on."""
+        for _ in range(steps):
+            self.session.run_with_iobinding(self.bindings[self.turn % 2])
+            self.turn += 1
+
+    def frame(self, steps: int) -> None:
+        """Whole frames, each from the one before."""
+        for _ in range(steps):
+            self._encode(self.turn)
+            self.call(1)
+            self.frames = next_frames(self.schema, self.frames, self.values)
+
+    def give_memory_back(self) -> None:
+        """Have the session keep no more than it needs while others are measured."""
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.session.run_with_iobinding(self.bindings[self.turn % 2], options)
+
+    def _encode(self, turn: int) -> None:
+        pads, following = self.pads[:, turn % LENGTH], self.pads[:, (turn + 1) % LENGTH]
+        numbers, classes, controllers = float_inputs(self.schema, self.frames, pads)
+        self.values["numbers"][:] = numbers
+        self.values["classes"][:] = classes
+        self.values["controllers"][:] = controllers
+        self.values["next_controllers"][:] = float_inputs(self.schema, self.frames, following)[2]
+
+    def _bound(self, turn: int) -> onnxruntime.IOBinding:
+        """Reads `conv.N` and `state.N` and writes those of `next_`, or the other way round."""
+        binding = self.session.io_binding()
+
+        def bind(how: Callable[..., None], name: str) -> None:
+            value = self.values[self._other(name) if turn else name]
+            how(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
+
+        for port in self.session.get_inputs():
+            bind(binding.bind_input, port.name)
+        for port in self.session.get_outputs():
+            bind(binding.bind_output, port.name)
+        return binding
+
+    def _other(self, name: str) -> str:
+        """The second buffer of a state, or the only one of anything else."""
+        twin = name.removeprefix("next_") if name.startswith("next_") else f"next_{name}"
+        return twin if twin in self.values and twin != "next_controllers" else name
+
+
+def _filled(port: onnxruntime.NodeArg, batch: int) -> np.ndarray:
+    """Zeros; the first dimension is the batch, and all of the memory is there."""
+    value = np.empty((batch, *port.shape[1:]), TYPES[port.type])
+    value.fill(0)
+    return value

@@ -1,0 +1,27 @@
+"""What all rows play: matches of many stages and characters, with random controllers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wmq.controllers import random_controllers
+from wmq.schema import Schema
+from wmq.starts import CHARACTERS, STAGES, match_start
+
+LENGTH = 256  # frames of controllers, which then begin again
+DISTINCT = 32  # worlds with controllers of their own
+
+
+def beginnings(schema: Schema, worlds: int) -> tuple[np.ndarray, np.ndarray]:
+    """First frames (worlds, frame_size) and controllers (worlds, LENGTH, 26), both int32."""
+    stages, names = list(STAGES), list(CHARACTERS)
+    count = min(worlds, DISTINCT)
+    frames, pads = [], []
+    for number in range(count):
+        characters = names[number % len(names)], names[(number + 7) % len(names)]
+        stage = stages[number % len(stages)]
+        frames.append(match_start(schema, stage, characters).given[0])
+        both = [random_controllers(LENGTH, player, number) for player in (0, 1)]
+        pads.append(np.concatenate(both, axis=1))
+    again = np.arange(worlds) % count
+    return np.stack(frames)[again], np.stack(pads)[again]

@@ -1,0 +1,99 @@
+"""The model of `wmq train` in torch: float32, quantized by torch, compiled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.play import LENGTH, beginnings
+from wmq.bench.worker.timing import measured
+from wmq.encoding import float_inputs
+from wmq.errors import WmqError
+from wmq.models.presets import ModelConfig
+from wmq.models.world import WorldModel
+from wmq.onnx_step import next_frames
+from wmq.opening import open_program
+
+DYNAMIC = "dynamic int8 "  # and the backend's name
+
+
+def begin(setup: Setup) -> Callable[[Request], Answer]:
+    """setup.variant: "float32", "compile" or DYNAMIC with a quantized backend."""
+    torch.set_num_threads(setup.threads)
+    torch.set_num_interop_threads(1)
+    warnings.simplefilter("ignore")  # quantize_dynamic is deprecated
+    plain = _model(setup)
+    step = plain.step
+    if setup.variant.startswith(DYNAMIC):
+        step = _quantized(plain, setup.variant.removeprefix(DYNAMIC)).step
+    elif setup.variant == "compile":
+        # fullgraph: an error instead of a silent way back to what is not compiled
+        step = torch.compile(plain.step, dynamic=False, fullgraph=True)
+
+    def answer(request: Request) -> Answer:
+        with torch.inference_mode():
+            worlds = _Worlds(step, plain, request.batch)
+            advance = worlds.call if request.do == "session" else worlds.frame
+            return measured(advance, request.batch, request.seconds)
+
+    return answer
+
+
+def _model(setup: Setup) -> WorldModel:
+    """With the float step's weights, or with random ones, as fast, where onnx is missing."""
+    if find_spec("onnx") is None:
+        config = open_program(setup.program).program.meta["config"]
+        return WorldModel(ModelConfig(**config)).eval()
+    from wmq.bench.worker.float_step import float_step
+
+    source, _ = float_step(setup)
+    model = WorldModel(ModelConfig(**source.config)).eval()
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in source.weights.items()})
+    return model
+
+
+def _quantized(model: WorldModel, backend: str) -> WorldModel:
+    present = torch.backends.quantized.supported_engines
+    if backend not in present:
+        raise WmqError(f"this torch has the quantized backends {', '.join(present)} only")
+    torch.backends.quantized.engine = backend
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+class _Worlds:
+    """A batch of worlds; `plain` knows schema and states."""
+
+    def __init__(self, step: Callable[..., tuple[dict[str, Tensor], list]], plain: WorldModel,
+                 batch: int):  # fmt: skip
+        self.step, self.schema, self.turn = step, plain.schema, 0
+        self.frames, self.pads = beginnings(plain.schema, batch)
+        self.state = plain.zero_state(batch)
+        self.inputs = self._encoded(0)
+        self.heads: dict[str, Tensor] = {}
+
+    def call(self, steps: int) -> None:
+        """The model alone, the same frame again and again; the states go on."""
+        for _ in range(steps):
+            self.heads, self.state = self.step(*self.inputs, self.state)
+
+    def frame(self, steps: int) -> None:
+        """Whole frames, each from the one before."""
+        for _ in range(steps):
+            self.inputs = self._encoded(self.turn)
+            self.call(1)
+            self.turn += 1
+            heads = {name: value.numpy() for name, value in self.heads.items()}
+            self.frames = next_frames(self.schema, self.frames, heads)
+
+    def _encoded(self, turn: int) -> tuple[Tensor, ...]:
+        pads, following = self.pads[:, turn % LENGTH], self.pads[:, (turn + 1) % LENGTH]
+        numbers, classes, controllers = float_inputs(self.schema, self.frames, pads)
+        after = float_inputs(self.schema, self.frames, following)[2]
+        inputs: tuple[np.ndarray, ...] = (numbers, controllers, classes, after)
+        return tuple(torch.from_numpy(array) for array in inputs)

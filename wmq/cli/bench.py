@@ -1,0 +1,98 @@
+"""`wmq bench`: how fast the integer program is, beside other ways to run the same model."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from wmq.errors import WmqError
+
+EPILOG = """\b
+Examples:
+  wmq bench speed
+  wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg"""
+
+
+@click.group(name="bench", epilog=EPILOG)
+def bench() -> None:
+    """Measure what the README says, on this machine."""
+
+
+@bench.command(name="speed", epilog=EPILOG)
+@click.argument("models", nargs=-1, metavar="[MODEL.wmq MODEL.onnx]")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help='Rows with this in their name, as in "onnxruntime static" or "2 threads"; repeatable.',
+)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(1, 4096),
+    multiple=True,
+    default=(1, 8, 64, 512),
+    show_default="1, 8, 64, 512",
+    help="Worlds at a time; repeatable.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 60, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of a measurement; more where one step takes longer.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=7,
+    show_default=True,
+    help="Measurements of each row, which come in turn.",
+)
+@click.option("--profile", is_flag=True, help="Also microseconds of a frame by instruction.")
+@click.option("--chart", metavar="FILE", help="Also draw a picture, .svg or .png.")
+@click.option("--markdown", is_flag=True, help="Print two tables for the README.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def speed(
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    batches: tuple[int, ...],
+    seconds: float,
+    repeats: int,
+    profile: bool,
+    chart: str | None,
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Frames a second of the integer program, onnxruntime and torch, and what limits them.
+
+    About half an hour as it is.  Without models, the embedded pair.
+    """
+    from wmq.bench import report as tables
+    from wmq.bench.rows import chosen
+    from wmq.bench.speed import Settings, measure
+    from wmq.cli.progress import progress_bar
+
+    if len(models) not in (0, 2):
+        raise WmqError("give an integer program and a float model, MODEL.wmq MODEL.onnx, or none")
+    if markdown and as_json:
+        raise WmqError("--markdown and --json: only one of them can be printed")
+    rows, batches = tuple(chosen(only)), tuple(dict.fromkeys(batches))
+    out = None
+    if chart:
+        from wmq.bench.chart import check_chart, draw
+
+        out = check_chart(chart)
+    program, onnx = models or (None, None)
+    settings = Settings(rows, batches, seconds, repeats, profile, program, onnx)
+    with progress_bar() as progress:
+        found = measure(settings, progress)
+    if as_json:
+        click.echo(json.dumps(tables.plain(found), indent=1))
+    else:
+        for line in tables.markdown(found) if markdown else tables.text(found):
+            click.echo(line)
+    if out:
+        draw(found, out)
+        click.echo(f"written: {out}", err=True)
