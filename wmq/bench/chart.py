@@ -53,7 +53,7 @@ def draw(report: Report, out: Path) -> None:
     panels[0].set_yticks(range(len(labels)), labels, fontsize=7)
     panels[0].set_ylim(len(labels) - 0.4, -0.6)
     figure.suptitle(
-        f"median and range of {report.repeats}; narrow: whole frames, wide: the model's call alone\n"
+        f"median and range of {report.repeats}; narrow: whole frames, wide: the model's call\n"
         "limits of memory and multipliers: dashed with 1 thread, dotted with 2",
         fontsize=8,
     )

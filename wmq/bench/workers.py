@@ -46,7 +46,11 @@ class Worker:
                 command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
                 env=environment, start_new_session=True,
             )  # fmt: skip
-        self.started = self._answer(limit)
+        try:
+            self.started = self._answer(limit)
+        except BaseException:  # Ctrl-C, before anyone could close it
+            self.close()
+            raise
 
     def ask(self, request: Request) -> Answer:
         """The worker's answer, or why there is none; then it has ended."""

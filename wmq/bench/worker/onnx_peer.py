@@ -98,8 +98,11 @@ class _Worlds:
 
     def _other(self, name: str) -> str:
         """The second buffer of a state, or the only one of anything else."""
-        twin = name.removeprefix("next_") if name.startswith("next_") else f"next_{name}"
-        return twin if twin in self.values and twin != "next_controllers" else name
+        if name.startswith(("conv.", "state.")):
+            return f"next_{name}"
+        return (
+            name.removeprefix("next_") if name.startswith(("next_conv.", "next_state.")) else name
+        )
 
 
 def _filled(port: onnxruntime.NodeArg, batch: int) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -32,8 +31,9 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
         if request.batch == 1:
             advance = _one_world(engine, opened.schema, setup.threads)
             return measured(advance, 1, request.seconds)
-        with _many_worlds(engine, opened.schema, request.batch, setup.threads) as advance:
-            return measured(advance, request.batch, request.seconds, STRETCH)
+        with ThreadPoolExecutor(setup.threads) as pool:
+            worlds = _ManyWorlds(engine, opened.schema, request.batch, pool, setup.threads)
+            return measured(worlds.advance, request.batch, request.seconds, STRETCH)
 
     return answer
 
@@ -50,20 +50,28 @@ def _one_world(engine: Engine, schema: Schema, threads: int) -> Callable[[int], 
     return advance
 
 
-@contextmanager
-def _many_worlds(engine: Engine, schema: Schema, worlds: int,
-                 threads: int) -> Iterator[Callable[[int], object]]:  # fmt: skip
-    """Groups of worlds that each thread advances by `steps` frames, one group after the other."""
-    size = group_size(worlds, threads)
-    frames, pads = beginnings(schema, worlds)
-    cuts = [slice(first, min(first + size, worlds)) for first in range(0, worlds, size)]
-    groups = [engine.zero_group(cut.stop - cut.start) for cut in cuts]
+class _ManyWorlds:
+    """Groups of worlds, each advanced by a thread of its own or by one after the other.
 
-    def run(rank: int, steps: int) -> None:
+    frames  (worlds, frame_size) int32, the present ones
+    """
+
+    def __init__(self, engine: Engine, schema: Schema, worlds: int, pool: ThreadPoolExecutor,
+                 threads: int):  # fmt: skip
+        self._engine, self._pool, self._threads = engine, pool, threads
+        self.frames, self._pads = beginnings(schema, worlds)
+        size = group_size(worlds, threads)
+        cuts = [slice(first, min(first + size, worlds)) for first in range(0, worlds, size)]
+        self._groups = [(cut, engine.zero_group(cut.stop - cut.start)) for cut in cuts]
+
+    def advance(self, steps: int) -> None:
+        """`steps` frames of every world."""
+        ranks = range(self._threads)
+        list(self._pool.map(self._advance, ranks, [steps] * self._threads))
+
+    def _advance(self, rank: int, steps: int) -> None:
+        """One thread's groups."""
         turns = np.arange(steps + 1) % LENGTH
-        for cut, group in list(zip(cuts, groups, strict=True))[rank::threads]:
-            made = engine.run_group(group, frames[cut][:, None], pads[cut][:, turns], steps)
-            frames[cut] = made.frames[:, -1]
-
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda steps: list(pool.map(run, range(threads), [steps] * threads))
+        for cut, group in self._groups[rank :: self._threads]:
+            now, pads = self.frames[cut][:, None], self._pads[cut][:, turns]
+            self.frames[cut] = self._engine.run_group(group, now, pads, steps).frames[:, -1]
