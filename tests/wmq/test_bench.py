@@ -59,7 +59,7 @@ def pair(models: Path) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def facts(pair: tuple[Path, Path]) -> dict:
     """Of one run of the command."""
-    only = ("--only", "portable", "--only", "onnxruntime float32")
+    only = ("--only", "portable", "--only", "onnxruntime float32,")
     result = wmq("bench", "speed", *pair, *only, *SHORT, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -259,6 +259,15 @@ def test_row_whose_process_is_killed_says_so_and_the_others_go_on(
     assert f"left out: {FLOAT.name}: its process ended by SIGKILL" in lines
 
 
+def test_split_sessions_share_the_worlds(pair: tuple[Path, Path]) -> None:
+    split = Row("onnxruntime", "float32 split", 2)
+    settings = Settings((split,), (1, 3), 0.01, 1, False, *map(str, pair))
+    found = measure(settings, quietly)
+    assert [(cell.batch, cell.way, cell.reason) for cell in found.cells] == [
+        (3, "session", ""), (3, "frame", "")
+    ]  # fmt: skip
+
+
 def scripted(code: str, folder: Path, seconds: float = 30.0) -> Worker:
     return Worker([sys.executable, "-c", code], folder / "err", limit=seconds)
 
@@ -320,6 +329,7 @@ def test_rows_are_chosen_by_parts_of_their_names() -> None:
         "wmq portable, 1 thread", "wmq portable, 2 threads", "torch compile, 2 threads"
     ]  # fmt: skip
     assert chosen([]) == rows() and len(rows()) == len(set(rows()))
+    assert all(row.threads == row.least_batch == 2 for row in chosen(["split"]))
 
 
 def test_tables_hold_every_median(small: Report) -> None:

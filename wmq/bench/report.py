@@ -15,7 +15,8 @@ from wmq.bench.speed import OURS, Cell, Figure, Report
 LIBRARIES = ("numba", "numpy", "onnxruntime", "torch")
 WHAT = (
     "World-frames a second, median (lowest-highest).  frame: with encoding, argmax and frame "
-    "update, as wmq always; session: the model's call alone."
+    "update, as wmq always; session: the model's call alone; split: a session of one thread for "
+    "each thread, with its part of the worlds."
 )
 
 

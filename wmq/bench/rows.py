@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wmq.errors import WmqError
 
 THREADS = (1, 2)
+SPLIT = " split"  # ends a variant with a session for each thread, which has its part of the worlds
 # Whole frames always, with encoding, argmax and update; of others also the model's call alone.
 WAYS = {"wmq": ("frame",), "onnxruntime": ("session", "frame"), "torch": ("session", "frame")}
 VARIANTS = {
@@ -15,6 +16,7 @@ VARIANTS = {
     "onnxruntime": (
         "float32", "dynamic int8", "dynamic int8 per channel", "dynamic int8 uint8 weights",
         "dynamic int8 Linear only", "static int8", "static int8 Linear only",
+        "float32 split", "dynamic int8 Linear only split", "static int8 Linear only split",
     ),
     "torch": (
         "float32", "dynamic int8 x86", "dynamic int8 fbgemm", "dynamic int8 onednn",
@@ -36,6 +38,11 @@ class Row:
         return f"{self.library} {self.variant}"
 
     @property
+    def least_batch(self) -> int:
+        """Each session of a split row has at least one world."""
+        return self.threads if self.variant.endswith(SPLIT) else 1
+
+    @property
     def name(self) -> str:
         return f"{self.way}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
@@ -43,7 +50,8 @@ class Row:
 def rows() -> list[Row]:
     """All of them, ours first."""
     return [Row(library, variant, threads) for library, variants in VARIANTS.items()
-            for variant in variants for threads in THREADS]  # fmt: skip
+            for variant in variants for threads in THREADS
+            if threads > 1 or not variant.endswith(SPLIT)]  # fmt: skip
 
 
 def chosen(only: Sequence[str]) -> list[Row]:

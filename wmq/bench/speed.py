@@ -193,6 +193,7 @@ def measure(settings: Settings, progress: Progress) -> Report:
             for batch in settings.batches
             for row in settings.rows
             for way in WAYS[row.library]
+            if batch >= row.least_batch
         }
         answers = _rounds(crew, [*peaks.values(), *tasks.values()], settings.repeats, progress)
         profiles = {}

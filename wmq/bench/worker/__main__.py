@@ -29,7 +29,7 @@ def why(error: Exception) -> str:
     if isinstance(error, WmqError | CalibrationError | ProgramError):
         return str(error)
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
 
 
 def main() -> None:

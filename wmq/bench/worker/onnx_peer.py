@@ -1,18 +1,21 @@
 """The float step and its quantized forms in onnxruntime, at its best.
 
 Inputs and outputs are bound to memory once.  There are two sets of states, which a step
-reads and writes in turn, so that none is copied.
+reads and writes in turn, so that none is copied.  A split variant has as many sessions as
+threads, of one thread each, which do not meet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.rows import SPLIT
 from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.onnx_files import quantized
 from wmq.bench.worker.play import LENGTH, beginnings
@@ -25,20 +28,27 @@ TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """setup.variant: "float32" or a key of `onnx_files`."""
+    """setup.variant: "float32" or a key of `onnx_files`, with SPLIT or without."""
     step, schema = float_step(setup)
-    path = quantized(step, schema, setup.variant, Path(setup.folder))
+    split = setup.variant.endswith(SPLIT)
+    path = quantized(step, schema, setup.variant.removesuffix(SPLIT), Path(setup.folder))
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = setup.threads
+    options.intra_op_num_threads = 1 if split else setup.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    sessions = [onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+                for _ in range(setup.threads if split else 1)]  # fmt: skip
 
     def answer(request: Request) -> Answer:
-        worlds = _Worlds(session, schema, request.batch)
-        advance = worlds.call if request.do == "session" else worlds.frame
-        found = measured(advance, request.batch, request.seconds)
-        worlds.give_memory_back()
+        parts = np.array_split(np.arange(request.batch), len(sessions))
+        worlds = [_Worlds(session, schema, len(part))
+                  for session, part in zip(sessions, parts, strict=True)]  # fmt: skip
+        how = _Worlds.call if request.do == "session" else _Worlds.frame
+        with ThreadPoolExecutor(len(worlds)) as pool:
+            found = measured(lambda n: list(pool.map(how, worlds, [n] * len(worlds))),
+                             request.batch, request.seconds)  # fmt: skip
+        for part in worlds:
+            part.give_memory_back()
         return found
 
     return answer
