@@ -75,6 +75,9 @@ def markdown(report: Report) -> Iterator[str]:
     for cell in report.cells:
         if cell.figure:
             by_line.setdefault((cell.row, cell.way), {})[cell.batch] = _range(cell.figure)
+    for top in report.limits:
+        name = f"limit, {top.threads} thread{'s' if top.threads > 1 else ''}"
+        by_line.setdefault((name, top.bound), {})[top.batch] = f"{top.frames_per_second:,.0f}"
     yield from table(["", "", *titles], [[*at, *(found.get(b, "-") for b in batches)]
                                          for at, found in by_line.items()])  # fmt: skip
     divided: dict[tuple[str, str], dict[int, str]] = {}
@@ -95,7 +98,7 @@ def _heading(report: Report) -> str:
     here = machine()
     versions = ", ".join(f"{name} {here[name]}" for name in ("python", *LIBRARIES) if name in here)
     return (f"{here['processor']}, {here['cores']} cores, {versions}; {report.program} and "
-            f"{report.onnx}; {report.repeats} repetitions of {report.seconds:g} s")  # fmt: skip
+            f"{report.onnx}; measured {report.repeats} times for {report.seconds:g} s")  # fmt: skip
 
 
 def _best(report: Report, threads: int) -> str:

@@ -206,7 +206,10 @@ def measure(settings: Settings, progress: Progress) -> Report:
     found_peaks = tuple(Peak(*at, *_figure(answers[task])) for at, task in peaks.items())
     work = limits.work_of(program.program)
     tops = _limits(work, settings, found_peaks)
-    cells = tuple(_cell(*at, answers[task], tops) for at, task in tasks.items())
+    # Measured batch by batch, and told row by row.
+    cells = tuple(_cell(row, batch, way, answers[tasks[row, batch, way]], tops)
+                  for row in settings.rows for batch in settings.batches
+                  for way in WAYS[row.library] if (row, batch, way) in tasks)  # fmt: skip
     return Report(
         program.path.name, onnx.name, settings.seconds, settings.repeats, work, cells,
         tuple(ratios(cells)), tuple(tops.values()), found_peaks, profiles,

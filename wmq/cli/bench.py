@@ -67,7 +67,7 @@ def speed(
 ) -> None:
     """Frames a second of the integer program, onnxruntime and torch, and what limits them.
 
-    About half an hour as it is.  Without models, the embedded pair.
+    About 40 minutes with all rows and batches; without models, of the embedded pair.
     """
     from wmq.bench import report as tables
     from wmq.bench.rows import chosen
