@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
 from wmq.encoding import float_inputs
@@ -18,7 +18,6 @@ from wmq.errors import WmqError
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 from wmq.onnx_step import next_frames
-from wmq.opening import open_program
 
 DYNAMIC = "dynamic int8 "  # and the backend's name
 
@@ -46,12 +45,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
 
 def _model(setup: Setup) -> WorldModel:
-    """With the float step's weights, or with random ones, as fast, where onnx is missing."""
-    if find_spec("onnx") is None:
-        config = open_program(setup.program).program.meta["config"]
-        return WorldModel(ModelConfig(**config)).eval()
-    from wmq.bench.worker.float_step import float_step
-
+    """With the float step's weights."""
     source, _ = float_step(setup)
     model = WorldModel(ModelConfig(**source.config)).eval()
     model.load_state_dict({name: torch.from_numpy(a) for name, a in source.weights.items()})
