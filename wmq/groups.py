@@ -7,12 +7,70 @@ portable, 6,000 whatever the group.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+
 SIDE_BY_SIDE = 4  # worlds
-# Threads that share each frame of a single world, by kernels.  Two gain nothing on vnni and a
-# tenth on portable, and lose nine tenths when another process has one of the two cores.
-# Threads that share each frame of a single world, by kernels.  Two gain nothing on vnni and a
-# tenth on portable, and lose nine tenths when another process has one of the two cores.
-TEAM = {"vnni": 1, "portable": 1}
+TEAMS = (1, 2, 4, 8)  # threads that may share a frame
+TRIAL = 16  # frames
+PAUSE, LONGEST = 1_000, 1 << 20  # frames between trials: at first, and at most
+
+
+class Team:
+    """How many threads share each frame of a single world: as many as is fastest just now.
+
+    Threads that share a frame wait for each other some forty times in it.  With a core for
+    each, two take about 0.6 of the time of one; while another process has one of the cores,
+    they take twenty times as long.  So every number is tried, and the slower ones again for
+    a few frames from time to time, ever more seldom while they stay slower.
+
+    threads  all there are; clock: seconds
+    """
+
+    def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter):
+        self._clock = clock
+        self._sizes = [size for size in TEAMS if size <= threads]
+        self._pace: dict[int, float] = {}  # seconds of a frame, by threads
+        self._pause = self._left = PAUSE
+        self._trials = 0
+
+    def parts(self, frames: int) -> Iterator[tuple[int, int, int]]:
+        """(first, last, threads) of one part of the frames after the other.
+
+        A part's time is what passes until the next one is asked for.
+        """
+        first = 0
+        while first < frames:
+            threads, most = self._choice(frames)
+            last = min(first + most, frames)
+            began = self._clock()
+            yield first, last, threads
+            self._took(threads, last - first, self._clock() - began)
+            first = last
+
+    def _choice(self, frames: int) -> tuple[int, int]:
+        """Threads, and frames at most."""
+        if len(self._sizes) == 1:
+            return self._sizes[0], frames
+        for size in self._sizes:
+            if size not in self._pace:
+                return size, TRIAL
+        if self._left > 0:
+            return self._fastest(), self._left
+        slower = [size for size in self._sizes if size != self._fastest()]
+        self._trials += 1
+        return slower[self._trials % len(slower)], TRIAL
+
+    def _fastest(self) -> int:
+        return min(self._pace, key=self._pace.__getitem__)
+
+    def _took(self, threads: int, frames: int, seconds: float) -> None:
+        trial = self._left <= 0
+        self._pace[threads] = seconds / frames
+        self._left -= frames
+        if trial:
+            self._pause = PAUSE if self._fastest() == threads else min(2 * self._pause, LONGEST)
+            self._left = self._pause
 
 
 def shares(count: int, threads: int, side_by_side: int = SIDE_BY_SIDE) -> list[list[int]]:

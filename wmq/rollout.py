@@ -23,7 +23,7 @@ import numpy as np
 
 from wmq import hashes
 from wmq.controllers import Source, player_controllers
-from wmq.groups import SIDE_BY_SIDE, TEAM, shares
+from wmq.groups import SIDE_BY_SIDE, Team, shares
 from wmq.opening import IntegerModel, model_path
 from wmq.schema import Schema
 from wmq.starts import Start
@@ -84,17 +84,22 @@ class IntegerWorlds:
         self.kernels: str | None = self.engine.kernels
 
     def worlds(self, count: int, threads: int = 1) -> Worlds:
-        return _IntegerGroup(self.engine, count, min(threads, TEAM[self.engine.kernels]))
+        return _IntegerGroup(self.engine, count, Team(threads))
 
 
 class _IntegerGroup:
-    def __init__(self, engine: Engine, count: int, team: int):
+    def __init__(self, engine: Engine, count: int, team: Team):
         self.engine, self.team = engine, team
         self.group = engine.zero_group(count)
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
-        run = self.engine.run_group(self.group, given, controllers, frames, threads=self.team)
-        return run.frames
+        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
+        for first, last, threads in self.team.parts(frames):
+            now = given[:, first:last] if first < given.shape[1] else made[:, first - 1 : first]
+            pads = controllers[:, first : last + 1]
+            run = self.engine.run_group(self.group, now, pads, last - first, threads=threads)
+            made[:, first:last] = run.frames
+        return made
 
     @property
     def saturations(self) -> list[int | None]:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from replay_files import ROOT
 from rollout_models import a_start, played, wmq
 
-from wmq import groups
 from wmq.cli.rollout import KERNELS
-from wmq.groups import shares
+from wmq.groups import TEAMS, Team, shares
 from wmq.opening import open_program
 from wmq.rollout import IntegerWorlds, Rolled
 from wmq_kernels.engine import Engine, paths
@@ -85,14 +84,66 @@ def test_the_worlds_compared_clamp_differently(models: Path) -> None:
     assert len({alone(path, seed).saturations for seed in range(9)}) > 2
 
 
+class Cores:
+    """A clock that parts of frames make go on, at `pace` seconds a frame by threads."""
+
+    def __init__(self, pace: dict[int, float]):
+        self.pace, self.now = pace, 0.0
+        self.frames = dict.fromkeys(pace, 0)
+
+    def play(self, team: Team, frames: int) -> None:
+        reached = 0
+        for first, last, threads in team.parts(frames):
+            assert first == reached < last <= frames
+            reached = last
+            self.now += (last - first) * self.pace[threads]
+            self.frames[threads] += last - first
+        assert reached == frames
+
+
+@given(
+    st.lists(st.integers(1, 700), min_size=1, max_size=30),
+    st.lists(st.floats(1e-5, 1e-2), min_size=4, max_size=4),
+    st.integers(1, 20),
+)
+def test_every_frame_is_in_one_part(calls: list[int], paces: list[float], threads: int) -> None:
+    cores = Cores(dict(zip(TEAMS, paces, strict=True)))
+    team = Team(threads, lambda: cores.now)
+    for frames in calls:
+        cores.play(team, frames)
+    assert all(size <= threads for size, frames in cores.frames.items() if frames)
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_most_frames_are_shared_as_is_fastest_and_a_change_is_seen(best: int) -> None:
+    cores = Cores({1: 1e-4, 2: 6e-5 if best == 2 else 2e-3})
+    team = Team(2, lambda: cores.now)
+    for _ in range(100):
+        cores.play(team, 120)
+    assert cores.frames[best] > 0.98 * 12_000
+    other = 3 - best
+    cores.pace[2] = 2e-3 if best == 2 else 6e-5  # another process takes a core, or leaves
+    cores.frames = {1: 0, 2: 0}
+    for _ in range(300):
+        cores.play(team, 120)
+    assert cores.frames[other] > 0.5 * 36_000
+
+
+def test_a_core_that_is_taken_costs_no_more_than_some_trials() -> None:
+    cores = Cores({1: 1e-4, 2: 2e-3})
+    team = Team(2, lambda: cores.now)
+    for _ in range(1_000):
+        cores.play(team, 120)
+    assert cores.now < 1.05 * 120_000 * 1e-4
+
+
 @pytest.mark.parametrize("kernels", PATHS)
-def test_threads_that_share_a_world_do_not_show(
-    models: Path, kernels: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_that_share_a_world_do_not_show(models: Path, kernels: str) -> None:
+    """Of 130 frames the first 16 are one thread's, the next 16 are two threads'."""
     path = models / "small.wmq"
-    monkeypatch.setitem(groups.TEAM, kernels, 2)
-    found = played(by_kernels(path, kernels), 20, [3], GIVEN, threads=2)
-    np.testing.assert_array_equal(found.worlds[0].frames, alone(path, 3).frames[:20])
+    found = played(by_kernels(path, kernels), FRAMES, [3], GIVEN, threads=2)
+    np.testing.assert_array_equal(found.worlds[0].frames, alone(path, 3).frames)
+    assert found.worlds[0].saturations == alone(path, 3).saturations
 
 
 def test_the_command_offers_the_kernels_that_there_are() -> None:
