@@ -112,12 +112,12 @@ WORK = Work(weights=4_000_000, states=1_000_000, products=5_000_000)
 @pytest.mark.parametrize(
     ("batch", "threads", "products", "expected"),
     [
-        # (4 MB + 2 * 1 MB) / 100 GB/s = 60 us; 5e6 products / 1e11 = 50 us
-        (1, 1, 1e11, (1, 1, 1e6 / 60, "reading", 6e6, 5_000_000, 5_000_000)),
-        (1, 2, 1e11, (1, 2, 1e6 / 60, "reading", 6e6, 5_000_000, 5_000_000)),
-        # (4 MB / 4 + 2 MB) / 100 GB/s = 30 us, less than 50 us
-        (64, 1, 1e11, (64, 1, 1e6 / 50, "products", 3e6, 5_000_000, 8_000_000)),
-        (64, 2, None, (64, 2, 1e6 / 30, "reading", 3e6, 5_000_000, 12_000_000)),
+        # (4 MB + 1 MB) / 100 GB/s = 50 us; 5e6 products / 2e11 = 25 us
+        (1, 1, 2e11, (1, 1, 1e6 / 50, "reading", 5e6, 5_000_000, 5_000_000)),
+        (1, 2, 2e11, (1, 2, 1e6 / 50, "reading", 5e6, 5_000_000, 5_000_000)),
+        # (4 MB / 4 + 1 MB) / 100 GB/s = 20 us, less than 25 us
+        (64, 1, 2e11, (64, 1, 1e6 / 25, "products", 2e6, 5_000_000, 8_000_000)),
+        (64, 2, None, (64, 2, 1e6 / 20, "reading", 2e6, 5_000_000, 12_000_000)),
     ],
 )
 def test_limit_is_what_a_pencil_says(
@@ -131,7 +131,7 @@ def test_limit_is_what_a_pencil_says(
 
 def test_limit_reads_at_the_rate_of_its_working_set() -> None:
     slower = limit(WORK, 64, 1, lambda size: 1e11 if size < 8e6 else 5e10, None)
-    assert slower.frames_per_second == pytest.approx(1e6 / 60)
+    assert slower.frames_per_second == pytest.approx(1e6 / 40)
 
 
 def test_rates_between_sizes_lie_on_lines_over_the_logarithm() -> None:

@@ -35,7 +35,7 @@ class Limit:
     """Of one number of worlds and threads.
 
     bound     "reading" or "products", whichever takes longer
-    bytes     read and written for a world's frame
+    bytes     read for a world's frame
     """
 
     batch: int
@@ -70,10 +70,11 @@ def limit(work: Work, batch: int, threads: int, read: Callable[[float], float],
           products: float | None) -> Limit:  # fmt: skip
     """The longer of two times of a world's frame, turned over.
 
-    Reading: (weights / g + 2 * states) / read(w).  The weights are read once for a group
-    of g = group_size worlds (g is 1 for one world, whatever the threads), each state is
-    read and written, and a written byte counts as a read one.  w = weights + n * g *
-    states is the working set of n threads with a group each, or of the one world.
+    Reading: (weights / g + states) / read(w).  The weights are read once for a group
+    of g = group_size worlds (g is 1 for one world, whatever the threads), and each state
+    once.  That states are written too is left out, as it may go on beside the reading.
+    w = weights + n * g * states is the working set of n threads with a group each, or of
+    the one world.
     Products: their number / the peak rate.
 
     What else a frame needs, as activations, biases, multipliers and tables, and all other
@@ -84,7 +85,7 @@ def limit(work: Work, batch: int, threads: int, read: Callable[[float], float],
     """
     group, sets = group_size(batch, threads), min(batch, threads)
     working_set = work.weights + group * sets * work.states
-    moved = work.weights / group + 2 * work.states
+    moved = work.weights / group + work.states
     reading = moved / read(working_set)
     multiplying = work.products / products if products else 0.0
     bound = "reading" if reading >= multiplying else "products"
