@@ -20,6 +20,7 @@ import numpy as np
 
 from tests.wmq_kernels import machine_code
 from wmq.controllers import parse_source
+from wmq.hashes import rollout_sha256
 from wmq.opening import open_program
 from wmq.rollout import IntegerWorlds, both_controllers, roll
 from wmq.starts import Start, match_start
@@ -63,8 +64,8 @@ def program_sha256(seed: int) -> str:
 
 
 @cache
-def embedded_worlds() -> IntegerWorlds:
-    return IntegerWorlds(open_program())
+def embedded_worlds(kernels: str = "auto") -> IntegerWorlds:
+    return IntegerWorlds(open_program(), kernels)
 
 
 def a_start(stage: str = "battlefield", characters: tuple[str, str] = ("fox", "falco")) -> Start:
@@ -77,9 +78,19 @@ def random_play(frames: int, seed: int = 0) -> np.ndarray:
     return both_controllers((random, random), a_start(), frames, seed)
 
 
-def embedded(frames: int) -> str:
+def embedded(frames: int, kernels: str = "auto") -> str:
     """rollout_sha256 of `wmq rollout --frames N`."""
-    return roll(embedded_worlds(), a_start(), [random_play(frames)], [0]).sha256
+    return roll(embedded_worlds(kernels), a_start(), [random_play(frames)], [0]).sha256
+
+
+def embedded_by_a_team(frames: int, kernels: str, threads: int) -> str:
+    """The same with so many threads at each frame."""
+    worlds, start, new = embedded_worlds(kernels), a_start(), random_play(frames)
+    pads = np.concatenate([start.controllers, new])
+    steps = len(pads) - 1
+    run = worlds.engine.run(worlds.engine.zero_state(), start.given, pads, steps, threads=threads)
+    made = run.frames[len(start.given) - 1 :]
+    return rollout_sha256(worlds.sha256, start.given, start.controllers, new, made)
 
 
 def controllers(seed: int, frames: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.ways import WAYS, Way, gone
+from tests.wmq_kernels.test_engine import each_kind
 from wmq.hashes import rollout_sha256
 from wmq.rollout import Worlds, roll
 from wmq.starts import Start
@@ -50,9 +51,16 @@ def test_the_engine_gets_the_golden_digests(frames: int) -> None:
     assert [golden.by_engine(seed, frames) for seed in SEEDS] == SYNTHETIC[frames]
 
 
+@each_kind
 @pytest.mark.parametrize("frames", EMBEDDED)
-def test_the_engine_gets_the_golden_hashes(frames: int) -> None:
-    assert golden.embedded(frames) == EMBEDDED[frames]
+def test_the_engine_gets_the_golden_hashes(frames: int, kind: str) -> None:
+    assert golden.embedded(frames, kind) == EMBEDDED[frames]
+
+
+@each_kind
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_threads_that_share_a_frame_get_the_golden_hash(threads: int, kind: str) -> None:
+    assert golden.embedded_by_a_team(60, kind, threads) == EMBEDDED[60]
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +100,12 @@ def alone(seed: int) -> str:
     return roll(embedded_worlds(), golden.a_start(), [random_play(FRAMES, seed)], [seed]).sha256
 
 
+@each_kind
 @pytest.mark.parametrize("threads", [1, 2, 8])
 @pytest.mark.parametrize("count", [1, 3, 64, 257])
-def test_a_world_in_a_batch_is_the_world_alone(count: int, threads: int) -> None:
+def test_a_world_in_a_batch_is_the_world_alone(count: int, threads: int, kind: str) -> None:
     pads = [random_play(FRAMES, seed) for seed in range(count)]
-    batch = roll(embedded_worlds(), golden.a_start(), pads, range(count), threads)
+    batch = roll(embedded_worlds(kind), golden.a_start(), pads, range(count), threads)
     assert [world.sha256 for world in batch.worlds] == [alone(seed) for seed in range(count)]
     assert batch.worlds[0].sha256 == EMBEDDED[FRAMES]
 
