@@ -3,9 +3,8 @@
 numba takes a kept function for fresh while the file that it stands in is unchanged, which
 is not enough here: kernels take constants and intrinsics from other files.  So they are
 kept in a folder of the user's cache whose name is a hash over all files of this package,
-the versions of numba and llvmlite and the settings that numba leaves out of its own key;
-the processor, its features and the types of arguments are in that key.  numba writes
-beside and renames, so that two processes may fill the folder at once.
+the versions of numba and llvmlite, the processor and the settings that numba leaves out of
+its own key.  A file that can't be read or written costs compiling again and no more.
 """
 
 from __future__ import annotations
@@ -15,15 +14,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
+from llvmlite import binding
 from numba import njit
 from numba.core import config
+from numba.core.caching import FunctionCache
 
 # _nrt: arrays are borrowed from Python, and nothing is allocated, so that numba's counting
 # of references, which costs more than most instructions, is left out.
@@ -58,9 +59,11 @@ def _user_cache() -> Path:
 
 
 def _key() -> str:
-    versions = (numba.__version__, llvmlite.__version__, sys.version, str(config.OPT),
-                str(config.BOUNDSCHECK))  # fmt: skip
-    found = hashlib.sha256("\0".join(versions).encode())
+    features = binding.get_host_cpu_features().flatten()
+    rest = (numba.__version__, llvmlite.__version__, sys.version, binding.get_host_cpu_name(),
+            features, config.CPU_NAME, config.CPU_FEATURES, config.OPT,
+            config.BOUNDSCHECK)  # fmt: skip
+    found = hashlib.sha256("\0".join(map(str, rest)).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         found.update(file.read_bytes())
     return found.hexdigest()
@@ -76,11 +79,37 @@ def _kept_in(place: Path | None) -> Iterator[None]:
         config.CACHE_DIR = before
 
 
+class _Kept(FunctionCache):
+    """numba's cache, made fit for what a folder may hold.
+
+    Processes that fill it at once may leave one signature's code under another's name, as
+    numba numbers files without a lock; a full disk or a crash may leave a part of a file.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever a file of any content makes of pickle
+            return None
+        return found if found is None or tuple(found.signature.args) == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:  # of the index that it reads, or of the disk
+            with suppress(OSError):
+                self.flush()
+                super().save_overload(sig, data)
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, for each set of types, or found in `folder()`."""
+    made = njit(**OPTIONS)(function)
     place = folder()
-    with _kept_in(place):
-        return njit(cache=place is not None, **OPTIONS)(function)
+    if place is not None and not config.DISABLE_JIT:
+        with _kept_in(place):
+            made._cache = _Kept(function)
+    return made
 
 
 def inlined(function: Callable[..., Any]) -> Any:
