@@ -252,7 +252,8 @@ def scan_seconds(program: Program, repeats: int) -> list[float]:
     x = np.zeros(layers * heads * p, np.int16)
     zero, shift = np.zeros(layers * heads, np.int64), np.full(layers * heads, 24, np.int32)
     gain, out = np.full(layers * heads, 7, np.int32), x.copy()
-    others = (keep, push, b, c, x, zero, gain, shift, out, ONE - 1, -32767, 32767)
+    total = np.empty(p, np.int64)
+    others = (keep, push, b, c, x, zero, gain, shift, total, out, ONE - 1, -32767, 32767)
     runs = lambda: kernels.scan_carry(state, carry, *others), lambda: kernels.scan(state, *others)
     return interleaved(runs, 200 * repeats)
 

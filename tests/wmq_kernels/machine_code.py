@@ -133,14 +133,14 @@ def compile_everything() -> None:
 
 
 def compiled_functions() -> dict[str, Any]:
-    """What numba compiles of the engine, by name; those of `vnni` as "vnni.block"."""
+    """What numba compiles of the engine, by name: "silu", but "vnni.block" and "wide.silu"."""
     from numba.extending import is_jitted
 
-    from wmq_kernels.engine import kernels, meeting, vnni
+    from wmq_kernels.engine import kernels, loop, meeting, vnni, wide
 
     found = {}
-    for module in (kernels, meeting, vnni):
-        prefix = "vnni." if module is vnni else ""
+    for module in (kernels, loop, meeting, vnni, wide):
+        prefix = {vnni: "vnni.", wide: "wide."}.get(module, "")
         found |= {prefix + name: one for name, one in sorted(vars(module).items())
                   if is_jitted(one) and one.py_func.__module__ == module.__name__}  # fmt: skip
     return found

@@ -1,6 +1,6 @@
 """Changes to the kernels' source, one at a time, each of which a test should notice.
 
-`mutants` walks the syntax tree of engine/kernels.py and lists every change of the kinds in
+`mutants` walks the syntax tree of a file and lists every change of the kinds in
 `KINDS`; `Mutant.tree` makes the changed module.
 """
 
@@ -26,10 +26,12 @@ Change = Callable[[ast.AST], ast.AST]
 class Mutant:
     """One change: of node number `place` (in the order of ast.walk), in `function`.
 
+    file  name of the file, which `mutants` was given
     code  the line in question
     text  what is put in place of what
     """
 
+    file: str
     kind: str
     function: str
     line: int
@@ -51,7 +53,7 @@ class Mutant:
         return ast.fix_missing_locations(Exchange().visit(tree))
 
 
-def mutants(source: str) -> list[Mutant]:
+def mutants(source: str, file: str = "") -> list[Mutant]:
     """All of them, in the order of the source."""
     tree = ast.parse(source)
     lines = source.splitlines()
@@ -66,7 +68,7 @@ def mutants(source: str) -> list[Mutant]:
                     after = ast.unparse(change(copy.deepcopy(node)))
                     text = f"{ast.unparse(node)} -> {after}".replace("\n", " ")
                     line = getattr(node, "lineno", function.lineno)
-                    found.append(Mutant(kind, function.name, line, lines[line - 1].strip(),
+                    found.append(Mutant(file, kind, function.name, line, lines[line - 1].strip(),
                                         number[node], text, change))  # fmt: skip
     return sorted(found, key=lambda m: (m.line, m.place, m.text))
 

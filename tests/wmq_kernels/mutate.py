@@ -34,9 +34,10 @@ from tests.wmq_kernels.programs import Case
 from wmq_kernels import engine
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw
-from wmq_kernels.engine import kernels
+from wmq_kernels.engine import kernels, loop
 
-SOURCE = Path(kernels.__file__).read_text("utf-8")
+SOURCES = {Path(one.__file__).name: Path(one.__file__).read_text("utf-8")
+           for one in (kernels, loop)}  # fmt: skip
 SEEDS = range(24)  # of each instruction's recipe
 TIMEOUT = 30  # seconds of one mutant's comparisons, after which it counts as noticed
 ENOUGH = 0.95
@@ -44,6 +45,7 @@ ENOUGH = 0.95
 ONE = "the operand has one element, so its last is its first"
 LONGER = "the callee reads as many elements as its other operand has"
 ALONE = "the interpreted kernels run in one thread; teams have tests of their own"
+PLAIN = "the interpreted kernels are the plain ones; the others have tests of their own"
 NARROW = "what is multiplied or subtracted fits int32"
 EQUIVALENT = (
     ("embed", "index[0]", "0 -> -1", ONE),
@@ -57,6 +59,10 @@ EQUIVALENT = (
     ("run_frames", "team", "", ALONE),
     ("run_frames", "meet(", "", ALONE),
     ("dots", "y >= 0", "y >= 0 -> y > 0", "no value stands at 0"),
+    ("dots", "y >= 0", "0 -> 1", "no value stands at 0"),
+    ("dots", "range(0, o, ROWS)", "ROWS - 1)", "a row that is computed twice stays the same"),
+    ("dots", "(world + 1) * n", "1 -> 2", LONGER),
+    ("run_step", "wide.", "", PLAIN),
     ("place", "(k + 1) * n", "1 -> 2", LONGER),
     ("conv", "np.int64(x[i])", "np.int32(x[i])", NARROW),
     ("convolve_row", "np.int64(history[i])", "np.int32(history[i])", NARROW),
@@ -91,10 +97,16 @@ def cases(seeds: range = SEEDS) -> dict[str, list[Case]]:
     return found
 
 
+def all_mutants() -> list[Mutant]:
+    return [mutant for file, source in SOURCES.items() for mutant in mutants(source, file)]
+
+
 def first_of(function: str) -> list[str]:
     """The instructions that a function of the kernels serves, which are compared first."""
-    helpers = {"dots": ["dot", "dot_add"], "widen": ["dot"], "accumulate": ["dot_add"],
+    helpers = {"dots": ["dot", "dot_add"], "widen": ["dot"], "add_digit": ["dot", "dot_add"],
+               "accumulate": ["dot_add"],
                "convolve_row": ["conv"], "scan_row": ["scan"], "scan_carry_row": ["scan_carry"],
+               "scan_carry_rows": ["scan_carry"], "pass_by": ["scan", "scan_carry"],
                "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
                "isqrt": ["rms_norm"]}  # fmt: skip
@@ -109,7 +121,7 @@ def noticed(mutant: Mutant, programs: Mapping[str, Sequence[Case]]) -> str:
     signal.signal(signal.SIGALRM, _ring)
     signal.alarm(TIMEOUT)
     try:
-        engine.kernels = module_of(mutant.tree(SOURCE))  # type: ignore[assignment]
+        engine.loop = loop_of(mutant)  # type: ignore[assignment]
         for name in [*first, *(name for name in programs if name not in first)]:
             for case in programs[name]:
                 difference = case.difference()
@@ -119,14 +131,19 @@ def noticed(mutant: Mutant, programs: Mapping[str, Sequence[Case]]) -> str:
         return type(error).__name__
     finally:
         signal.alarm(0)
-        engine.kernels = kernels
+        engine.loop = loop
     return ""
 
 
-def module_of(tree: ast.Module) -> types.ModuleType:
-    module = types.ModuleType("kernels")
-    exec(compile(tree, "kernels.py", "exec"), module.__dict__)
-    return module
+def loop_of(mutant: Mutant) -> types.ModuleType:
+    """The frame loop and its kernels with the change made in one of them."""
+    made = {}
+    for file, source in SOURCES.items():
+        tree = mutant.tree(source) if file == mutant.file else ast.parse(source)
+        made[file] = types.ModuleType(file)
+        exec(compile(tree, file, "exec"), made[file].__dict__)
+    made["loop.py"].kernels = made["kernels.py"]  # type: ignore[attr-defined]
+    return made["loop.py"]
 
 
 def _ring(*_: object) -> None:
@@ -173,7 +190,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
         if not o.killed_by:
             why = f"  equivalent: {o.equivalent}" if o.equivalent else ""
             m = o.mutant
-            lines.append(f"survived: kernels.py:{m.line} {m.function}: {m.text}{why}")
+            lines.append(f"survived: {m.file}:{m.line} {m.function}: {m.text}{why}")
     return "\n".join([*lines, f"noticed: {100 * score(outcomes):.2f} % of those that could be"])
 
 
@@ -183,7 +200,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    chosen = mutants(SOURCE)
+    chosen = all_mutants()
     if options.sample is not None:
         chosen = Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
     programs = cases()

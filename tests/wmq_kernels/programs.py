@@ -36,13 +36,13 @@ class Case:
     def difference(self) -> str:
         """The first that the engine's frames, heads, states and saturations show, or "".
 
-        In two worlds side by side, of which each is to be the oracle's.
+        In three worlds side by side, of which each is to be the oracle's.
         """
-        group = self.engine.zero_group(2)
-        given, pads = (np.repeat(rows(part)[None], 2, axis=0) for part in (self.given, self.pads))
+        group = self.engine.zero_group(3)
+        given, pads = (np.repeat(rows(part)[None], 3, axis=0) for part in (self.given, self.pads))
         run = self.engine.run_group(group, given, pads, self.frames, heads=True)
         assert run.heads is not None
-        found = (self._shown(group.world(w), run.frames[w], run.heads[w]) for w in range(2))
+        found = (self._shown(group.world(w), run.frames[w], run.heads[w]) for w in range(3))
         return next((f"world {w}, {text}" if w else text for w, text in enumerate(found) if text),
                     "")  # fmt: skip
 

@@ -127,9 +127,9 @@ def test_who_waits_for_a_thread_that_gave_up_gives_up_too() -> None:
 
 
 def test_an_error_in_one_thread_of_a_team_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wmq_kernels.engine import kernels
+    from wmq_kernels.engine import loop
 
-    right = kernels.run_frames
+    right = loop.run_frames
 
     def wrong(*arguments: object) -> object:
         if arguments[-3] == 1:
@@ -138,7 +138,7 @@ def test_an_error_in_one_thread_of_a_team_ends_the_others(monkeypatch: pytest.Mo
 
     engine = Engine(network(0))
     engine.run(engine.zero_state(), np.array([START], np.int32), golden.controllers(0, 1), 1)
-    monkeypatch.setattr(kernels, "run_frames", wrong)
+    monkeypatch.setattr(loop, "run_frames", wrong)
     with pytest.raises(MemoryError):
         engine.run(engine.zero_state(), np.array([START], np.int32), golden.controllers(0, 9), 9,
                    threads=2)  # fmt: skip

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 from tests.wmq_kernels.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
-SOURCE = (ROOT / "wmq_kernels" / "engine" / "kernels.py").read_text("utf-8")
+SOURCES = [(ROOT / "wmq_kernels" / "engine" / name).read_text("utf-8")
+           for name in ("kernels.py", "loop.py")]  # fmt: skip
 KINDS = {"arithmetic", "comparison", "condition", "constant", "loop", "min or max", "result",
          "rounding", "saturation", "sign", "update", "width"}  # fmt: skip
 SAMPLE = 40
@@ -53,13 +53,16 @@ def test_the_changes_are_those_that_a_reader_would_think_of() -> None:
 
 
 def test_each_mutant_is_another_program() -> None:
-    found = mutants(SOURCE)
-    original = ast.unparse(ast.parse(SOURCE))
-    assert set(Counter(m.kind for m in found)) == KINDS
-    assert all(ast.unparse(m.tree(SOURCE)) != original for m in found[::25])
-    assert {m.function for m in found} == {
-        node.name for node in ast.parse(SOURCE).body if isinstance(node, ast.FunctionDef)
-    } - {"copy"}  # which only calls assign
+    kinds = set()
+    for source in SOURCES:
+        found = mutants(source)
+        original = ast.unparse(ast.parse(source))
+        kinds |= {m.kind for m in found}
+        assert all(ast.unparse(m.tree(source)) != original for m in found[::25])
+        assert {m.function for m in found} == {
+            node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)
+        } - {"copy"}  # which only calls assign
+    assert kinds == KINDS
 
 
 def test_the_comparisons_notice_nearly_all_of_a_sample() -> None:

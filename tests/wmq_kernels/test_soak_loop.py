@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.wmq_kernels import soak
-from wmq_kernels.engine import kernels
+from wmq_kernels.engine import loop
 from wmq_kernels.isa import TABLE
 
 
@@ -33,13 +33,13 @@ def test_a_second_of_it_on_two_workers() -> None:
 
 
 def test_a_wrong_engine_is_found_and_its_seed_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = kernels.run_frames
+    right = loop.run_frames
 
     def wrong(*arguments: object) -> None:
         right(*arguments)
         arguments[15][0, -1] += 1  # type: ignore[index]
 
-    monkeypatch.setattr(kernels, "run_frames", wrong)
+    monkeypatch.setattr(loop, "run_frames", wrong)
     tally = soak.compare(range(5, 9))
     assert tally.seed is not None and tally.difference.startswith("saturations[")
     assert f"--only {tally.seed}" in soak.report(tally, 5, 1.0)

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from wmq_kernels.engine import kernels, meeting
+from wmq_kernels.engine import loop, meeting
 from wmq_kernels.engine.paths import chosen
 from wmq_kernels.engine.plan import Plan, aligned, layout
 from wmq_kernels.errors import ProgramError
@@ -153,10 +153,11 @@ class Engine:
             try:
                 space = self._plan.working_space(len(group))
                 s16, s32, s64 = (aligned(space[d], d) for d in ("i16", "i32", "i64"))
-                kernels.run_frames(rows[rank], self._sizes, c["i8"], c["i16"], c["i32"], c["i64"],
+                bounds = np.zeros((len(group), self._plan.bounds_size), np.int64)
+                loop.run_frames(rows[rank], self._sizes, c["i8"], c["i16"], c["i32"], c["i64"],
                                    self._plan.packed, v["i8"], v["i16"], v["i32"], self._ports,
                                    given, controllers, frames, heads, counts[rank], s16, s32, s64,
-                                   rank, team, shared)  # fmt: skip
+                                   bounds, rank, team, shared)  # fmt: skip
             except BaseException:
                 meeting.abandon(shared)
                 raise

@@ -1,38 +1,23 @@
-"""The compiled machine: one function per row of `isa.py` and the loop that runs a program.
+"""The compiled machine: one function per row of `isa.py`.
 
-All is integers; arrays come as slices of flat arenas, one a type, constants apart from
-what changes.  Kernels return the number of values that their clamp changed.  Those that
-the time goes into take `packed`: None for plain loops, else the weights as `vnni` reads
-them.  numba compiles a function for each type of `packed`, and only the branch that is
-taken, so that the plain path holds no instruction of AVX-512 of ours.
+All is integers, and arrays come as slices of the arenas of `loop`.  Kernels return the
+number of values that their clamp changed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wmq_kernels.engine import vnni
 from wmq_kernels.engine.compiling import inlined, kernel
-from wmq_kernels.engine.meeting import meet
 
 # Copies of what isa.py says, held to it by a test: this package imports no other.
 DIGITS_LIMIT = 127 << 7
 SIGMOID_BITS = 22
 SIGMOID_STEP_BITS = 7
 SOFTPLUS_REACH = 1 << 20
-(
-    OP_DIGITS, OP_EMBED, OP_DOT, OP_DOT_ADD, OP_REQUANTIZE_I8, OP_REQUANTIZE_I16,
-    OP_REQUANTIZE_I32, OP_ADD, OP_RMS_NORM, OP_CONV, OP_SILU, OP_SOFTPLUS, OP_DECAY, OP_DRIVE,
-    OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
-    OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE,
-) = range(25)  # fmt: skip
-
-OP_DOTS, OP_MEET = 25, 26  # of the engine alone: see `dots` and `meeting`
 
 MAX_INT32 = (1 << 31) - 1
 ROWS = 32  # of weights that all worlds use in turn, while they are near
-OPERANDS = 2  # place of the first operand in an instruction's code
-PARAMETERS = 24  # and of the first parameter
 
 
 @inlined
@@ -102,28 +87,33 @@ def products(weight, x, out):
 
 
 @kernel
-def widen(v8, x, y, shift, out):
-    """x as int16, or x + 2^shift * y if there is a y."""
+def widen(x, out):
     for i in range(len(out)):
-        out[i] = v8[x + i]
-    if y >= 0:
-        for i in range(len(out)):
-            out[i] += np.int16(v8[y + i]) << shift
+        out[i] = x[i]
 
 
 @kernel
-def dots(p, worlds, c8, c32, v8, v32, wide, acc):
+def add_digit(y, shift, out):
+    """out + 2^shift * y, which fits int16 where out was the low digit."""
+    for i in range(len(out)):
+        out[i] += np.int16(y[i]) << shift
+
+
+@kernel
+def dots(p, worlds, c8, c32, v8, v32, widened, acc):
     """dot and dot_add of some worlds: out = base + 2^s * W x, or base + W (x + 2^s * y).
 
     p     what `plan` makes of them: starts of x, y (-1 if there is none), W, base and out;
           n, o; s; 1 if base is constant; the sizes of a world in v8 and in v32
-    wide  (worlds * n,) int16 and acc (ROWS,) int32 to work in
+    widened  (worlds * n,) int16 and acc (ROWS,) int32 to work in
     """
     x, y, w, base, out, n, o = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     shift, constant, size8, size32 = p[7], p[8], p[9], p[10]
     for world in range(worlds):
-        second = y + world * size8 if y >= 0 else y
-        widen(v8, x + world * size8, second, shift, wide[world * n : (world + 1) * n])
+        mine, at = widened[world * n : (world + 1) * n], world * size8
+        widen(v8[x + at :], mine)
+        if y >= 0:
+            add_digit(v8[y + at :], shift, mine)
     left = np.int64(0) if y >= 0 else shift
     for first in range(0, o, ROWS):
         rows = min(ROWS, o - first)
@@ -131,7 +121,7 @@ def dots(p, worlds, c8, c32, v8, v32, wide, acc):
         for world in range(worlds):
             to = out + world * size32 + first
             mine = v32[to : to + rows]
-            products(c8[row : row + rows * n], wide[world * n : (world + 1) * n], acc[:rows])
+            products(c8[row : row + rows * n], widened[world * n : (world + 1) * n], acc[:rows])
             if constant:
                 accumulate(c32[base + first : base + first + rows], acc, left, mine)
             else:
@@ -311,6 +301,13 @@ def scan_row(state, push, total, keep, b, c, limit):
 
 
 @kernel
+def pass_by(x, skip, total):
+    """What goes past a head's state: where its sums begin."""
+    for p in range(len(x)):
+        total[p] = skip * np.int64(x[p])
+
+
+@kernel
 def read_out(total, shift, out, lo, hi):
     """out (headdim,) of one head from its sums."""
     count = 0
@@ -331,8 +328,7 @@ def scan(state, keep, push, B, C, x, skip, gain, shift, total, out, limit, lo, h
     count = 0
     for h in range(heads):
         at = h * headdim
-        for p in range(headdim):
-            total[p] = skip[h] * np.int64(x[at + p])
+        pass_by(x[at : at + headdim], skip[h], total)
         for n in range(d_state):
             row = (h * d_state + n) * headdim
             count += scan_row(state[row : row + headdim], push[at : at + headdim], total,
@@ -358,31 +354,34 @@ def scan_carry_row(state, carry, push, total, keep, b, c, limit):
 
 
 @kernel
+def scan_carry_rows(state, carry, push, total, keep, B, C, gain, limit):
+    """All rows of a head."""
+    headdim = len(push)
+    count = 0
+    for n in range(len(B)):
+        row = n * headdim
+        count += scan_carry_row(state[row : row + headdim], carry[row : row + headdim], push,
+                                total, keep, np.int64(B[n]) << gain, np.int64(C[n]),
+                                limit)  # fmt: skip
+    return count
+
+
+@kernel
 def scan_carry(
-    state, carry, keep, push, B, C, x, skip, gain, shift, total, narrow, out, limit, lo, hi, packed
-):
-    """total (3 * headdim,) int64 and narrow (2 * d_state,) int32 to work in."""
-    heads, d_state = len(keep), len(B)
-    headdim = len(x) // heads
+    state, carry, keep, push, B, C, x, skip, gain, shift, total, out, limit, lo, hi
+):  # fmt: skip
+    """total (headdim,) int64 to work in."""
+    heads = len(keep)
+    headdim, size = len(x) // heads, len(state) // heads
+    total = total[:headdim]
     count = 0
     for h in range(heads):
-        at = h * headdim
-        drive, mine, size = push[at : at + headdim], total[:headdim], d_state * headdim
-        for p in range(headdim):
-            mine[p] = skip[h] * np.int64(x[at + p])
-        done = False
-        if packed is not None:
-            done = vnni.scan_head(state[h * size : (h + 1) * size],
-                                  carry[h * size : (h + 1) * size], np.int64(keep[h]), drive, B, C,
-                                  np.int64(gain[h]), total, narrow, limit)  # fmt: skip
-        if not done:
-            for n in range(d_state):
-                row = (h * d_state + n) * headdim
-                count += scan_carry_row(state[row : row + headdim], carry[row : row + headdim],
-                                        drive, mine, np.int64(keep[h]),
-                                        np.int64(B[n]) << np.int64(gain[h]), np.int64(C[n]),
-                                        limit)  # fmt: skip
-        count += read_out(mine, np.int64(shift[h]), out[at : at + headdim], lo, hi)
+        at, mine = h * headdim, h * size
+        pass_by(x[at : at + headdim], skip[h], total)
+        count += scan_carry_rows(state[mine : mine + size], carry[mine : mine + size],
+                                 push[at : at + headdim], total, np.int64(keep[h]), B, C,
+                                 np.int64(gain[h]), limit)  # fmt: skip
+        count += read_out(total, np.int64(shift[h]), out[at : at + headdim], lo, hi)
     return count
 
 
@@ -444,283 +443,3 @@ def place(before, after, index, moved, table, out, event):
         assign(out, table[k * n : (k + 1) * n])
     else:
         assign(out, moved)
-
-
-@inlined
-def part(arena, code, k):
-    """Operand k of an instruction: code holds (start, count) of each."""
-    start = code[OPERANDS + 2 * k]
-    return arena[start : start + code[OPERANDS + 2 * k + 1]]
-
-
-@kernel
-def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed):
-    """One instruction but dot and dot_add.
-
-    code (36,) int64: opcode, place in the program, operands (start, count), parameters;
-    s32, s64 to work in
-    """
-    p = code[PARAMETERS:]
-    op = code[0]
-    if op == OP_DIGITS:
-        return digits(
-            part(v32, code, 0),
-            part(c32, code, 1),
-            part(c32, code, 2),
-            part(c32, code, 3),
-            part(v8, code, 4),
-            part(v8, code, 5),
-        )
-    elif op == OP_EMBED:
-        embed(part(v32, code, 0), part(c8, code, 1), part(v8, code, 2))
-    elif op == OP_REQUANTIZE_I8:
-        return requantize(
-            part(v32, code, 0),
-            part(c32, code, 1),
-            part(c32, code, 2),
-            part(v8, code, 3),
-            p[1],
-            p[2],
-        )
-    elif op == OP_REQUANTIZE_I16:
-        return requantize(
-            part(v32, code, 0),
-            part(c32, code, 1),
-            part(c32, code, 2),
-            part(v16, code, 3),
-            p[1],
-            p[2],
-        )
-    elif op == OP_REQUANTIZE_I32:
-        return requantize(
-            part(v32, code, 0),
-            part(c32, code, 1),
-            part(c32, code, 2),
-            part(v32, code, 3),
-            p[1],
-            p[2],
-        )
-    elif op == OP_ADD:
-        return add(part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), p[1], p[2])
-    elif op == OP_RMS_NORM:
-        return rms_norm(part(v32, code, 0), part(v8, code, 1), p[1], p[2], p[3], p[4], p[5])
-    elif op == OP_CONV:
-        return conv(
-            part(v16, code, 0),
-            part(v16, code, 1),
-            part(c16, code, 2),
-            part(c16, code, 3),
-            part(c32, code, 4),
-            part(c32, code, 5),
-            part(c32, code, 6),
-            s64,
-            part(v16, code, 7),
-            p[2],
-            p[3],
-        )
-    elif op == OP_SILU:
-        half = len(s32) // 2
-        return silu(
-            part(v16, code, 0),
-            part(c32, code, 1),
-            s32[:half],
-            s32[half:],
-            part(v16, code, 2),
-            p[2],
-            p[3],
-            p[4],
-            p[5],
-            p[6],
-        )
-    elif op == OP_SOFTPLUS:
-        softplus(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
-    elif op == OP_DECAY:
-        decay(
-            part(v32, code, 0),
-            part(c32, code, 1),
-            part(c64, code, 2),
-            part(c64, code, 3),
-            part(v32, code, 4),
-        )
-    elif op == OP_DRIVE:
-        return drive(
-            part(v16, code, 0),
-            part(v32, code, 1),
-            part(c32, code, 2),
-            part(v32, code, 3),
-            p[2],
-            p[3],
-        )
-    elif op == OP_SCAN:
-        return scan(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v16, code, 3),
-            part(v16, code, 4),
-            part(v16, code, 5),
-            part(c64, code, 6),
-            part(c32, code, 7),
-            part(c32, code, 8),
-            s64,
-            part(v16, code, 9),
-            p[3],
-            p[4],
-            p[5],
-        )
-    elif op == OP_SCAN_CARRY:
-        return scan_carry(
-            part(v32, code, 0),
-            part(v16, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(v16, code, 4),
-            part(v16, code, 5),
-            part(v16, code, 6),
-            part(c64, code, 7),
-            part(c32, code, 8),
-            part(c32, code, 9),
-            s64,
-            s32,
-            part(v16, code, 10),
-            p[3],
-            p[4],
-            p[5],
-            packed,
-        )
-    elif op == OP_GATE:
-        return gate(
-            part(v16, code, 0),
-            part(v16, code, 1),
-            part(c32, code, 2),
-            part(c32, code, 3),
-            part(v32, code, 4),
-            p[1],
-            p[2],
-        )
-    elif op == OP_FRAME_ADD:
-        frame_add(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(c32, code, 2),
-            part(c32, code, 3),
-            part(v32, code, 4),
-        )
-    elif op == OP_FRAME_ROUND:
-        frame_round(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(c32, code, 2),
-            part(c32, code, 3),
-            part(c32, code, 4),
-            part(v32, code, 5),
-        )
-    elif op == OP_FRAME_SIGN:
-        frame_sign(part(v32, code, 0), part(v32, code, 1))
-    elif op == OP_ARGMAX:
-        argmax(part(v32, code, 0), part(v32, code, 1))
-    elif op == OP_AGE:
-        age(part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), part(v32, code, 3), p[1])
-    elif op == OP_COPY:
-        copy(part(v32, code, 0), part(v32, code, 1))
-    elif op == OP_RMS_NORM_DIGITS:
-        return rms_norm_digits(
-            part(v32, code, 0), part(v8, code, 1), part(v8, code, 2), p[1], p[2], p[3]
-        )
-    elif op == OP_PLACE:
-        place(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(c32, code, 4),
-            part(v32, code, 5),
-            p[3],
-        )
-    return 0
-
-
-@kernel
-def run_frames(
-    steps, sizes, c8, c16, c32, c64, packed, v8, v16, v32, ports, given, controllers, frames,
-    heads, saturations, s16, s32, s64, rank, team, shared
-):  # fmt: skip
-    """The frame loop of some worlds side by side, or of one of the threads that share it.
-
-    steps  (n, 36) int64; c*, v* arenas of constants and of what changes, world after world
-    sizes  (3,) int64: elements of a world in v8, v16, v32
-    packed the weights for `vnni`, or None
-    ports  (5,) int64: starts in v32 of frame, controllers, next_controllers, next_frame, heads
-    given  (worlds, g, frame_size) int32: present frames of the first steps; then its own
-    controllers (worlds, frames + 1, pads) int32
-    frames (worlds, frames, frame_size), heads (worlds, frames, n) int32, written, n may be 0
-    saturations (worlds, instructions) int64, added to
-    s16, s32, s64  to work in; shared: of `team` threads that meet, this one is `rank`
-    False if a thread of the team gave up
-    """
-    worlds = len(frames)
-    turn = 0
-    for t in range(frames.shape[1]):
-        if rank == 0:
-            take_in(v32, sizes[2], ports, given, controllers, frames, t)
-        if team > 1:
-            turn += 1
-            if not meet(shared, team, turn):
-                return False
-        for i in range(len(steps)):
-            code = steps[i]
-            if code[0] == OP_DOTS:
-                if packed is None:
-                    dots(code[OPERANDS:], worlds, c8, c32, v8, v32, s16, s32)
-                else:
-                    vnni.dots(code[OPERANDS:], worlds, packed, c32, v8, v32, s32, s64)
-            elif code[0] == OP_MEET:
-                turn += 1
-                if not meet(shared, team, turn):
-                    return False
-            else:
-                for w in range(worlds):
-                    saturations[w, code[1]] += run_step(
-                        code,
-                        c8,
-                        c16,
-                        c32,
-                        c64,
-                        v8[w * sizes[0] : (w + 1) * sizes[0]],
-                        v16[w * sizes[1] : (w + 1) * sizes[1]],
-                        v32[w * sizes[2] : (w + 1) * sizes[2]],
-                        s32,
-                        s64,
-                        packed,
-                    )
-        if team > 1:
-            turn += 1
-            if not meet(shared, team, turn):
-                return False
-        if rank == 0:
-            hand_out(v32, sizes[2], ports, frames, heads, t)
-    return True
-
-
-@kernel
-def take_in(v32, size, ports, given, controllers, frames, t):
-    """The present frame and the controllers of step t."""
-    frame_size, pads = frames.shape[2], controllers.shape[2]
-    for w in range(len(frames)):
-        mine = v32[w * size : (w + 1) * size]
-        frame = mine[ports[0] : ports[0] + frame_size]
-        if t < given.shape[1]:
-            assign(frame, given[w, t])
-        else:
-            assign(frame, frames[w, t - 1])
-        assign(mine[ports[1] : ports[1] + pads], controllers[w, t])
-        assign(mine[ports[2] : ports[2] + pads], controllers[w, t + 1])
-
-
-@kernel
-def hand_out(v32, size, ports, frames, heads, t):
-    frame_size, width = frames.shape[2], heads.shape[2]
-    for w in range(len(frames)):
-        mine = v32[w * size : (w + 1) * size]
-        assign(frames[w, t], mine[ports[3] : ports[3] + frame_size])
-        assign(heads[w, t], mine[ports[4] : ports[4] + width])

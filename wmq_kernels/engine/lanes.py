@@ -10,6 +10,7 @@ only AVX-512 has registers of this width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -17,7 +18,8 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
-INT8, INT16, INT32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+I16X8 = ir.VectorType(INT16, 8)
 
 
 class Lanes(types.Type):
@@ -72,8 +74,61 @@ def _store(lanes: Lanes) -> Any:
     return store
 
 
+@intrinsic
+def load_widened(typing: Any, array: Any, at: Any) -> Any:
+    """Eight int16 from place `at` on as int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, array, arguments, I16X8)
+        loaded = builder.load(place)
+        loaded.align = array.dtype.bitwidth // 8
+        return builder.sext(loaded, I64X8.llvm)
+
+    return I64X8(array, types.int64), emit
+
+
+@intrinsic
+def store_narrowed(typing: Any, array: Any, at: Any, value: Any) -> Any:
+    """The low int16 of eight lanes from place `at` on."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, array, arguments, I16X8)
+        narrowed = builder.trunc(arguments[2], I16X8)
+        builder.store(narrowed, place).align = array.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, I64X8), emit
+
+
+@intrinsic
+def pair_at(typing: Any, array: Any, at: Any) -> Any:
+    """The int32 at places `at` and `at` + 1, in the low and the high half of an int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        loaded = builder.load(_address(context, builder, array, arguments, INT64))
+        loaded.align = array.dtype.bitwidth // 8
+        return loaded
+
+    return types.int64(array, types.int64), emit
+
+
 load16, load32, load64 = _load(I16X16), _load(I32X16), _load(I64X8)
 store16, store32, store64 = _store(I16X16), _store(I32X16), _store(I64X8)
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, at: Any) -> Any:
+    """Ask for the cache line of the element at place `at`, which need not be in the array."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, array, arguments, INT8)
+        kind = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
+        name = "llvm.prefetch"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64), emit
 
 
 def _splat(builder: Any, scalar: Any, lanes: Lanes) -> Any:
@@ -178,6 +233,47 @@ def _carry_of(builder: Any, even: Any, odd: Any) -> Any:
     return builder.xor(_shuffled(builder, even, odd, places), _constant(I16X16, -(1 << 15)))
 
 
+@intrinsic
+def everywhere64(typing: Any, number: Any) -> Any:
+    """An integer in each of 8 lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0], I64X8)
+
+    return I64X8(types.int64), emit
+
+
+@intrinsic
+def total_of(typing: Any, a: Any) -> Any:
+    """The sum of 8 lanes, modulo 2^64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = [builder.extract_element(arguments[0], INT32(lane)) for lane in range(8)]
+        return reduce(builder.add, lanes)
+
+    return types.int64(I64X8), emit
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def _where_negative(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, _constant(I64X8, 0)), b, c)
+
+
+def _differ(builder: Any, a: Any, b: Any) -> Any:
+    return builder.zext(builder.icmp_signed("!=", a, b), I64X8.llvm)
+
+
+def _picked(places: Sequence[int]) -> Callable[..., Any]:
+    return lambda builder, a, b: _shuffled(builder, a, b, places)
+
+
 def _as(lanes: Lanes) -> Callable[..., Any]:
     return lambda builder, a: builder.bitcast(a, lanes.llvm)
 
@@ -198,3 +294,19 @@ with_odd = _operation(I32X16, PAIR64, _with_odd)
 carry_even = _operation(I64X8, [I16X16], _carry_at(0))
 carry_odd = _operation(I64X8, [I16X16], _carry_at(1))
 carry_of = _operation(I16X16, PAIR64, _carry_of)
+# lanes 0, 2, 4.. or 1, 3, 5.. of two vectors one after the other; and the two in turn again
+evens = _operation(I64X8, PAIR64, _picked(range(0, 16, 2)))
+odds = _operation(I64X8, PAIR64, _picked(range(1, 16, 2)))
+in_turn_low = _operation(I64X8, PAIR64, _picked([lane // 2 + lane % 2 * 8 for lane in range(8)]))
+in_turn_high = _operation(
+    I64X8, PAIR64, _picked([lane // 2 + lane % 2 * 8 + 4 for lane in range(8)])
+)
+sub64 = _operation(I64X8, PAIR64, lambda builder, a, b: builder.sub(a, b))
+mul64 = _operation(I64X8, PAIR64, lambda builder, a, b: builder.mul(a, b))
+left64 = _operation(I64X8, PAIR64, lambda builder, a, b: builder.shl(a, b))
+right64 = _operation(I64X8, PAIR64, lambda builder, a, b: builder.ashr(a, b))
+min64, max64 = _operation(I64X8, PAIR64, _smaller), _operation(I64X8, PAIR64, _larger)
+differ = _operation(I64X8, PAIR64, _differ)  # 1 where lanes differ, else 0
+where_negative = _operation(
+    I64X8, [I64X8] * 3, _where_negative
+)  # lanes of b where a < 0, else of c

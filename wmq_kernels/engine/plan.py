@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
-from wmq_kernels.engine import kernels, vnni
+from wmq_kernels.engine import loop, vnni
+from wmq_kernels.engine.operands import OPERANDS
 from wmq_kernels.isa import DIGIT_BITS, OPCODE, TABLE
 from wmq_kernels.program import NUMPY, PORTS, Program, Slice, Step
 
 LINE = 64  # elements; every value begins at a multiple
+EACH = 1000  # amount of work of an instruction without elements: some 100 ns
 CODE_SIZE = 36  # opcode, place, up to 11 operands, up to 12 parameters
 # What an instruction may be cut along, and into multiples of how many.
 CUTS = {"add": ("n", 64), "gate": ("n", 64), "silu": ("n", 64), "requantize_i8": ("n", 64),
@@ -50,7 +52,7 @@ class Span:
 
 @dataclass
 class Work:
-    """A row, what it reads and writes, and about how much there is to do."""
+    """A row, what it reads and writes, and about how much there is to do, in 0.1 ns."""
 
     row: list[int]
     reads: list[Span]
@@ -95,13 +97,18 @@ def layout(program: Program) -> Layout:
 class Plan:
     """The rows of a program for either kind of kernels.
 
-    packed  the weights for `vnni`, or None
+    packed       the weights for `vnni`, or None
+    bounds       place of each scan_carry's heads among those of a world, bounds_size in all
     """
 
     def __init__(self, program: Program, at: Layout, kind: str):
         self.program, self.layout = program, at
         self.packed: np.ndarray | None = None
         self._weights: dict[tuple[Slice, int], int] = {}
+        heads = {place: step.parameters["heads"] for place, step in enumerate(program.steps)
+                 if step.op == "scan_carry"}  # fmt: skip
+        ends = list(accumulate(heads.values(), initial=0))
+        self.bounds, self.bounds_size = dict(zip(heads, ends, strict=False)), ends[-1]
         if kind == "vnni":
             self._pack()
 
@@ -126,7 +133,7 @@ class Plan:
                 widest["i64"] = max(widest["i64"], p["n"])
                 widest["i32"] = max(widest["i32"], 2 * p["n"])
             elif step.op in ("scan", "scan_carry"):
-                widest["i64"] = max(widest["i64"], 3 * p["headdim"])
+                widest["i64"] = max(widest["i64"], p["headdim"])
                 widest["i32"] = max(widest["i32"], 2 * p["d_state"])
         return widest
 
@@ -170,14 +177,14 @@ class Plan:
     def _plain(self, step: Step, place: int, name: str, first: int, last: int) -> Work:
         """An instruction, or its part from `first` to `last` along the dimension `name`."""
         row = TABLE[step.op]
-        work = Work([OPCODE[step.op], place] + [0] * (CODE_SIZE - 2), [], [], 0)
+        work = Work([OPCODE[step.op], place] + [0] * (CODE_SIZE - 2), [], [], EACH)
         for k, operand in enumerate(row.operands):
             at = step.operands[operand.name]
             if name and operand.shape[0] == name:
                 each = at.count // step.parameters[name]
                 at = Slice(at.value, at.start + first * each, (last - first) * each)
             start = self.layout.starts[at.value] + at.start
-            place_of = kernels.OPERANDS + 2 * k
+            place_of = OPERANDS + 2 * k
             work.row[place_of : place_of + 2] = [start, at.count]
             work.amount += at.count
             span = Span(operand.dtype, start, start + at.count)
@@ -186,7 +193,10 @@ class Plan:
             if operand.access in ("write", "update"):
                 work.writes.append(span)
         for k, parameter in enumerate(row.parameters):
-            work.row[kernels.PARAMETERS + k] = step.parameters[parameter.name]
+            work.row[loop.PARAMETERS + k] = step.parameters[parameter.name]
+        if step.op == "scan_carry":
+            work.row[loop.BOUNDS] = self.bounds[place] + first
+            work.row[loop.BOUNDS + 1] = int(_alone(self.program, place, "state"))
         return work
 
     def _dots(self, step: Step, other: Step | None, place: int, first: int, last: int) -> Work:
@@ -202,13 +212,14 @@ class Plan:
             weight = self._weights[self._weight(step)] + first * (-(-n // 4) * 4)
         start = self._start(base) + first
         size = self.layout.sizes
-        row = [kernels.OP_DOTS, place, x, y, weight, start, out, n, last - first, shift,
+        row = [loop.OP_DOTS, place, x, y, weight, start, out, n, last - first, shift,
                int(step.op == "dot"), size["var", "i8"], size["var", "i32"]]  # fmt: skip
         reads = [Span("i8", at, at + n) for at in (x, y) if at >= 0]
         if step.op == "dot_add":
             reads.append(Span("i32", start, start + last - first))
         writes = [Span("i32", out, out + last - first)]
-        return Work(row + [0] * (CODE_SIZE - len(row)), reads, writes, n * (last - first) // 16)
+        return Work(row + [0] * (CODE_SIZE - len(row)), reads, writes,
+                    EACH + n * (last - first) // 16)  # fmt: skip
 
     def _start(self, at: Slice) -> int:
         return self.layout.starts[at.value] + at.start
@@ -243,7 +254,7 @@ def _share(threads: list[_Thread], works: list[Work]) -> None:
 
 def _meet(threads: list[_Thread]) -> None:
     for thread in threads:
-        thread.rows.append([kernels.OP_MEET] + [0] * (CODE_SIZE - 1))
+        thread.rows.append([loop.OP_MEET] + [0] * (CODE_SIZE - 1))
         thread.reads.clear()
         thread.writes.clear()
         thread.amount = 0
@@ -274,6 +285,15 @@ def _digit_pairs(program: Program) -> set[int]:
         ):
             found.add(place)
     return found
+
+
+def _alone(program: Program, place: int, name: str) -> bool:
+    """Whether nothing but a step, neither another nor who runs them, writes an operand of it."""
+    mine = program.steps[place].operands[name]
+    others = (step.operands[operand.name] for k, step in enumerate(program.steps) if k != place
+              for operand in TABLE[step.op].operands
+              if operand.access in ("write", "update"))  # fmt: skip
+    return mine.value not in PORTS and not any(_overlap(mine, at) for at in others)
 
 
 def _overlap(a: Slice, b: Slice) -> bool:

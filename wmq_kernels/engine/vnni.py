@@ -1,7 +1,7 @@
-"""The kernels that a frame's time is spent in, for processors with AVX-512 VNNI.
+"""Products of int8 matrices and vectors with vpdpbusd, for processors with AVX-512 VNNI.
 
-Same bits as the plain ones in `kernels`, which go on serving whatever does not suit these:
-docs/performance.md says how the weights are laid out and why nothing here can overflow.
+Same bits as `kernels.dots`: docs/performance.md says how the weights are laid out and why
+nothing here can overflow.
 """
 
 from __future__ import annotations
@@ -11,29 +11,18 @@ import numpy as np
 from wmq_kernels.engine.compiling import kernel
 from wmq_kernels.engine.lanes import (
     add32,
-    add64,
-    as64,
-    carry_even,
-    carry_odd,
-    carry_of,
     everywhere32,
-    high,
-    load16,
     load32,
-    load64,
-    low_product,
+    prefetch,
     shift32,
-    store16,
     store32,
-    store64,
     vpdpbusd,
-    with_odd,
     word_everywhere,
 )
 
 BLOCK = 64  # rows of weights that are worked on together: four vectors of 16
 VECTOR = 16  # rows
-MAX_INT32 = (1 << 31) - 1
+AHEAD = 2048  # bytes of weights between what is asked for and what is used
 
 
 def packed(weight: np.ndarray) -> np.ndarray:
@@ -65,8 +54,25 @@ def correction(x, at, n):
 
 
 @kernel
-def block_1(weight, at, quads, x, x0, c0, acc):
-    """acc[0:64] = the products of a block's rows with the vector at x0, and c0."""
+def put(a0, a1, a2, a3, base, at, out, to, rows, acc):
+    """out = base + the sums of a block, of which the first `rows` count, modulo 2^32."""
+    if rows == BLOCK:
+        store32(out, to, add32(load32(base, at), a0))
+        store32(out, to + 16, add32(load32(base, at + 16), a1))
+        store32(out, to + 32, add32(load32(base, at + 32), a2))
+        store32(out, to + 48, add32(load32(base, at + 48), a3))
+        return
+    store32(acc, 0, a0)
+    store32(acc, 16, a1)
+    store32(acc, 32, a2)
+    store32(acc, 48, a3)
+    for j in range(rows):
+        out[to + j] = base[at + j] + acc[j]
+
+
+@kernel
+def block_1(weight, at, quads, x, x0, c0, by, base, base0, out, out0, rows, acc):
+    """out = base + 2^by * (the products of a block's rows with the vector at x0, and c0)."""
     a0 = everywhere32(c0)
     a1, a2, a3 = a0, a0, a0
     for k in range(quads):
@@ -75,21 +81,18 @@ def block_1(weight, at, quads, x, x0, c0, acc):
         a1 = vpdpbusd(a1, load32(weight, at + 64), word)
         a2 = vpdpbusd(a2, load32(weight, at + 128), word)
         a3 = vpdpbusd(a3, load32(weight, at + 192), word)
+        prefetch(weight, at + AHEAD)
+        prefetch(weight, at + AHEAD + 64)
+        prefetch(weight, at + AHEAD + 128)
+        prefetch(weight, at + AHEAD + 192)
         at += 256
-    _keep(acc, 0, a0, a1, a2, a3)
+    put(shift32(a0, by), shift32(a1, by), shift32(a2, by), shift32(a3, by), base, base0, out, out0,
+        rows, acc)  # fmt: skip
 
 
 @kernel
-def _keep(acc, at, a0, a1, a2, a3):
-    store32(acc, at, a0)
-    store32(acc, at + 16, a1)
-    store32(acc, at + 32, a2)
-    store32(acc, at + 48, a3)
-
-
-@kernel
-def block_2(weight, at, quads, x, x0, x1, c0, c1, acc):
-    """As block_1 for two vectors, whose results stand in acc one after the other."""
+def block_2(weight, at, quads, x, x0, x1, c0, c1, by, base, base0, out, out0, rows, acc):
+    """out = base + the same with x0 + 2^by * the same with x1."""
     a0, b0 = everywhere32(c0), everywhere32(c1)
     a1, a2, a3 = a0, a0, a0
     b1, b2, b3 = b0, b0, b0
@@ -102,15 +105,24 @@ def block_2(weight, at, quads, x, x0, x1, c0, c1, acc):
         word = word_everywhere(x, x1 + 4 * k)
         b0, b1 = vpdpbusd(b0, w0, word), vpdpbusd(b1, w1, word)
         b2, b3 = vpdpbusd(b2, w2, word), vpdpbusd(b3, w3, word)
+        prefetch(weight, at + AHEAD)
+        prefetch(weight, at + AHEAD + 64)
+        prefetch(weight, at + AHEAD + 128)
+        prefetch(weight, at + AHEAD + 192)
         at += 256
-    _keep(acc, 0, a0, a1, a2, a3)
-    _keep(acc, 64, b0, b1, b2, b3)
+    put(add32(a0, shift32(b0, by)), add32(a1, shift32(b1, by)), add32(a2, shift32(b2, by)),
+        add32(a3, shift32(b3, by)), base, base0, out, out0, rows, acc)  # fmt: skip
 
 
 @kernel
-def block_4(weight, at, quads, x, x0, x1, x2, x3, c0, c1, c2, c3, acc):
-    """As block_1 for four vectors."""
-    a0, b0, d0, e0 = everywhere32(c0), everywhere32(c1), everywhere32(c2), everywhere32(c3)
+def block_2_2(weight, at, quads, x, x0, x1, step, taken, by, base, base0, base_step, out, out0,
+              out_step, rows, acc):  # fmt: skip
+    """As block_2 for two worlds, `step` elements of x from each other.
+
+    taken (4,) int64: what is added to the products of x0 and x1 in either
+    """
+    a0, b0 = everywhere32(taken[0]), everywhere32(taken[1])
+    d0, e0 = everywhere32(taken[2]), everywhere32(taken[3])
     a1, a2, a3 = a0, a0, a0
     b1, b2, b3 = b0, b0, b0
     d1, d2, d3 = d0, d0, d0
@@ -124,22 +136,62 @@ def block_4(weight, at, quads, x, x0, x1, x2, x3, c0, c1, c2, c3, acc):
         word = word_everywhere(x, x1 + 4 * k)
         b0, b1 = vpdpbusd(b0, w0, word), vpdpbusd(b1, w1, word)
         b2, b3 = vpdpbusd(b2, w2, word), vpdpbusd(b3, w3, word)
-        word = word_everywhere(x, x2 + 4 * k)
+        word = word_everywhere(x, x0 + step + 4 * k)
         d0, d1 = vpdpbusd(d0, w0, word), vpdpbusd(d1, w1, word)
         d2, d3 = vpdpbusd(d2, w2, word), vpdpbusd(d3, w3, word)
-        word = word_everywhere(x, x3 + 4 * k)
+        word = word_everywhere(x, x1 + step + 4 * k)
         e0, e1 = vpdpbusd(e0, w0, word), vpdpbusd(e1, w1, word)
         e2, e3 = vpdpbusd(e2, w2, word), vpdpbusd(e3, w3, word)
         at += 256
-    _keep(acc, 0, a0, a1, a2, a3)
-    _keep(acc, 64, b0, b1, b2, b3)
-    _keep(acc, 128, d0, d1, d2, d3)
-    _keep(acc, 192, e0, e1, e2, e3)
+    put(add32(a0, shift32(b0, by)), add32(a1, shift32(b1, by)), add32(a2, shift32(b2, by)),
+        add32(a3, shift32(b3, by)), base, base0, out, out0, rows, acc)  # fmt: skip
+    put(add32(d0, shift32(e0, by)), add32(d1, shift32(e1, by)), add32(d2, shift32(e2, by)),
+        add32(d3, shift32(e3, by)), base, base0 + base_step, out, out0 + out_step, rows,
+        acc)  # fmt: skip
 
 
 @kernel
-def vector_1(weight, at, quads, x, x0, c0, acc, place):
-    """acc[place : place + 16] = the products of 16 rows; four sums hide the latency."""
+def block_4(weight, at, quads, x, x0, step, taken, by, base, base0, base_step, out, out0,
+            out_step, rows, acc):  # fmt: skip
+    """As block_1 for four worlds, `step` elements of x from each other.
+
+    taken (8,) int64: what is added to the products, that of a world at every other place
+    """
+    a0, b0 = everywhere32(taken[0]), everywhere32(taken[2])
+    d0, e0 = everywhere32(taken[4]), everywhere32(taken[6])
+    a1, a2, a3 = a0, a0, a0
+    b1, b2, b3 = b0, b0, b0
+    d1, d2, d3 = d0, d0, d0
+    e1, e2, e3 = e0, e0, e0
+    for k in range(quads):
+        w0, w1 = load32(weight, at), load32(weight, at + 64)
+        w2, w3 = load32(weight, at + 128), load32(weight, at + 192)
+        word = word_everywhere(x, x0 + 4 * k)
+        a0, a1 = vpdpbusd(a0, w0, word), vpdpbusd(a1, w1, word)
+        a2, a3 = vpdpbusd(a2, w2, word), vpdpbusd(a3, w3, word)
+        word = word_everywhere(x, x0 + step + 4 * k)
+        b0, b1 = vpdpbusd(b0, w0, word), vpdpbusd(b1, w1, word)
+        b2, b3 = vpdpbusd(b2, w2, word), vpdpbusd(b3, w3, word)
+        word = word_everywhere(x, x0 + 2 * step + 4 * k)
+        d0, d1 = vpdpbusd(d0, w0, word), vpdpbusd(d1, w1, word)
+        d2, d3 = vpdpbusd(d2, w2, word), vpdpbusd(d3, w3, word)
+        word = word_everywhere(x, x0 + 3 * step + 4 * k)
+        e0, e1 = vpdpbusd(e0, w0, word), vpdpbusd(e1, w1, word)
+        e2, e3 = vpdpbusd(e2, w2, word), vpdpbusd(e3, w3, word)
+        at += 256
+    put(shift32(a0, by), shift32(a1, by), shift32(a2, by), shift32(a3, by), base, base0, out,
+        out0, rows, acc)  # fmt: skip
+    put(shift32(b0, by), shift32(b1, by), shift32(b2, by), shift32(b3, by), base,
+        base0 + base_step, out, out0 + out_step, rows, acc)  # fmt: skip
+    put(shift32(d0, by), shift32(d1, by), shift32(d2, by), shift32(d3, by), base,
+        base0 + 2 * base_step, out, out0 + 2 * out_step, rows, acc)  # fmt: skip
+    put(shift32(e0, by), shift32(e1, by), shift32(e2, by), shift32(e3, by), base,
+        base0 + 3 * base_step, out, out0 + 3 * out_step, rows, acc)  # fmt: skip
+
+
+@kernel
+def vector_1(weight, at, quads, x, x0, c0):
+    """The products of 16 rows with the vector at x0, and c0; four sums hide the latency."""
     a0 = everywhere32(c0)
     a1 = everywhere32(0)
     a2, a3 = a1, a1
@@ -152,118 +204,15 @@ def vector_1(weight, at, quads, x, x0, c0, acc, place):
     for k in range(quads // 4 * 4, quads):
         a0 = vpdpbusd(a0, load32(weight, at), word_everywhere(x, x0 + 4 * k))
         at += 64
-    store32(acc, place, add32(add32(a0, a1), add32(a2, a3)))
-
-
-@kernel
-def accumulate(base, at, acc, place, shift, out, to, rows):
-    """out = base + acc * 2^shift for some rows of a block, modulo 2^32."""
-    by = everywhere32(shift)
-    for j in range(0, rows - VECTOR + 1, VECTOR):
-        store32(out, to + j, add32(load32(base, at + j), shift32(load32(acc, place + j), by)))
-    for j in range(rows // VECTOR * VECTOR, rows):
-        out[to + j] = base[at + j] + (np.int64(acc[place + j]) << shift)
-
-
-@kernel
-def _scan_vector(state, carry, at, by, b, c, n, even, odd, s, t):
-    """16 states of row n a frame on; s and t, the sums at even and odd places, grow.
-
-    Twice the exact value and 2^31, so that the new state is the upper half of a lane and
-    the new carry, biased by 2^15, the word below.
-    """
-    before, left = as64(load32(state, at)), load16(carry, at)
-    push, weight = as64(word_everywhere(b, n)), as64(word_everywhere(c, n))
-    u = add64(low_product(before, by), low_product(even, push))
-    v = add64(low_product(high(before), by), low_product(odd, push))
-    u = add64(add64(u, u), carry_even(left))
-    v = add64(add64(v, v), carry_odd(left))
-    now = high(u)
-    store32(state, at, with_odd(now, v))
-    store16(carry, at, carry_of(u, v))
-    return add64(s, low_product(now, weight)), add64(t, low_product(high(v), weight))
-
-
-@kernel
-def scan_rows(state, carry, headdim, d_state, keep, b, c, drive, sums):
-    """A head's states (d_state, headdim) a frame on, where no clamp can act.
-
-    b, c (d_state,) int32: B * 2^gain and C
-    drive, sums   (headdim,) int64, each the even places and then the odd ones;
-                  sums grows by state * C
-    """
-    half = headdim // 2
-    by = as64(everywhere32(keep))
-    for n in range(0, d_state - 3, 4):
-        for p in range(0, half, 8):
-            s, t = load64(sums, p), load64(sums, half + p)
-            d, e = load64(drive, p), load64(drive, half + p)
-            place = n * headdim + 2 * p
-            s, t = _scan_vector(state, carry, place, by, b, c, n, d, e, s, t)
-            s, t = _scan_vector(state, carry, place + headdim, by, b, c, n + 1, d, e, s, t)
-            s, t = _scan_vector(state, carry, place + 2 * headdim, by, b, c, n + 2, d, e, s, t)
-            s, t = _scan_vector(state, carry, place + 3 * headdim, by, b, c, n + 3, d, e, s, t)
-            store64(sums, p, s)
-            store64(sums, half + p, t)
-    for n in range(d_state // 4 * 4, d_state):
-        for p in range(0, half, 8):
-            s, t = load64(sums, p), load64(sums, half + p)
-            d, e = load64(drive, p), load64(drive, half + p)
-            place = n * headdim + 2 * p
-            s, t = _scan_vector(state, carry, place, by, b, c, n, d, e, s, t)
-            store64(sums, p, s)
-            store64(sums, half + p, t)
-
-
-@kernel
-def largest(values):
-    """The largest absolute value of int32, as int64."""
-    least = np.int32(0)
-    most = np.int32(0)
-    for i in range(len(values)):
-        least = min(least, values[i])
-        most = max(most, values[i])
-    return max(-np.int64(least), np.int64(most))
-
-
-@kernel
-def scan_head(state, carry, keep, push, B, C, gain, total, narrow, limit):
-    """A head's states a frame on; False, with nothing done, where the plain loop must.
-
-    That is where 2^gain * B is no int32, where a clamp might act, or where headdim is no
-    multiple of 16.  state, carry (d_state * headdim,), push (headdim,); total[:headdim]
-    grows by state * C; the rest of total (2 * headdim,) and narrow (2 * d_state,) int32 are
-    to work in.
-    """
-    headdim, d_state = len(push), len(B)
-    half = headdim // 2
-    factor = np.int64(0)
-    for n in range(d_state):
-        factor = max(factor, abs(np.int64(B[n])))
-    factor <<= gain
-    if headdim % 16 != 0 or factor > MAX_INT32:
-        return False
-    if largest(state) * abs(keep) + largest(push) * factor > limit << 31:
-        return False
-    drive, sums = total[headdim : 2 * headdim], total[2 * headdim : 3 * headdim]
-    for p in range(half):
-        drive[p], drive[half + p] = push[2 * p], push[2 * p + 1]
-        sums[p], sums[half + p] = total[2 * p], total[2 * p + 1]
-    for n in range(d_state):
-        narrow[n] = np.int64(B[n]) << gain
-        narrow[d_state + n] = C[n]
-    scan_rows(state, carry, headdim, d_state, keep, narrow[:d_state], narrow[d_state:], drive, sums)
-    for p in range(half):
-        total[2 * p], total[2 * p + 1] = sums[p], sums[half + p]
-    return True
+    return add32(add32(a0, a1), add32(a2, a3))
 
 
 @kernel
 def dots(p, worlds, weight, c32, v8, v32, acc, taken):
     """`kernels.dots` with packed weights; p[2] is their place in `weight`.
 
-    acc (256,) int32 and taken (2 * worlds,) int64 to work in.  A block of weights serves
-    all worlds while it is in the first-level cache.
+    acc (64,) int32 and taken (2 * worlds,) int64 to work in.  A block of weights serves all
+    worlds while it is in the first-level cache.
     """
     x, y, w, n, o, size8 = p[0], p[1], p[2], p[5], p[6], p[9]
     quads = (n + 3) // 4
@@ -271,63 +220,53 @@ def dots(p, worlds, weight, c32, v8, v32, acc, taken):
         taken[2 * world] = correction(v8, x + world * size8, n)
         if y >= 0:
             taken[2 * world + 1] = correction(v8, y + world * size8, n)
+    base = c32 if p[8] else v32
     whole = (o + VECTOR - 1) // BLOCK * BLOCK
     for row in range(0, whole, BLOCK):
-        block(p, row, worlds, weight, w + row * quads * 4, quads, c32, v8, v32, acc, taken)
+        block(p, row, worlds, weight, w + row * quads * 4, quads, base, v8, v32, acc, taken)
     for row in range(whole, o, VECTOR):
-        vector(p, row, worlds, weight, w + row * quads * 4, quads, c32, v8, v32, acc, taken)
+        vector(p, row, worlds, weight, w + row * quads * 4, quads, base, v8, v32, acc, taken)
 
 
 @kernel
-def vector(p, row, worlds, weight, at, quads, c32, v8, v32, acc, taken):
-    """16 rows, from the first on, for all worlds."""
-    x, y, size8, rows = p[0], p[1], p[9], min(VECTOR, p[6] - row)
-    first, second = np.int64(0), np.int64(BLOCK)
+def vector(p, row, worlds, weight, at, quads, base, v8, v32, acc, taken):
+    """16 rows, or the rest of them, from the first on, for all worlds."""
+    x, y, size8, size32, rows = p[0], p[1], p[9], p[10], min(VECTOR, p[6] - row)
+    by = everywhere32(p[7])
     for world in range(worlds):
-        vector_1(weight, at, quads, v8, x + world * size8, taken[2 * world], acc, first)
+        found = vector_1(weight, at, quads, v8, x + world * size8, taken[2 * world])
         if y >= 0:
-            vector_1(weight, at, quads, v8, y + world * size8, taken[2 * world + 1], acc, second)
-        finish(p, row, rows, world, c32, v32, acc, first)
+            second = vector_1(weight, at, quads, v8, y + world * size8, taken[2 * world + 1])
+            found = add32(found, shift32(second, by))
+        else:
+            found = shift32(found, by)
+        store32(acc, 0, found)
+        since = p[3] + row + (0 if p[8] else world * size32)
+        for j in range(rows):
+            v32[p[4] + row + world * size32 + j] = base[since + j] + acc[j]
 
 
 @kernel
-def block(p, row, worlds, weight, at, quads, c32, v8, v32, acc, taken):
+def block(p, row, worlds, weight, at, quads, base, v8, v32, acc, taken):
     """64 rows, from the first on, for all worlds, up to four vectors at a time."""
-    x, y, size8, rows = p[0], p[1], p[9], min(BLOCK, p[6] - row)
-    vectors = 2 if y >= 0 else 1  # of a world
+    x, y, size8, size32, rows = p[0], p[1], p[9], p[10], min(BLOCK, p[6] - row)
+    by, base_step = everywhere32(p[7]), 0 if p[8] else size32
     world = np.int64(0)
     while world < worlds:
-        a, b = x + world * size8, y + world * size8
-        mine = taken[2 * world :]
+        a, b, mine = x + world * size8, y + world * size8, taken[2 * world :]
+        since, to = p[3] + row + world * base_step, p[4] + row + world * size32
         if y >= 0 and worlds - world >= 2:
-            block_4(weight, at, quads, v8, a, b, a + size8, b + size8, mine[0], mine[1], mine[2],
-                    mine[3], acc)  # fmt: skip
-            done = 2
+            block_2_2(weight, at, quads, v8, a, b, size8, mine, by, base, since, base_step, v32, to,
+                      size32, rows, acc)  # fmt: skip
+            world += 2
         elif y >= 0:
-            block_2(weight, at, quads, v8, a, b, mine[0], mine[1], acc)
-            done = 1
+            block_2(weight, at, quads, v8, a, b, mine[0], mine[1], by, base, since, v32, to, rows,
+                    acc)  # fmt: skip
+            world += 1
         elif worlds - world >= 4:
-            block_4(weight, at, quads, v8, a, a + size8, a + 2 * size8, a + 3 * size8, mine[0],
-                    mine[2], mine[4], mine[6], acc)  # fmt: skip
-            done = 4
+            block_4(weight, at, quads, v8, a, size8, mine, by, base, since, base_step, v32, to,
+                    size32, rows, acc)  # fmt: skip
+            world += 4
         else:
-            block_1(weight, at, quads, v8, a, mine[0], acc)
-            done = 1
-        for k in range(done):
-            finish(p, row, rows, world + k, c32, v32, acc, k * vectors * BLOCK)
-        world += done
-
-
-@kernel
-def finish(p, row, rows, world, c32, v32, acc, at):
-    """What a world gets of some rows: base, and the products at `at` of acc and after them
-    those with a second digit."""
-    y, base, out, shift, constant, size32 = p[1], p[3], p[4], p[7], p[8], p[10]
-    to = out + world * size32 + row
-    left = np.int64(0) if y >= 0 else shift
-    if constant:
-        accumulate(c32, base + row, acc, at, left, v32, to, rows)
-    else:
-        accumulate(v32, base + world * size32 + row, acc, at, left, v32, to, rows)
-    if y >= 0:
-        accumulate(v32, to, acc, at + BLOCK, shift, v32, to, rows)
+            block_1(weight, at, quads, v8, a, mine[0], by, base, since, v32, to, rows, acc)
+            world += 1

@@ -16,7 +16,7 @@ from wmq.opening import open_program
 from wmq.schema import Schema
 from wmq_kernels.engine import Engine
 
-STRETCH = 16  # frames, at least, that a group of worlds goes on by itself
+STRETCH = 60  # frames, at least, that a group of worlds goes on by itself
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:

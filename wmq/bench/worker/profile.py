@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from wmq.bench.messages import EMPTY, WHOLE
-from wmq_kernels.engine import Engine, Group, kernels
+from wmq_kernels.engine import Engine, Group, loop
 from wmq_kernels.isa import OPCODE
 
 REPEATS = 5
@@ -27,7 +27,7 @@ def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
 
     frame (1, 1, frame_size) and pads (1, n, 26) int32: of the beginning
     """
-    names = {number: name for name, number in OPCODE.items()} | {kernels.OP_DOTS: "dots"}
+    names = {number: name for name, number in OPCODE.items()} | {loop.OP_DOTS: "dots"}
     # A name of the engine's own, since it has no way to run a part of a frame.
     rows = engine._rows(1)[0]
     group = engine.zero_group(1)
