@@ -142,6 +142,10 @@ def block_2_2(weight, at, quads, x, x0, x1, step, taken, by, base, base0, base_s
         word = word_everywhere(x, x1 + step + 4 * k)
         e0, e1 = vpdpbusd(e0, w0, word), vpdpbusd(e1, w1, word)
         e2, e3 = vpdpbusd(e2, w2, word), vpdpbusd(e3, w3, word)
+        prefetch(weight, at + AHEAD)
+        prefetch(weight, at + AHEAD + 64)
+        prefetch(weight, at + AHEAD + 128)
+        prefetch(weight, at + AHEAD + 192)
         at += 256
     put(add32(a0, shift32(b0, by)), add32(a1, shift32(b1, by)), add32(a2, shift32(b2, by)),
         add32(a3, shift32(b3, by)), base, base0, out, out0, rows, acc)  # fmt: skip
@@ -178,6 +182,10 @@ def block_4(weight, at, quads, x, x0, step, taken, by, base, base0, base_step, o
         word = word_everywhere(x, x0 + 3 * step + 4 * k)
         e0, e1 = vpdpbusd(e0, w0, word), vpdpbusd(e1, w1, word)
         e2, e3 = vpdpbusd(e2, w2, word), vpdpbusd(e3, w3, word)
+        prefetch(weight, at + AHEAD)
+        prefetch(weight, at + AHEAD + 64)
+        prefetch(weight, at + AHEAD + 128)
+        prefetch(weight, at + AHEAD + 192)
         at += 256
     put(shift32(a0, by), shift32(a1, by), shift32(a2, by), shift32(a3, by), base, base0, out,
         out0, rows, acc)  # fmt: skip

@@ -33,7 +33,6 @@ from wmq_kernels.engine.lanes import (
     mul64,
     odds,
     pair_at,
-    prefetch,
     right64,
     store16,
     store32,
@@ -75,20 +74,52 @@ def scan_rows(state, carry, d_state, keep, b, c, push, total):
     """A head's states (d_state, headdim) a frame on, where no clamp can act.
 
     b, c (d_state,) int32: B * 2^gain and C; push (headdim,); total (headdim,) int64 grows by
-    state * C.  16 columns at a time, so that their sums stay in registers.
+    state * C.  64 columns at a time, so that their sums stay in registers and memory is read
+    in order; then 16.
     """
     headdim = len(push)
     by = as64(everywhere32(keep))
-    for p in range(0, headdim, VECTOR):
+    p = 0
+    while p + 64 <= headdim:
+        d0, d1 = as64(load32(push, p)), as64(load32(push, p + 16))
+        d2, d3 = as64(load32(push, p + 32)), as64(load32(push, p + 48))
+        e0, e1, e2, e3 = high(d0), high(d1), high(d2), high(d3)
+        s0, t0 = _sums(total, p)
+        s1, t1 = _sums(total, p + 16)
+        s2, t2 = _sums(total, p + 32)
+        s3, t3 = _sums(total, p + 48)
+        for n in range(d_state):
+            at = n * headdim + p
+            s0, t0 = _scan_vector(state, carry, at, by, b, c, n, d0, e0, s0, t0)
+            s1, t1 = _scan_vector(state, carry, at + 16, by, b, c, n, d1, e1, s1, t1)
+            s2, t2 = _scan_vector(state, carry, at + 32, by, b, c, n, d2, e2, s2, t2)
+            s3, t3 = _scan_vector(state, carry, at + 48, by, b, c, n, d3, e3, s3, t3)
+        _put_sums(total, p, s0, t0)
+        _put_sums(total, p + 16, s1, t1)
+        _put_sums(total, p + 32, s2, t2)
+        _put_sums(total, p + 48, s3, t3)
+        p += 64
+    while p < headdim:
         even = as64(load32(push, p))
         odd = high(even)
-        s, t = load64(total, p), load64(total, p + 8)
-        s, t = evens(s, t), odds(s, t)
+        s, t = _sums(total, p)
         for n in range(d_state):
-            prefetch(state, (n + d_state) * headdim + p)  # of the head that comes next
             s, t = _scan_vector(state, carry, n * headdim + p, by, b, c, n, even, odd, s, t)
-        store64(total, p, in_turn_low(s, t))
-        store64(total, p + 8, in_turn_high(s, t))
+        _put_sums(total, p, s, t)
+        p += VECTOR
+
+
+@kernel
+def _sums(total, p):
+    """16 sums, those at even places and those at odd ones."""
+    s, t = load64(total, p), load64(total, p + 8)
+    return evens(s, t), odds(s, t)
+
+
+@kernel
+def _put_sums(total, p, s, t):
+    store64(total, p, in_turn_low(s, t))
+    store64(total, p + 8, in_turn_high(s, t))
 
 
 @kernel
