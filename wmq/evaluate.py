@@ -134,6 +134,11 @@ def evaluate(
     if settings.horizon and not starts:
         raise WmqError(f"{dataset.path}: the games are too short for a horizon of "
                        f"{settings.horizon} frames; give a smaller one or more frames")  # fmt: skip
+    for predictor in opened.values():
+        if isinstance(predictor, ProgramPredictor):
+            progress("compiling the engine", 0, 1)
+            predictor.compile(games[0])
+            progress("compiling the engine", 1, 1)
     names = _names([os.fspath(m) for m in models])
     found = [
         _evaluate_one(name, opened[os.fspath(model)], scales, games, starts, settings, progress)

@@ -163,6 +163,11 @@ class ProgramPredictor:
                                  "make the model again with `wmq calibrate`")  # fmt: skip
             self.heads.append((name, slice(start, start + width), float(scales[name])))
 
+    def compile(self, game: Game) -> None:
+        """Have the engine compiled, by a frame of a game."""
+        state = self.engine.zero_state()
+        self.engine.run(state, game.frames[:1], game.controllers[:2], 1, heads=True)
+
     def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
         found: dict[Start, Any] = dict.fromkeys(starts)
         borders = [cuts(game, [s.row for s in starts if s.game == number])
