@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 SIDE_BY_SIDE = 4  # worlds
 TEAMS = (1, 2, 4, 8)  # threads that may share a frame
-TRIAL = 16  # frames
+WARM, TRIAL = 56, 64  # frames: to begin with, and to be timed; a block of `roll` together
 PAUSE, LONGEST = 1_000, 1 << 20  # frames between trials: at first, and at most
 
 
@@ -30,6 +30,7 @@ class Team:
     def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter):
         self._clock = clock
         self._sizes = [size for size in TEAMS if size <= threads]
+        self._begun: set[int] = set()  # those that have had some frames, which are not timed
         self._pace: dict[int, float] = {}  # seconds of a frame, by threads
         self._pause = self._left = PAUSE
         self._trials = 0
@@ -54,7 +55,7 @@ class Team:
             return self._sizes[0], frames
         for size in self._sizes:
             if size not in self._pace:
-                return size, TRIAL
+                return size, TRIAL if size in self._begun else WARM
         if self._left > 0:
             return self._fastest(), self._left
         slower = [size for size in self._sizes if size != self._fastest()]
@@ -65,6 +66,9 @@ class Team:
         return min(self._pace, key=self._pace.__getitem__)
 
     def _took(self, threads: int, frames: int, seconds: float) -> None:
+        if threads not in self._begun:
+            self._begun.add(threads)
+            return
         trial = self._left <= 0
         self._pace[threads] = seconds / frames
         self._left -= frames

@@ -120,7 +120,7 @@ def test_most_frames_are_shared_as_is_fastest_and_a_change_is_seen(best: int) ->
     team = Team(2, lambda: cores.now)
     for _ in range(100):
         cores.play(team, 120)
-    assert cores.frames[best] > 0.98 * 12_000
+    assert cores.frames[best] > 0.96 * 12_000
     other = 3 - best
     cores.pace[2] = 2e-3 if best == 2 else 6e-5  # another process takes a core, or leaves
     cores.frames = {1: 0, 2: 0}
@@ -134,12 +134,12 @@ def test_a_core_that_is_taken_costs_no_more_than_some_trials() -> None:
     team = Team(2, lambda: cores.now)
     for _ in range(1_000):
         cores.play(team, 120)
-    assert cores.now < 1.05 * 120_000 * 1e-4
+    assert cores.now < 1.1 * 120_000 * 1e-4
 
 
 @pytest.mark.parametrize("kernels", PATHS)
 def test_threads_that_share_a_world_do_not_show(models: Path, kernels: str) -> None:
-    """Of 130 frames the first 16 are one thread's, the next 16 are two threads'."""
+    """Of 130 frames the first 120 are one thread's, the others two threads'."""
     path = models / "small.wmq"
     found = played(by_kernels(path, kernels), FRAMES, [3], GIVEN, threads=2)
     np.testing.assert_array_equal(found.worlds[0].frames, alone(path, 3).frames)

@@ -19,6 +19,7 @@ from wmq.rollout import Worlds, roll
 from wmq.starts import Start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State
+from wmq_kernels.engine.paths import obstacle
 from wmq_kernels.isa import TABLE
 
 FRAMES = 6  # of many worlds
@@ -86,6 +87,10 @@ def assert_golden(way: Way, found: dict[str, Any]) -> None:
         assert found["checked"] == ("NUMBA_BOUNDSCHECK" in way.settings)
         code = found["code"]
         assert [code[key] for key in ("llvm", "assembly", "foreign")] == [[], [], []]
+        if found["cpu"] in ("generic", "haswell"):
+            assert code["avx512"] == []  # which such a processor would not survive
+        elif "NUMBA_CPU_NAME" not in way.settings:
+            assert code["avx512"] == ([] if obstacle() else ["vpdpbusd", "zmm"])
 
 
 def test_each_way_of_compiling_made_other_code(results: Results) -> None:

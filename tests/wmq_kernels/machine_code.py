@@ -34,6 +34,7 @@ RUNTIME = frozenset(
     "PyUnicode_FromString Py_DecRef Py_IncRef".split()
 )
 
+AVX512 = re.compile(r"\b(vpdpbusd|zmm)(?=\d*\b)")
 POINTER_CALL = re.compile(r"%\S+ = call (ptr|i8\*) %[\w.]+\((ptr|i8\*) %[\w.]+\)")
 NO_CODE = re.compile(r'"[^"]*"|[@%!$#][-\w.$]+|;.*')  # strings, names and comments of LLVM code
 FLOAT_TYPE = re.compile(r"\b(half|bfloat|float|double|x86_fp80|fp128|ppc_fp128)\b")
@@ -154,6 +155,7 @@ def report(of: Collection[str] | None = None) -> dict[str, Any]:
     functions    names of functions, one for each specialization
     inlined      those that numba merges into their callers before LLVM sees them
     llvm         lines with floating point; assembly: such mnemonics; foreign: such calls
+    avx512       which of zmm registers and vpdpbusd there are
     code_sha256  over all mnemonics in order: other code has another one
     """
     compile_everything()
@@ -172,5 +174,6 @@ def report(of: Collection[str] | None = None) -> dict[str, Any]:
         "llvm": [line for code in codes for line in floats_in_llvm(code.llvm)],
         "assembly": [m for code in codes for m in floats_in_assembly(code.assembly, machine)],
         "foreign": [call for code in codes for call in foreign_calls(code.llvm, PACKAGE)],
+        "avx512": sorted({found for code in codes for found in AVX512.findall(code.assembly)}),
         "code_sha256": hashlib.sha256(mnemonics.encode()).hexdigest(),
     }

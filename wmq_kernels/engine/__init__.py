@@ -8,8 +8,8 @@ own, or a single one with a team of threads.  The bits depend on none of this.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -47,6 +47,13 @@ class Group:
 
     arenas: dict[str, np.ndarray]
     saturations: np.ndarray
+    _crews: dict[int, ThreadPoolExecutor] = field(default_factory=dict, repr=False, compare=False)
+
+    def crew(self, threads: int) -> ThreadPoolExecutor:
+        """Threads of its own, which stay on their cores from one run to the next."""
+        if threads not in self._crews:
+            self._crews[threads] = ThreadPoolExecutor(threads)
+        return self._crews[threads]
 
     def __len__(self) -> int:
         return len(self.saturations)
@@ -165,14 +172,18 @@ class Engine:
         if team == 1:
             work(0)
             return
-        with ThreadPoolExecutor(team) as pool:
-            try:
-                waiting = [pool.submit(work, rank) for rank in range(team)]
-            except BaseException:
-                meeting.abandon(shared)
-                raise
-            for future in waiting:
-                future.result()
+        waiting: list[Future[None]] = []
+        try:
+            crew = group.crew(team - 1)
+            waiting += (crew.submit(work, rank) for rank in range(1, team))
+            work(0)
+        except BaseException:
+            meeting.abandon(shared)
+            raise
+        finally:
+            wait(waiting)
+        for future in waiting:
+            future.result()
         for extra in counts[1:]:
             group.saturations += extra
 
