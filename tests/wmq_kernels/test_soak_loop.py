@@ -41,5 +41,5 @@ def test_a_wrong_engine_is_found_and_its_seed_named(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(loop, "run_frames", wrong)
     tally = soak.compare(range(5, 9))
-    assert tally.seed is not None and tally.difference.startswith("saturations[")
+    assert tally.seed is not None and tally.difference.startswith("portable: saturations[")
     assert f"--only {tally.seed}" in soak.report(tally, 5, 1.0)

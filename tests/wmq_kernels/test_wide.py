@@ -26,7 +26,7 @@ class Large(Draw):
 def case(op: str, seed: int, kind: str, frames: int) -> Case:
     builder = Builder(Random(seed))
     recipes.RECIPES[op](Large(builder.rng, builder, False))
-    return Case(certified(builder.program()), builder.frames(3), frames, kind)
+    return Case(certified(builder.program()), builder.frames(3), frames, [kind])
 
 
 @each_kind
@@ -49,5 +49,5 @@ def test_a_state_that_another_step_writes_is_looked_at_again(kind: str) -> None:
         kept = builder.values[state.value]
         fresh = builder.read("fresh", "i32", state.count, (kept.lo, kept.hi))
         builder.requantize(fresh, state, (kept.lo, kept.hi))
-        one = Case(certified(builder.program()), builder.frames(6), 6, kind)
+        one = Case(certified(builder.program()), builder.frames(6), 6, [kind])
         assert not one.difference(), seed
