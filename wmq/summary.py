@@ -85,7 +85,7 @@ def _player(schema: Schema, course: np.ndarray, player: int) -> PlayerSummary:
     def column(name: str) -> np.ndarray:
         return course[:, schema.index(name, player)].astype(np.int64)
 
-    action, percent, stocks = column("action"), column("percent"), column("stocks")
+    action, percent, stocks, x, y = map(column, ("action", "percent", "stocks", "x", "y"))
     category = category_of(action)
     last = len(course) - 1
     at = sorted({*range(0, last + 1, EVERY_SECONDS * FRAMES_PER_SECOND), last})
@@ -94,8 +94,8 @@ def _player(schema: Schema, course: np.ndarray, player: int) -> PlayerSummary:
             t / FRAMES_PER_SECOND,
             int(stocks[t]),
             percent[t] / Q16,
-            column("x")[t] / Q16,
-            column("y")[t] / Q16,
+            x[t] / Q16,
+            y[t] / Q16,
             int(action[t]),
             CATEGORIES[category[t]],
         )
