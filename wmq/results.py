@@ -1,0 +1,207 @@
+"""What the measurements of quantization leave, as plain data: JSON files of one struct each.
+
+`wmq bench quantization` writes a `Suite`, `wmq drift` a `Drift`, `wmq sensitivity` a
+`Sensitivity`; `wmq report` draws all three.  Percentages are given as such (0.14 is 0.14 %).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from wmq.dataset import write_atomically
+from wmq.errors import WmqError
+from wmq.intervals import Interval
+
+LARGEST = 1 << 28  # bytes of a file
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A figure of a row, and how far it is from that of float32 on the same frames.
+
+    difference  row minus float32, paired, with its 95 % interval; in the figure's unit, or in
+                percent of float32's for losses and errors (percent true)
+    detectable  the smallest such difference that the sample would have shown
+    """
+
+    value: float | None
+    difference: Interval | None = None
+    percent: bool = False
+    detectable: float | None = None
+
+
+class HeadFigure(msgspec.Struct, frozen=True):
+    """A head beside float32's: same argmax in percent (None for numbers), KL divergence in nats."""
+
+    same_argmax: float | None
+    kl_mean: float
+    kl_99: float
+    kl_max: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One way to run the model; `reason` says why there are no figures.
+
+    layers            of the 26 Linears, how many multiply int8 weights
+    static_layers     of those, how many have input scales that were fixed beforehand
+    float_operations  nodes of a step's graph that compute in floating point; None: unknown
+    bytes             of the model as it is stored
+    frames            evaluated one frame ahead, of all games together
+    figures           val_loss, plan_loss, action_acc, change_acc, "change_acc: CATEGORY",
+                      pos_mae, vel_mae, percent_mae, rc(5), rc(20), rc(60), same_action
+    first_divergence  median: frame of the first action unlike float32's in rollouts with the
+                      true controllers, None beyond the horizon; never: percent of starts
+    """
+
+    name: str
+    library: str
+    what: str
+    reason: str = ""
+    layers: int | None = None
+    static_layers: int | None = None
+    float_operations: int | None = None
+    bytes: int | None = None
+    frames: int = 0
+    figures: dict[str, Figure] = {}
+    heads: dict[str, HeadFigure] = {}
+    first_divergence: dict[str, float | None] = {}
+    frames_per_second: float | None = None
+    notes: list[str] = []
+
+
+class Suite(msgspec.Struct, frozen=True):
+    """The table of `wmq bench quantization`; the first row is float32, the record."""
+
+    model: str
+    onnx_sha256: str
+    games: list[str]
+    starts: int
+    quick: bool
+    rows: list[Row]
+    seconds: float
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A figure over the horizon, with its 95 % interval over games: lists of one length."""
+
+    horizons: list[int]
+    mean: list[float]
+    lo: list[float]
+    hi: list[float]
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Two models from the same real starts with the true controllers.
+
+    kind              "quantized", or "yardstick" where both are float
+    same              percent of starts without a differing action up to each horizon
+    distance          mean distance of the players' positions at each horizon, game units
+    first_divergence  median and never, as in Row
+    """
+
+    name: str
+    kind: str
+    same: Curve
+    distance: Curve
+    first_divergence: dict[str, float | None]
+
+
+class WorldStatistic(msgspec.Struct, frozen=True):
+    """One statistic of worlds left to themselves for a minute.
+
+    tracks       name of a model, or "real" -> the statistic with its interval over worlds
+    differences  name of a model -> that model minus float, paired over worlds
+    """
+
+    name: str
+    unit: str
+    controllers: str
+    tracks: dict[str, Interval]
+    differences: dict[str, Interval]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a model can be told from float at a horizon of so many frames."""
+
+    model: str
+    horizon: int
+    measure: str
+    difference: Interval
+    distinguishable: bool
+    sentence: str
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """What `wmq drift` found.
+
+    relative  per quantized pair, and yardstick: the ratio of their mean distances, with interval
+    worlds    how many, of `frames` frames
+    """
+
+    model: str
+    sha256: str
+    starts: int
+    horizon: int
+    pairs: list[Pair]
+    relative: dict[str, dict[str, Curve]]
+    worlds: int
+    frames: int
+    statistics: list[WorldStatistic]
+    verdicts: list[Verdict]
+    sentence: str
+    seconds: float
+
+
+class Sensitive(msgspec.Struct, frozen=True):
+    """What is lost when these tensors alone are rounded as in the program.
+
+    kind         "class": of all layers; "layer": of one
+    figures      val_loss, pos_mae, change_acc, rc(20): rounded minus float32
+    same_action  percent of frames
+    saturated    share of the values that the interval clips, in percent
+    """
+
+    name: str
+    kind: str
+    tensors: list[str]
+    figures: dict[str, Figure]
+    same_action: float
+    saturated: float
+
+
+class Sensitivity(msgspec.Struct, frozen=True):
+    """What `wmq sensitivity` found, worst first."""
+
+    model: str
+    sha256: str
+    frames: int
+    entries: list[Sensitive]
+    saturations: dict[str, int]
+    seconds: float
+
+
+Found = TypeVar("Found", Suite, Drift, Sensitivity)
+
+
+def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:
+    """One JSON file, whole or not at all."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+
+
+def read_result(path: str | os.PathLike[str], kind: type[Found]) -> Found:
+    """Raises WmqError, naming the file and the key at fault."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise WmqError(f"{os.fspath(path)}: {error.strerror}; give another file") from None
+    if len(content) > LARGEST:
+        raise WmqError(f"{os.fspath(path)}: larger than {LARGEST} bytes, no result of wmq")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WmqError(f"{os.fspath(path)}: not a {kind.__name__.lower()} of wmq ({error}); "
+                       "make it again") from None  # fmt: skip
