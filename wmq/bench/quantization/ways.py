@@ -1,0 +1,49 @@
+"""What the suite needs to know of a way to run the model, whoever quantized it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wmq.predictors import Predictor
+
+
+class Lacking(Exception):
+    """A way that cannot be had here; its text is the reason, one line, for the table."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a way is made from.
+
+    onnx       the float step
+    data       the dataset; its training games, if there are any, calibrate, else the embedded set
+    folder     for the files that are made on the way, and found again
+    threads    how many may compute
+    frames     of calibration play, at most
+    """
+
+    onnx: Path
+    data: Path
+    folder: Path
+    threads: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way, ready to predict, and the figures that are counted and not measured.
+
+    side_by_side  games that share one call, and with it the scales of dynamic quantization
+    share         of every game's frames that is worth the time: slow ways have less than 1
+    layers, static_layers, float_operations, bytes, notes: as in `wmq.results.Row`
+    """
+
+    predictor: Predictor
+    side_by_side: int
+    share: float
+    layers: int | None
+    static_layers: int | None
+    float_operations: int | None
+    bytes: int | None
+    notes: tuple[str, ...] = ()
