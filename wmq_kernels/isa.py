@@ -27,6 +27,7 @@ FINE_BITS = 38  # and of 1 - exp(-j / 2^16)
 CARRY_BITS = 16  # of a rounding's remainder that scan_carry keeps
 DIGIT_BITS = 7
 DIGITS_LIMIT = 127 << DIGIT_BITS  # largest size that two digits hold
+HADAMARD_BLOCKS = (2, 1 << 10)  # least and greatest length of hadamard's blocks
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _row(
         "limit": (1, (1 << 31) - 1),
         "multiplier": (0, (1 << 31) - 1),
     }
-    ranges |= {"fraction": (SIGMOID_STEP_BITS, 15), "one": (1, 1)}
+    ranges |= {"fraction": (SIGMOID_STEP_BITS, 15), "one": (1, 1), "block": HADAMARD_BLOCKS}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
     clamps = "clamp(" in formula
     return Instruction(name, _operands(operands), named, formula, proof, note, clamps)
@@ -309,6 +310,25 @@ ROWS: tuple[Instruction, ...] = (
          "before[0] != event, else moved[i]",
          "out = [min(min(table), lo(moved)), max(max(table), hi(moved))]",
          "The event happens on the frame on which after becomes it, not on those that follow."),
+    _row("rms_norm_channels",
+         "x:i32:read:n, shift:i32:const:n, out:i8:write:n",
+         "n eps numerator lo hi",
+         "t = eps + sum_i x[i]^2; e >= 0 such that 2^60 <= t * 4^e < 2^62; m = floor(numerator / "
+         "isqrt(t * 4^e)); out[i] = clamp(round_shift(x[i] * m, shift[i] - e), lo, hi)",
+         "squares = eps + n * size(x)^2 <= 2^62 - 1; min(shift) >= the least e with eps * 4^e >= "
+         "2^60; product = size(x) * 2^31 + half(shift) <= 2^63 - 1; out = [lo, hi]",
+         "rms_norm with a power of two for each channel, so that channels of unlike size fill "
+         "int8 alike; the columns of the projection that follows carry the inverse."),
+    _row("hadamard",
+         "x:i32:read:blocks*block, out:i32:write:blocks*block",
+         "blocks block shift lo hi",
+         "out[k, i] = clamp(round_shift(sum_j (-1)^ones(i & j) * x[k, j], shift), lo, hi)",
+         "block is a power of two; sum = block * size(x) + half(shift) <= 2^31 - 1; out = [lo, hi]",
+         "Each block of neighbours is multiplied by the Sylvester-Hadamard matrix H(block), where "
+         "H(1) = 1 and H(2 * b) is [H(b), H(b)] above [H(b), -H(b)]. Sums and differences of any "
+         "elements of a block, taken in any order, fit int32, and so does what round_shift adds "
+         "up: log2(block) passes of additions in int32 are exact. H(block) is symmetric, and "
+         "H(block) * H(block) is block times the identity."),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

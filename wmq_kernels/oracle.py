@@ -102,6 +102,12 @@ def add(a: Ints, b: Ints, n: int, lo: int, hi: int) -> Result:
 
 
 def rms_norm(x: Ints, n: int, eps: int, numerator: int, shift: int, lo: int, hi: int) -> Result:
+    return rms_norm_channels(x, [shift] * n, n, eps, numerator, lo, hi)
+
+
+def rms_norm_channels(
+    x: Ints, shift: Ints, n: int, eps: int, numerator: int, lo: int, hi: int
+) -> Result:
     t = eps + sum(v * v for v in x)
     if t >= 2**62:
         raise ProgramError(f"eps + sum x^2 = {t} is not below 2^62")
@@ -110,7 +116,8 @@ def rms_norm(x: Ints, n: int, eps: int, numerator: int, shift: int, lo: int, hi:
         e += 1
     m = numerator // isqrt(t * 4**e)
     products = [int64(v * m, "x * m") for v in x]
-    out, saturated = saturate([round_shift(p, shift - e) for p in products], lo, hi)
+    rounded = [round_shift(products[i], shift[i] - e) for i in range(n)]
+    out, saturated = saturate(rounded, lo, hi)
     return {"out": out}, saturated
 
 
@@ -304,12 +311,25 @@ def place(
     return {"out": list(moved)}, 0
 
 
+def hadamard(x: Ints, blocks: int, block: int, shift: int, lo: int, hi: int) -> Result:
+    rounded = []
+    for k in range(blocks):
+        mine = x[k * block : (k + 1) * block]
+        for i in range(block):
+            total = sum(-v if (i & j).bit_count() % 2 else v for j, v in enumerate(mine))
+            if not -INT32 <= total < INT32:
+                raise ProgramError(f"sum {i} of block {k} is {total}, which does not fit int32")
+            rounded.append(round_shift(total, shift))
+    out, saturated = saturate(rounded, lo, hi)
+    return {"out": out}, saturated
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
         scan_carry, gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits,
-        place,
+        place, rms_norm_channels, hadamard,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

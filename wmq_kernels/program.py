@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 MAGIC = b"\x89WMQ\r\n\x1a\n"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ALIGN = 64
 LARGEST = 1 << 30  # bytes of a file, and elements of all values of a type
 NUMPY = {"i8": "<i1", "i16": "<i2", "i32": "<i4", "i64": "<i8"}

@@ -216,24 +216,38 @@ def add(c: Context) -> dict[str, Interval]:
     return {"out": c.clamped()}
 
 
-def _norm_fits(c: Context) -> None:
-    eps, shift = c.parameter("eps"), c.parameter("shift")
+def _norm_fits(c: Context, least: int, most: int) -> None:
+    """least, most: of all shifts."""
+    eps = c.parameter("eps")
     c.fits("squares", eps + c.parameter("n") * c.size("x") ** 2, limit=(1 << 62) - 1)
     steepest = 0  # the largest e, at t = eps
     while eps << (2 * steepest) < 1 << 60:
         steepest += 1
-    c.need(shift >= steepest, f"e reaches {steepest}, the limit is the shift, {shift}")
-    c.fits("product", c.size("x") << 31, shift)
+    c.need(least >= steepest, f"e reaches {steepest}, the limit is the shift, {least}")
+    c.fits("product", c.size("x") << 31, most)
 
 
 def rms_norm(c: Context) -> dict[str, Interval]:
-    _norm_fits(c)
+    _norm_fits(c, c.parameter("shift"), c.parameter("shift"))
     return {"out": c.clamped()}
 
 
 def rms_norm_digits(c: Context) -> dict[str, Interval]:
-    _norm_fits(c)
+    _norm_fits(c, c.parameter("shift"), c.parameter("shift"))
     return dict(TWO_DIGITS)
+
+
+def rms_norm_channels(c: Context) -> dict[str, Interval]:
+    most = c.shifts()
+    _norm_fits(c, int(c.data("shift").min()), most)
+    return {"out": c.clamped()}
+
+
+def hadamard(c: Context) -> dict[str, Interval]:
+    block = c.parameter("block")
+    c.need(block & (block - 1) == 0, f"block is {block}, which is no power of two")
+    c.fits("sum", block * c.size("x"), c.parameter("shift"), limit=INT32[1])
+    return {"out": c.clamped()}
 
 
 def conv(c: Context) -> dict[str, Interval]:
@@ -355,4 +369,5 @@ RULES: dict[str, Rule] = {
     "drive": drive, "scan": scan, "scan_carry": scan_carry, "gate": gate, "frame_add": frame_add,
     "frame_round": frame_round, "frame_sign": frame_sign, "argmax": argmax, "age": age,
     "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
+    "rms_norm_channels": rms_norm_channels, "hadamard": hadamard,
 }  # fmt: skip

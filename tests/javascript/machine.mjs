@@ -1,4 +1,4 @@
-// The integer machine, version 2, after docs/SPEC.md: reads a file and runs frames.
+// The integer machine, version 3, after docs/SPEC.md: reads a file and runs frames.
 import { createHash } from "node:crypto";
 
 const ARRAY = { i8: Int8Array, i16: Int16Array, i32: Int32Array, i64: BigInt64Array };
@@ -24,7 +24,7 @@ export function read(bytes) { // F1 to F3; V1, V6
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (Buffer.compare(bytes.subarray(0, 8), Buffer.from([0x89, 0x57, 0x4d, 0x51, 13, 10, 26, 10])))
     throw new Error("magic");
-  if (view.getUint32(8, true) !== 2) throw new Error("version");
+  if (view.getUint32(8, true) !== 3) throw new Error("version");
   const end = 16 + view.getUint32(12, true);
   // Integers beyond 2^53 stand in parameters: they are read as BigInt through a mark.
   const text = bytes.subarray(16, end).toString("latin1").replace(/(?<=[:,[])(-?\d{16,})(?=[,\]}])/g, '"#$1"');
@@ -113,6 +113,12 @@ function factor(o, p) {
   let e = 0n;
   while (t * 4n ** e < 1n << 60n) e++;
   return [p.numerator / isqrt(t * 4n ** e), e];
+}
+
+function odd(bits) { // whether an odd number of them is 1
+  let found = false;
+  for (; bits; bits &= bits - 1) found = !found;
+  return found;
 }
 
 function scan(o, p, carry) {
@@ -250,5 +256,19 @@ const OPS = {
     const n = N(p.n), k = Math.min(Math.max(o.index[0], 0), N(p.entries) - 1);
     const event = N(p.event), here = o.after[0] === event && o.before[0] !== event;
     o.out.set(here ? o.table.subarray(k * n, (k + 1) * n) : o.moved);
+  },
+  rms_norm_channels(o, p) {
+    const [m, e] = factor(o, p);
+    for (let i = 0; i < o.x.length; i++)
+      o.out[i] = N(clamp(roundShift(big(o.x[i]) * m, big(o.shift[i]) - e), p.lo, p.hi));
+  },
+  hadamard(o, p) {
+    const block = N(p.block);
+    for (let at = 0; at < o.x.length; at += block)
+      for (let i = 0; i < block; i++) {
+        let sum = 0;
+        for (let j = 0; j < block; j++) sum += odd(i & j) ? -o.x[at + j] : o.x[at + j];
+        o.out[at + i] = N(clamp(roundShift(big(sum), p.shift), p.lo, p.hi));
+      }
   },
 };

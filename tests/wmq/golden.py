@@ -30,30 +30,30 @@ from wmq_kernels.program import Program, encode, model_sha256
 from wmq_kernels.reference import Reference
 
 # The embedded model and `wmq rollout --frames N` of it: random play with seed 0.
-MODEL_SHA256 = "581c9a409e857ceafe7e3c9278dee15fd3a4839ccc8592cc892d71acdff8daa3"
+MODEL_SHA256 = "59eabf7eda1eeb9fda3b42cdb003d8feb4b2c30a658eb8fbf5accbad077254ce"
 EMBEDDED = {
-    6: "4de6f06a79287b8a52ac555ff4813ec48353b32031b637f5872cc99e0426df8d",
-    60: "68209a136ce560d4af7b8b6ccb301ae387eb684245693fb87723022e976f88fd",
-    600: "de9793a643588fe7026365338926d9dfdcbe6154b2173deb2d146a8ccf7a3c4a",
-    3600: "3f565ebfe1aa6005aaf556adad29975195ce4c11bf3f8949299eb3226d325556",
+    6: "b68d7685948816c1fff8f156fff228d90fbdf4e1fdabfbab6580a31ee119316e",
+    60: "489f353a50022618ac47af1c87f43664e1f55c387e135f3a42981e99e2a9e319",
+    600: "2b38a829fa1fd3be30d242699f879cd2f8dae618462bf797dcbaa48fdd08b614",
+    3600: "d13ab68dde8459fd379fe61740f9f61014b1208fd48d73dea05138e42eb5de5b",
 }
 
 # network(seed): the model_sha256 of its file, and the digest of N frames of it.
 PROGRAM_SHA256 = (
-    "cf672a90faf5fd8191b6e157909ffe9ef9cc787591922d32b780cf67bdfa5a14",
-    "a74cd7bc91d03fa490f8593670b956986c2b91f59710e9fda58d58dda3d507bb",
-    "95256e679e5b39fc063052a86a2c0c976e778f93a635a2cc71fd3bdd0d0c5944",
+    "fe29c19c6b640e95214f2516194f3099662e5046cf73c243bd9ef708ede1d871",
+    "68cc8023527f761164d16684185c25cac0dc6e8d3c6179ac892d687bd9b92183",
+    "1fc57fdb1bad409448ea3bbbc98dabcdf707cb61b7dad716ebd36b7c979edc0d",
 )
 SYNTHETIC = {
     60: [
-        "fff04235e5761fa0f0f0ded876cf0ef596ecf65d200216cb88414b14f9f20b0c",
-        "af93d8cebc3c14c4c2e21079335a6251c213caa906ffb33465e6c689b7d93e5a",
-        "eda02d9079b00a59a9d85141c4844c00e44274476e8d6567823e2150a87828ed",
+        "a20319b8703a69cc2ed8bb297c145fdfb15dbbcb9f0b32694a1267b421fc3c86",
+        "9d9a2552d15a3f19b4e4c5d9e54f31e5d9898a6ec355f0bdd74bc09a75a2ebc1",
+        "bb87571ccda6c2b0f320cd76b577d9bcc0415d39d210df9ef1d7e151058e7f59",
     ],
     3600: [
-        "f7eb3d413a2817ea6c42d72baf25d4ea349f3952e8044ec79b191e7a152abbe0",
-        "df6a178086bf68670f23709cfecf41f022c4151b9d6f5cdad3a3cac58f090add",
-        "2ee268a7ff03332644186bc2d411392b161632efd42ccd658e309b110a86026d",
+        "eb90891fb98d94c360ff50388b1cfcc39cd043cabb74cc951ff06953158d4d2f",
+        "a04c7207cf6297d34f1eb7acb4ee871d05f70d598e2b15c4c70c8c91fbdfd815",
+        "abc7f5e5e968d1ad3628746dc605987ded48c4c9093ca958ed4da438368a217c",
     ],
 }
 SEEDS = range(len(PROGRAM_SHA256))

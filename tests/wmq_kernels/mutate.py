@@ -70,6 +70,7 @@ EQUIVALENT = (
     ("gate", "np.int64(a[i])", "np.int32(a[i]) * np.int32(b[i])", NARROW),
     ("silu", "if v < 0", "v < 0 -> v <= 0", "x = 0 gives 0 whatever g is"),
     ("silu", "if v < 0", "0 -> 1", "x = 0 gives 0 whatever g is"),
+    ("hadamard", "passes = 0", "0 -> 1", "a block has two elements at least"),
     ("argmax", "range(1, len(x))", "1 -> 0", "the first element is not above itself"),
 )
 
@@ -109,7 +110,7 @@ def first_of(function: str) -> list[str]:
                "scan_carry_rows": ["scan_carry"], "pass_by": ["scan", "scan_carry"],
                "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
-               "isqrt": ["rms_norm"]}  # fmt: skip
+               "isqrt": ["rms_norm"], "butterflies": ["hadamard"]}  # fmt: skip
     return helpers.get(function) or [
         op for op in RECIPES if op == function or op.startswith(f"{function}_i")
     ]

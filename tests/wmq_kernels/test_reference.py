@@ -49,6 +49,13 @@ EXAMPLES = [
     # t = 9 + 16 = 25, e = 28: isqrt(25 * 4^28) = 5 * 2^28; m = floor(2^60 / (5 * 2^28))
     ("rms_norm", {"x": [3, -4]}, {"n": 2, "eps": 0, "numerator": 2**60, "shift": 54, "lo": -127,
                                   "hi": 127}, {"out": [38, -51]}, 0),
+    # the same, and half of -51.2
+    ("rms_norm_channels", {"x": [3, -4], "shift": [54, 55]},
+     {"n": 2, "eps": 0, "numerator": 2**60, "lo": -127, "hi": 127}, {"out": [38, -26]}, 0),
+    # ++++ +-+- ++-- +--+: halves of 10, -2, -4, 0 and of 9, 11, 11, 9
+    ("hadamard", {"x": [1, 2, 3, 4, 10, 0, 0, -1]},
+     {"blocks": 2, "block": 4, "shift": 1, "lo": -1, "hi": 5},
+     {"out": [5, -1, -1, 0, 5, 5, 5, 5]}, 3),
     ("conv", {"x": [10, 20], "history": [1, 2, 3, 4], "weight": [1, 10, 100, 1000],
               "weight_now": [5, 6], "bias": [7, 8], "multiplier": [1, 1], "shift": [0, 3]},
      {"past": 2, "n": 2, "lo": -99, "hi": 300},

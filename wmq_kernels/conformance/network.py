@@ -55,6 +55,21 @@ class Network(Builder):
                   numerator=self.rng.randint(1 << 60, (1 << 61) - 1), lo=-127, hi=127)  # fmt: skip
         return out
 
+    def _turned(self, x: Slice) -> Slice:
+        """Blocks of 8, divided by 4: numbers of a block share what is large among them."""
+        out = self.temp("turned", "i32", x.count, (-(1 << 25), 1 << 25))
+        self.step("hadamard", {"x": x, "out": out}, blocks=x.count // 8, block=8, shift=2,
+                  lo=-(1 << 25), hi=1 << 25)  # fmt: skip
+        return out
+
+    def _smooth_norm(self, x: Slice) -> Slice:
+        out = self.temp("norm", "i8", x.count, I8)
+        self.step("rms_norm_channels", {"x": x, "shift": self._ints("i32", x.count, 55, 57),
+                                        "out": out},
+                  n=x.count, eps=1000, numerator=self.rng.randint(1 << 60, (1 << 61) - 1), lo=-127,
+                  hi=127)  # fmt: skip
+        return out
+
     def _silu(self, x: Slice) -> Slice:
         table = tables.sigmoid_table()
         out = self.temp("silu", "i16", x.count, I16)
@@ -107,7 +122,7 @@ class Network(Builder):
         self.step("gate", {"a": self._scan(mixed, dt, carry), "b": self._silu(z),
                            **self._scale(D_INNER, 1 << 30, 33), "out": gated},
                   n=D_INNER, lo=-(1 << 24), hi=1 << 24)  # fmt: skip
-        change = self._dot(self._norm(gated), D_MODEL)
+        change = self._dot(self._smooth_norm(self._turned(gated)), D_MODEL)
         change = self._requantize("i32", change, 30, -(1 << 23), 1 << 23)
         out = self.temp("residual", "i32", D_MODEL, (-(1 << 24), 1 << 24))
         self.step("add", {"a": residual, "b": change, "out": out}, n=D_MODEL,

@@ -148,6 +148,35 @@ def rms_norm_digits(d: Draw) -> None:
     d.b.show("low", low)
 
 
+def rms_norm_channels(d: Draw) -> None:
+    x, common = _norm(d)
+    around = common.pop("shift")
+    least = max((62 - common["eps"].bit_length()) // 2, 0) - d.wild
+    shifts = [min(max(around + d.rng.randint(-2, 2), least), 62 + d.wild) for _ in range(x.count)]
+    interval, clamp = d.clamp("i8")
+    out = d.out("i8", x.count, interval)
+    d.b.step("rms_norm_channels", {"x": x, "shift": d.i32("shift", shifts), "out": out},
+             **common, **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
+def hadamard(d: Draw) -> None:
+    block, blocks = 1 << d.rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 7)), d.rng.randint(1, 3)
+    if d.wild and d.chance(0.3):
+        block = d.parameter("hadamard", "block")
+    shift = d.rng.choice((0, 1, 2, block.bit_length() // 2, d.rng.randrange(32 + d.wild)))
+    most = (INT32[1] - (1 << shift >> 1)) // block
+    reach = (-most, most) if not d.wild else d.rng.choice((INT32, (-most - 1, most)))
+    if d.chance(0.3):  # small sums, of which many are ties of the rounding
+        reach, shift = (-9, 9), d.rng.randint(1, 3)
+    x = d.read("x", "i32", blocks * block, reach)
+    interval, clamp = d.clamp("i32")
+    out = d.out("i32", blocks * block, interval)
+    d.b.step("hadamard", {"x": x, "out": out}, blocks=blocks, block=block, shift=shift,
+             **clamp)  # fmt: skip
+    d.b.show("out", out)
+
+
 def conv(d: Draw) -> None:
     past, n = d.rng.randint(1, 4), d.size()
     x = d.read("x", "i16", n)
@@ -392,7 +421,7 @@ RECIPES: dict[str, Recipe] = {
     "scan_carry": scan_carry, "gate": gate,
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "copy": copy, "rms_norm_digits": rms_norm_digits,
-    "place": place,
+    "place": place, "rms_norm_channels": rms_norm_channels, "hadamard": hadamard,
 }  # fmt: skip
 
 

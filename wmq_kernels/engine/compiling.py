@@ -26,6 +26,8 @@ from numba import njit
 from numba.core import config
 from numba.core.caching import FunctionCache
 
+from wmq_kernels.engine.user_cache import user_cache
+
 # _nrt: arrays are borrowed from Python, and nothing is allocated, so that numba's counting
 # of references, which costs more than most instructions, is left out.
 OPTIONS = {"nogil": True, "boundscheck": False, "_nrt": False}
@@ -47,15 +49,8 @@ def folder() -> Path | None:
 
 
 def _user_cache() -> Path:
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "wmq"
+    kept = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(kept) if kept else user_cache()
 
 
 def _key() -> str:

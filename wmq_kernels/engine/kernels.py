@@ -198,6 +198,18 @@ def rms_norm_digits(x, high, low, eps, numerator, shift):
 
 
 @kernel
+def rms_norm_channels(x, shift, out, eps, numerator, lo, hi):
+    m, e = norm_factor(x, eps, numerator)
+    count = 0
+    for i in range(len(x)):
+        exact = round_shift(np.int64(x[i]) * m, np.int64(shift[i]) - e)
+        v = clamp(exact, lo, hi)
+        count += v != exact
+        out[i] = v
+    return count
+
+
+@kernel
 def conv(x, history, weight, weight_now, bias, multiplier, shift, sums, out, lo, hi):
     """sums (n,) int64 to work in."""
     n = len(x)
@@ -443,3 +455,42 @@ def place(before, after, index, moved, table, out, event):
         assign(out, table[k * n : (k + 1) * n])
     else:
         assign(out, moved)
+
+
+@kernel
+def butterflies(x, out):
+    """Sums and differences of x's halves, in turn: one of log2(len(x)) passes of `hadamard`.
+
+    The uppermost bit of an element's place becomes the lowest, so that all passes read and
+    write alike, in long runs, and after the last of them every element stands in its place.
+    """
+    half = len(x) // 2
+    for i in range(half):
+        out[2 * i] = x[i] + x[half + i]
+        out[2 * i + 1] = x[i] - x[half + i]
+
+
+@kernel
+def hadamard(x, spare, out, block, shift, lo, hi):
+    """spare (block,) int32 to work in."""
+    passes = 0
+    while 1 << passes < block:
+        passes += 1
+    spare = spare[:block]
+    for first in range(0, len(x), block):
+        given, mine = x[first : first + block], out[first : first + block]
+        if passes % 2 == 1:
+            butterflies(given, mine)
+        else:
+            butterflies(given, spare)
+            butterflies(spare, mine)
+        for _ in range((passes - 1) // 2):
+            butterflies(mine, spare)
+            butterflies(spare, mine)
+    count = 0
+    for i in range(len(out)):
+        exact = round_shift(np.int64(out[i]), shift)
+        v = clamp(exact, lo, hi)
+        count += v != exact
+        out[i] = v
+    return count

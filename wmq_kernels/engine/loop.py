@@ -19,10 +19,10 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_DIGITS, OP_EMBED, OP_DOT, OP_DOT_ADD, OP_REQUANTIZE_I8, OP_REQUANTIZE_I16,
     OP_REQUANTIZE_I32, OP_ADD, OP_RMS_NORM, OP_CONV, OP_SILU, OP_SOFTPLUS, OP_DECAY, OP_DRIVE,
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
-    OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE,
-) = range(25)  # fmt: skip
+    OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
+) = range(27)  # fmt: skip
 
-OP_DOTS, OP_MEET = 25, 26  # of the engine alone: see `dots` and `meeting`
+OP_DOTS, OP_MEET = 27, 28  # of the engine alone: see `dots` and `meeting`
 
 PARAMETERS = 24  # place of the first parameter in an instruction's row
 BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if they last
@@ -217,6 +217,12 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(v32, code, 5),
             p[3],
         )
+    elif op == OP_RMS_NORM_CHANNELS:
+        return kernels.rms_norm_channels(
+            part(v32, code, 0), part(c32, code, 1), part(v8, code, 2), p[1], p[2], p[3], p[4]
+        )
+    elif op == OP_HADAMARD:
+        return kernels.hadamard(part(v32, code, 0), s32, part(v32, code, 1), p[1], p[2], p[3], p[4])
     return 0
 
 

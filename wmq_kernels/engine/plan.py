@@ -26,7 +26,7 @@ CODE_SIZE = 36  # opcode, place, up to 11 operands, up to 12 parameters
 # What an instruction may be cut along, and into multiples of how many.
 CUTS = {"add": ("n", 64), "gate": ("n", 64), "silu": ("n", 64), "requantize_i8": ("n", 64),
         "requantize_i16": ("n", 64), "requantize_i32": ("n", 64), "drive": ("heads", 1),
-        "scan": ("heads", 1), "scan_carry": ("heads", 1)}  # fmt: skip
+        "scan": ("heads", 1), "scan_carry": ("heads", 1), "hadamard": ("blocks", 1)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ class Plan:
             elif step.op in ("scan", "scan_carry"):
                 widest["i64"] = max(widest["i64"], p["headdim"])
                 widest["i32"] = max(widest["i32"], 2 * p["d_state"])
+            elif step.op == "hadamard":
+                widest["i32"] = max(widest["i32"], p["block"])
         return widest
 
     def _pack(self) -> None:

@@ -67,7 +67,7 @@ def _bytes() -> Iterator[Refused]:
     for at in range(8):
         for bit in (0, 5, 7):
             changes[f"byte {at}, bit {bit}"] = ("magic", partial(_flip, at=at, bit=bit))
-    for version in (0, 1, 3, 7, 255, 1 << 24, 1 << 25, (1 << 32) - 1):
+    for version in (0, 1, 2, 7, 255, 1 << 24, 1 << 25, (1 << 32) - 1):
         changes[f"version {version}"] = ("version", partial(_u32, at=8, value=version))
     for length in (1 << 31, (1 << 32) - 1, 1 << 24):
         changes[f"header of {length} bytes"] = ("length", partial(_u32, at=12, value=length))

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from random import Random
 
 import numpy as np
 
+from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.conformance.refusals.hostile import Fields, Refused, changed, step_of
 from wmq_kernels.errors import ProgramError
-from wmq_kernels.isa import TABLE
+from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import NUMPY, Bounds, Program, encode
 from wmq_kernels.rangecheck import RULES, Context, bounds
 
@@ -92,19 +94,30 @@ def _with_parameters(op: str, parameters: dict[str, int]) -> bytes:
     return forged(replace(program, steps=tuple(steps)))
 
 
-CONSTANTS_TOO_FAR = {
+CONSTANTS_TOO_FAR: dict[str, tuple[int, ...]] = {
     "shift": (-1, 63, 64), "gain": (-1, 41), "coarse": (-1, (1 << 46) + 1),
     "fine": (-1, (1 << 30) + 1), "rate": (-1,), "least": ((1 << 31) - 1,), "most": (-(1 << 31),),
 }  # fmt: skip
-TOO_FAR = {  # by instruction, where an operand's name does not say it
+# By instruction, where an operand's name does not say it.
+TOO_FAR: dict[str, dict[str, tuple[int, ...]]] = {
     "silu": {"table": (-1, (1 << 22) + 1)},
     "dot": {"bias": ((1 << 31) - 1, -(1 << 31))},
+    "rms_norm_channels": {"shift": (-1, 0, 63, 64)},
 }
 PARAMETERS_TOO_FAR = {
     "lo and hi turned": {"lo": 1, "hi": 0},
     "lo below the type": {"lo": -(1 << 62)},
     "hi beyond the type": {"hi": 1 << 62},
 }
+
+
+def _hadamard(block: int, shift: int, most: int) -> bytes:
+    """Numbers of [-most, most] and the instruction that takes them."""
+    b = Builder(Random(0))
+    x, out = b.read("x", "i32", block, (-most, most)), b.temp("out", "i32", block, INT32)
+    b.step("hadamard", {"x": x, "out": out}, blocks=1, block=block, shift=shift, lo=INT32[0],
+           hi=INT32[1])  # fmt: skip
+    return forged(b.program())
 
 
 def ranges() -> Iterator[Refused]:
@@ -125,6 +138,12 @@ def ranges() -> Iterator[Refused]:
             for what, parameters in PARAMETERS_TOO_FAR.items():
                 yield Refused(f"{op}: {what}", "range", partial(_with_parameters, op, parameters))
     yield Refused("dot_add: shift 31", "range", partial(_with_parameters, "dot_add", {"shift": 31}))
+    for block in (3, 6, 12, 96, 1023):
+        yield Refused(f"hadamard: block {block}", "range", partial(_hadamard, block, 0, 1))
+    for block, shift, most in ((2, 0, 1 << 30), (8, 4, (1 << 28) - 1), (1024, 0, 1 << 21),
+                               (2, 31, 1 << 29), (2, 32, 1), (4, 62, 1)):  # fmt: skip
+        yield Refused(f"hadamard: {block} numbers of {most}, shift {shift}", "range",
+                      partial(_hadamard, block, shift, most))  # fmt: skip
     for op in ("rms_norm", "rms_norm_digits"):
         for eps, shift in ((1, 29), (1000, 0)):
             yield Refused(f"{op}: eps {eps} needs more than shift {shift}", "range",

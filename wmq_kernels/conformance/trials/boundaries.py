@@ -175,6 +175,25 @@ def drive(limits: Interval, moved: str) -> Trial:
     return trial(b, certified(b.program()), given)
 
 
+def hadamard(block: int, shift: int, limits: Interval) -> Trial:
+    """One element moved, the others held: where sums and differences of it pass outputs."""
+    b = Builder(Random(0))
+    most = ((1 << 31) - 1 - (1 << shift >> 1)) // block
+    held = [b.rng.randint(-most, most) >> b.rng.randrange(31) for _ in range(block)]
+    x, out = b.read("x", "i32", block, (-most, most)), b.temp("out", "i32", block, limits)
+    b.step("hadamard", {"x": x, "out": out}, blocks=1, block=block, shift=shift, lo=limits[0],
+           hi=limits[1])  # fmt: skip
+    b.show("out", out)
+    given = [[-most] * block, [most] * block]
+    for j in sorted({0, 1, block // 2, block - 1}):
+        for i in sorted({0, 1, j, block - 1}):
+            signs = [1 - 2 * ((i & k).bit_count() % 2) for k in range(block)]
+            rest = sum(signs[k] * held[k] for k in range(block) if k != j)
+            inputs = around(signs[j], rest, shift, outputs_of(limits), (-most, most))
+            given += [[*held[:j], v, *held[j + 1 :]] for v in inputs]
+    return trial(b, certified(b.program()), given)
+
+
 def frame_add(limits: Interval) -> Trial:
     """The bounds of a frame, for changes of all sizes."""
     held = (0, 1, -1, 1000, -1000, 1 << 30, -(1 << 30), INT32[1], INT32[0])
@@ -255,6 +274,19 @@ def rms_norm(eps: int, numerator: int, shift: int, held: int, limits: Interval) 
     return trial(b, certified(b.program()), given)
 
 
+def rms_norm_channels(eps: int, numerator: int, shifts: Interval, held: int,
+                      limits: Interval) -> Trial:  # fmt: skip
+    """Each channel moved by itself, the other one held: two shifts of one factor."""
+    b = Builder(Random(0))
+    x, out = b.read("x", "i32", 2, (-REACH, REACH)), b.temp("out", "i8", 2, limits)
+    b.step("rms_norm_channels", {"x": x, "shift": b.const("shift", "i32", shifts), "out": out},
+           n=2, eps=eps, numerator=numerator, lo=limits[0], hi=limits[1])  # fmt: skip
+    b.show("out", out)
+    first, second = (_norm_inputs(eps, numerator, shift, held, steps_of(*limits), REACH)
+                     for shift in shifts)  # fmt: skip
+    return trial(b, certified(b.program()), first + [row[::-1] for row in second])
+
+
 def rms_norm_digits(eps: int, numerator: int, shift: int, held: int, every: int) -> Trial:
     """Every `every`-th step of the 32,513, and both where the clamp begins."""
     b = Builder(Random(0))
@@ -269,6 +301,10 @@ def rms_norm_digits(eps: int, numerator: int, shift: int, held: int, every: int)
     return trial(b, certified(b.program()), given)
 
 
+NORMS = (  # eps, numerator, shift, x[1]
+    (1, 1 << 60, 53, 0), (1, 1 << 60, 52, 99_999), (1000, (1 << 61) - 1, 53, 5),
+    (1 << 40, 1_234_567_890_123_456_789, 52, -3_000_000), (1 << 58, 1 << 60, 51, REACH),
+)  # fmt: skip
 I8_LIMITS = (whole("i8"), (-127, 127), (0, 127), (5, 9), (-3, -1), (-128, -128), (127, 127))
 I32_LIMITS = (INT32, (-(1 << 24), 1 << 24), (0, INT32[1]), (-50, 60), (INT32[0], -1), (9, 9))
 ROUNDED = ((-40, 60), (0, 999), (-32_768, 32_767), (-5, -5))  # what Q15.16 rounds to
@@ -290,10 +326,16 @@ TRIALS: dict[str, Callable[[], Trial]] = {
        for limits in I32_LIMITS for moved in ("x", "dt")},
     **{f"rms_norm, eps {eps}, x[1] = {held}, shift {shift} in {list(limits)}":
        partial(rms_norm, eps, numerator, shift, held, limits)
-       for eps, numerator, shift, held in (
-           (1, 1 << 60, 53, 0), (1, 1 << 60, 52, 99_999), (1000, (1 << 61) - 1, 53, 5),
-           (1 << 40, 1_234_567_890_123_456_789, 52, -3_000_000), (1 << 58, 1 << 60, 51, REACH))
+       for eps, numerator, shift, held in NORMS
        for limits in (whole("i8"), (-127, 127), (-3, 5), (0, 0))},
+    **{f"rms_norm_channels, eps {eps}, held {held}, shifts {shift - 1}, {shift + 3} in "
+       f"{list(limits)}":
+       partial(rms_norm_channels, eps, numerator, (shift - 1, shift + 3), held, limits)
+       for eps, numerator, shift, held in NORMS for limits in ((-127, 127), (-3, 5))},
+    **{f"hadamard, block {block}, shift {shift} in {list(limits)}":
+       partial(hadamard, block, shift, limits)
+       for block, shift in ((2, 0), (2, 1), (8, 3), (16, 2), (32, 25), (64, 31))
+       for limits in I32_LIMITS},
     **{f"rms_norm_digits, eps {eps}, x[1] = {held}, every {every}th step":
        partial(rms_norm_digits, eps, numerator, 45, held, every)
        for eps, numerator, held, every in (

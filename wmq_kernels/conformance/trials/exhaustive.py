@@ -1,12 +1,13 @@
 """Trials that leave no input out: of every int8 function, of silu on int16, of the tables.
 
 dot and dot_add are what an int8 number goes into; embed takes an index.  softplus and
-decay read tables, and are tried on both sides of every point of them.
+decay read tables, and are tried on both sides of every point of them.  hadamard is linear
+before it rounds, so that unit vectors show all of its matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -101,6 +102,17 @@ def decay(rate: int, exponents: tuple[int, ...]) -> Trial:
                                                     LANES))  # fmt: skip
 
 
+def hadamard(block: int, columns: Sequence[int]) -> Trial:
+    """Unit vectors in the first block, and so columns of the matrix; a second block of ones."""
+    b, n = Builder(Random(0)), 2 * block
+    x, out = b.read("x", "i32", n, (-1, 1)), b.temp("out", "i32", n, INT32)
+    b.step("hadamard", {"x": x, "out": out}, blocks=2, block=block, shift=0, lo=INT32[0],
+           hi=INT32[1])  # fmt: skip
+    b.show("out", out)
+    given = [[*(int(j == column) for j in range(block)), *[1] * block] for column in columns]
+    return trial(b, certified(b.program()), given)
+
+
 COARSE = tuple(k << 24 for k in range(5698))  # one beyond the table's end
 FINE = tuple(step << 16 for step in range(0, 1 << 15, 3))  # with every j of 0..255
 TRIALS: dict[str, Callable[[], Trial]] = {
@@ -112,6 +124,10 @@ TRIALS: dict[str, Callable[[], Trial]] = {
        partial(silu, fraction, multiplier, shift, clamp)
        for fraction in range(7, 16)
        for multiplier, shift, clamp in ((1, 0, whole("i16")), (54_321, 15, (-100, 20_000)))},
+    **{f"hadamard, all of block {block}": partial(hadamard, block, range(block))
+       for block in (2, 4, 8, 16, 32, 64)},
+    **{f"hadamard, some of block {block}": partial(hadamard, block, (0, 1, block - 1))
+       for block in (128, 256, 512, 1024)},
     "softplus": softplus,
     "decay, every coarse point": partial(decay, 1 << 24, COARSE),
     "decay, every coarse point, odd rate": partial(decay, (1 << 24) + 12_345, COARSE),
