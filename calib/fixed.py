@@ -43,11 +43,10 @@ def multipliers(factors: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.nd
     return np.array(factor, dtype=np.int32), np.array(shift, dtype=np.int32)
 
 
-def quantize_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 rows in [-127, 127] and the scale of each, (out,) float64; weight (out, in)."""
+def row_scales(weight: np.ndarray) -> np.ndarray:
+    """What one unit of an int8 row in [-127, 127] stands for, (out,); weight (out, in)."""
     top = np.abs(weight).max(1)
-    scale = np.where(top > 0, top, 1.0) / INT8_LIMIT
-    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+    return np.where(top > 0, top, 1.0) / INT8_LIMIT
 
 
 def power_at_least(value: float) -> int:

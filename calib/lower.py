@@ -21,36 +21,43 @@ from calib.lower_encode import (
     controller_numbers,
     embedding_tables,
     frame_numbers,
-    lower_projection,
 )
 from calib.lower_heads import lower_heads, lower_update
 from calib.lower_layer import WIDE, WIDE_HEADROOM, Scales, lower_layer
+from calib.lower_projection import lower_projection
 from calib.recipe import State
-from calib.statistics import Statistics
+from calib.statistics import Ranges
 from calib.step_graph import StepModel
-from calib.step_sizes import NUMBER_HEADS, module_name
+from calib.step_sizes import CONFIG_LIMITS, NUMBER_HEADS, module_name
+from calib.transforms import NONE, Transforms
+from calib.weights import NEAREST, WeightRounding
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import Program
 from wmq_kernels.rangecheck import certified
 
 
-def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any],
-          state: State, two_digits: Sequence[str] = ()) -> Program:  # fmt: skip
+def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
+          state: State, two_digits: Sequence[str] = (),
+          rounding: WeightRounding = NEAREST,
+          transforms: Transforms = NONE) -> Program:  # fmt: skip
     """The integer program of a float step, with its range certificate.
 
     calibration  provenance, stored in the program's meta as it is
     state        width and headroom of the recurrent state
     two_digits   Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
                  such as "layers.*.mamba.in_proj" or "heads.continuous"
+    rounding     of weights to int8
+    transforms   of what the norms hand on
     Raises CalibrationError if a weight or a range cannot be carried by its type, or if a
     pattern names no Linear that follows a norm.
     """
     _check_patterns(step, two_digits)
+    _check_norms(transforms)
     sizes, schema, weights = step.sizes, step.schema, step.weights
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
     scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, state,
-                    two_digits)  # fmt: skip
+                    two_digits, rounding, transforms)  # fmt: skip
     b = Builder()
     _ports(b, schema)
     embedding_tables(b, weights)
@@ -58,12 +65,13 @@ def lower(step: StepModel, statistics: Statistics, calibration: Mapping[str, Any
     first = sum(len(part.offset) for part in numbers)
     pads = controller_numbers(schema, "controllers", first)
     classes = class_segments(schema, weights, first + len(pads.offset))
-    for name, parts, embedded, inputs in (
-        ("frame_proj", [*numbers, pads], classes, "encoded"),
-        ("ctrl_proj", [controller_numbers(schema, "next_controllers", 0)], [], "encoded.next"),
-    ):
+    for name, parts, embedded, inputs, observed in (
+        ("frame_proj", [*numbers, pads], classes, "encoded", "encoded"),
+        ("ctrl_proj", [controller_numbers(schema, "next_controllers", 0)], [], "encoded.next",
+         "next_controllers"),
+    ):  # fmt: skip
         lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
-                         embedded, inputs, scales.residual, WIDE)  # fmt: skip
+                         embedded, inputs, scales.residual, WIDE, rounding, observed)  # fmt: skip
     b.value("residual.0", "i32", sizes.d_model, WIDE, scales.residual)
     b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-WIDE, hi=WIDE)
     for layer in range(sizes.n_layer):
@@ -85,6 +93,19 @@ def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:
         if not fnmatch.filter(linears, pattern):
             raise CalibrationError(f"activations.two_digits[{index}]: {pattern!r} names no Linear "
                                    f"after a norm; try {linears[0]} or heads.*")  # fmt: skip
+
+
+def _check_norms(transforms: Transforms) -> None:
+    """Patterns may name layers that this model lacks: a recipe serves models of all depths."""
+    layers = range(CONFIG_LIMITS["n_layer"][1])
+    norms = [f"layers.{i}.{part}" for i in layers for part in ("norm", "mamba.norm")]
+    gated = [name for name in norms if "mamba" in name]
+    for key, patterns, known in (("smoothing", transforms.smoothing, [*norms, "norm_f"]),
+                                 ("hadamard", transforms.hadamard, gated)):  # fmt: skip
+        for index, pattern in enumerate(patterns):
+            if not fnmatch.filter(known, pattern):
+                raise CalibrationError(f"transforms.{key}[{index}]: {pattern!r} names no norm "
+                                       f"that it suits; try {known[0]}")  # fmt: skip
 
 
 def _ports(b: Builder, schema: Mapping[str, Any]) -> None:

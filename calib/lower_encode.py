@@ -1,9 +1,6 @@
-"""Lowering of the encoded frame and of the two projections that read integers.
+"""Lowering of the encoded frame: the int8 inputs of the two projections that read integers.
 
-Numbers enter as two int8 digits (15 bits), classes as int8 rows of their embeddings.  The
-columns of these projections differ in size by orders of magnitude, which one scale a row
-would not survive: columns are therefore grouped by a power of two, and each group is a dot
-of its own whose sum is shifted: acc = bias + sum_k 2^k (W_k x_k).
+Numbers enter as two int8 digits (15 bits), classes as int8 rows of their embeddings.
 """
 
 from __future__ import annotations
@@ -15,13 +12,11 @@ from typing import Any
 import numpy as np
 
 from calib.builder import Builder
-from calib.errors import CalibrationError
-from calib.fixed import INT8_LIMIT, multipliers, to_int
+from calib.fixed import INT8_LIMIT, multipliers
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Slice
 
 Q16 = 1 << 16
-WIDEST = 10  # powers of two between the smallest and the largest group of columns
 STICK_CENTRE = Q16 // 2
 
 
@@ -109,66 +104,7 @@ def column_exponents(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.rint(np.log2(np.maximum(size, floor))).astype(np.int64)
 
 
-def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray,
-                     numbers: Sequence[Numbers], classes: Sequence[Segment],
-                     inputs: str, scale: float, limit: int) -> None:  # fmt: skip
-    """Steps from the ports to the value `name`, int32 at `scale`, through int8 `inputs`."""
-    weight, bias = weight.astype(np.float64), bias.astype(np.float64)
-    segments = list(classes)
-    for part in numbers:
-        columns = slice(part.first, part.first + len(part.offset))
-        segments += digit_segments(part, column_exponents(weight[:, columns], part.scale))
-        bias = bias + weight[:, columns] @ (part.offset * part.unit)
-    exponents = [int(column_exponents(weight[:, s.columns], s.scale).max()) for s in segments]
-    for widest in range(WIDEST, -1, -1):
-        shifts = np.maximum(np.array(exponents) - max(exponents) + widest, 0)
-        shifts -= shifts.min()
-        rows = [weight[:, s.columns] * (s.scale * 2.0 ** -int(k))
-                for s, k in zip(segments, shifts, strict=True)]  # fmt: skip
-        row_scale = np.maximum(np.abs(np.concatenate(rows, 1)).max(1), 1e-30) / INT8_LIMIT
-        ints = [np.rint(row / row_scale[:, None]).astype(np.int8) for row in rows]
-        pairs = list(zip(ints, map(int, shifts), strict=True))
-        groups = {k: np.concatenate([w for w, s in pairs if s == k], 1) for _, k in pairs}
-        reach = sum(_reach(matrix) << k for k, matrix in groups.items())
-        if reach + np.abs(bias / row_scale).max() < 2**31 - 1:
-            break
-    else:
-        raise CalibrationError(f"{name}: the weights' sum exceeds int32")
-    order = sorted(range(len(segments)), key=lambda i: int(shifts[i]))
-    starts, total = {}, 0
-    for i in order:
-        starts[i] = total
-        total += len(segments[i].columns)
-    b.value(inputs, "i8", total, INT8_LIMIT)
-    _write_inputs(b, inputs, segments, starts, numbers)
-    acc = ""
-    for k in sorted(set(map(int, shifts))):
-        chosen = [i for i in order if shifts[i] == k]
-        matrix = groups[k]
-        digits = Slice(inputs, starts[chosen[0]], matrix.shape[1])
-        w = b.const(f"{name}.weight.{k}", matrix, "i8")
-        reach = _reach(matrix) << k
-        before = b.values[acc].hi if acc else 0
-        bias_int = to_int(bias / row_scale, "int32", name)
-        room = int(before + reach + (np.abs(bias_int.astype(np.int64)).max() if not acc else 0))
-        out = b.value(f"{name}.acc.{k}", "i32", len(weight), min(room, 2**31 - 1))
-        if not acc:
-            b.step("dot", digits, w, b.const(f"{name}.bias", bias_int, "i32"), out)
-        else:
-            b.step("dot_add", digits, w, acc, out, shift=k)
-        acc = out
-    m, shift = multipliers(row_scale / scale)
-    b.value(name, "i32", len(weight), limit, scale)
-    b.step("requantize_i32", acc, b.const(f"{name}.multiplier", m, "i32"),
-           b.const(f"{name}.shift", shift, "i32"), name, lo=-limit, hi=limit)  # fmt: skip
-
-
-def _reach(matrix: np.ndarray) -> int:
-    """The largest |sum| of a row times int8 inputs in [-127, 127]."""
-    return int(np.abs(matrix.astype(np.int64)).sum(1).max()) * INT8_LIMIT
-
-
-def _write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: Mapping[int, int],
+def write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: Mapping[int, int],
                   numbers: Sequence[Numbers]) -> None:  # fmt: skip
     """The steps that fill the int8 input vector."""
     places = {}

@@ -28,21 +28,18 @@ HeadPlaces = dict[str, tuple[int, int]]
 def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray], scales: Scales
                 ) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
     """Steps to the value `heads`; returns the place of each head and its scale."""
-    unit = norm(
-        b,
-        f"residual.{sizes.n_layer}",
-        "norm_f.unit",
-        scales.residual,
-        scales.limit("norm_f.unit"),
-        any(scales.fine(f"heads.{module_name(head)}") for head in sizes.heads),
-    )
+    folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
+              * weights["norm_f.weight"] for head in sizes.heads}  # fmt: skip
+    unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual, scales,
+                any(scales.fine(f"heads.{module_name(head)}") for head in sizes.heads),
+                np.concatenate(list(folded.values())))  # fmt: skip
     b.value("heads", "i32", sum(sizes.heads.values()), HEAD_LIMIT)
     places: HeadPlaces = {}
     units: dict[str, float] = {}
     start = 0
     for head, width in sizes.heads.items():
         name = f"heads.{module_name(head)}"
-        weight = weights[f"{name}.weight"].astype(np.float64) * weights["norm_f.weight"]
+        weight = folded[head]
         bias = weights[f"{name}.bias"].astype(np.float64)
         if head in NUMBER_HEADS:
             spread = weights[f"{head}_scale"].astype(np.float64)
@@ -51,7 +48,7 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
             units[head] = 1 / Q16
         else:
             units[head] = LOGIT_HEADROOM * scales.limit(name) / HEAD_LIMIT
-        acc = linear(b, name, unit, weight, bias, scales.fine(name))
+        acc = linear(b, name, unit, weight, bias, scales)
         _to_heads(b, acc, name, units[head], start, width)
         places[head] = (start, width)
         start += width

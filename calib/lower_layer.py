@@ -21,11 +21,14 @@ from calib.fixed import (
     multiplier,
     multipliers,
     power_at_least,
-    quantize_rows,
+    row_scales,
     to_int,
 )
 from calib.recipe import State
+from calib.rotation import block_of
 from calib.step_sizes import StepSizes
+from calib.transforms import NONE, Folding, Transforms, folding_of
+from calib.weights import NEAREST, WeightRounding
 from wmq_kernels.isa import (
     COARSE_BITS,
     DIGITS_LIMIT,
@@ -57,6 +60,8 @@ class Scales:
     residual: float
     state: State
     two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
+    weights: WeightRounding = NEAREST
+    transforms: Transforms = NONE
 
     def fine(self, linear: str) -> bool:
         return any(fnmatchcase(linear, pattern) for pattern in self.two_digits)
@@ -71,30 +76,68 @@ class Scales:
 
 @dataclass(frozen=True)
 class Input:
-    """int8 input of a Linear: `high` at `scale`, and `low` at a 128th of it unless it is ""."""
+    """int8 input of a Linear: `high` at `scale`, and `low` at a 128th of it unless it is "".
+
+    observed  the float step's tensor that it stands for, changed as `folding` says
+    """
 
     high: str
     low: str
     scale: float
+    observed: str
+    folding: Folding
 
 
-def norm(b: Builder, x: str, out: str, scale: float, limit: float, fine: bool) -> Input:
-    """x (n,) int32 at `scale` -> int8 that holds `limit`, as one digit or two; no weight."""
-    n = b.values[x].size
+def norm(b: Builder, x: str, name: str, scale: float, scales: Scales, fine: bool,
+         weight: np.ndarray) -> Input:  # fmt: skip
+    """x (n,) int32 at `scale` -> int8 `<name>.unit`, as one digit or two; no weight.
+
+    fine    whether a projection that follows reads both digits
+    weight  (out, n) of all projections that follow
+    """
+    n, unit = b.values[x].size, f"{name}.unit"
+    seen = scales.weights.inputs.get(unit)
+    folding = folding_of(name, n, weight, scales.transforms, seen, fine)
+    limit = scales.limit(unit)
+    if seen is not None:
+        limit = folding.limit(limit, seen)
+    if folding.rotated:
+        x, scale = _turned(b, x, scale)
     eps = max(1, round(n * NORM_EPS / scale**2))
     out_scale = limit / INT8_LIMIT
     gain = math.sqrt(n) / (limit / DIGITS_LIMIT if fine else out_scale)
     shift = 61 - math.frexp(gain)[1]
     # A multiple of 2^31, which is above isqrt, makes numerator / isqrt monotone across all e.
     numerator = min(round(math.ldexp(gain, shift - 31)), (1 << 30) - 1) << 31
-    b.value(out, "i8", n, INT8_LIMIT, out_scale)
     if fine:
-        low = b.value(f"{out}.low", "i8", n, (-64, 63), out_scale / 128)
-        b.step("rms_norm_digits", x, out, low, eps=eps, numerator=numerator, shift=shift)
-        return Input(out, low, out_scale)
+        b.value(unit, "i8", n, INT8_LIMIT, out_scale)
+        low = b.value(f"{unit}.low", "i8", n, (-64, 63), out_scale / 128)
+        b.step("rms_norm_digits", x, unit, low, eps=eps, numerator=numerator, shift=shift)
+        return Input(unit, low, out_scale, unit, folding)
+    if folding.exponents is not None:
+        out = b.value(f"{unit}.smoothed", "i8", n, INT8_LIMIT)
+        shifts = b.const(f"{unit}.shift", shift + folding.exponents, "i32")
+        b.step("rms_norm_channels", x, shifts, out, eps=eps, numerator=numerator,
+               lo=-INT8_LIMIT, hi=INT8_LIMIT)  # fmt: skip
+        return Input(out, "", out_scale, unit, folding)
+    out = f"{unit}.rotated" if folding.rotated else unit
+    b.value(out, "i8", n, INT8_LIMIT, 0.0 if folding.rotated else out_scale)
     b.step("rms_norm", x, out, eps=eps, numerator=numerator, shift=shift, lo=-INT8_LIMIT,
            hi=INT8_LIMIT)  # fmt: skip
-    return Input(out, "", out_scale)
+    return Input(out, "", out_scale, unit, folding)
+
+
+def _turned(b: Builder, x: str, scale: float) -> tuple[str, float]:
+    """x with its blocks turned, and the scale of that.
+
+    The sums' shift is half of the block's bits, so that they keep x's size, within a root of 2.
+    """
+    n = b.values[x].size
+    block = block_of(n)
+    shift = (block.bit_length() - 1) // 2
+    out = b.value(f"{x}.turned", "i32", n, WIDE, scale * 2.0**shift / math.sqrt(block))
+    b.step("hadamard", x, out, blocks=n // block, block=block, shift=shift, lo=-WIDE, hi=WIDE)
+    return out, b.values[out].scale
 
 
 @dataclass(frozen=True)
@@ -105,15 +148,21 @@ class Acc:
     scale: np.ndarray  # (out,) float64
 
 
-def linear(b: Builder, name: str, x: Input, weight: np.ndarray, bias: np.ndarray | None = None,
-           fine: bool = False) -> Acc:  # fmt: skip
-    """int8 input times int8 rows; bias in natural units, (out,) or None.
+def linear(b: Builder, name: str, x: Input, weight: np.ndarray, bias: np.ndarray,
+           scales: Scales) -> Acc:  # fmt: skip
+    """int8 input times int8 rows; bias in natural units, (out,).
 
-    fine: both digits count, acc = bias + W low + 2^7 (W high), else the high one alone.
+    With two digits, acc = bias + W low + 2^7 (W high), else the high one alone counts.
     """
-    ints, row_scale = quantize_rows(weight)
+    fine = scales.fine(name)
+    weight = x.folding.weight(weight)
+    row_scale = row_scales(weight)
+    moments = scales.weights.moments(x.observed)
+    if moments is not None:
+        moments = x.folding.moments(moments)
+    ints, gain = scales.weights.round(weight, row_scale[:, None], moments)
     scale = row_scale * x.scale / (128 if fine else 1)
-    bias_int = to_int((np.zeros(len(weight)) if bias is None else bias) / scale, "int32", name)
+    bias_int = to_int((bias + gain) / scale, "int32", name)
     size = np.abs(ints.astype(np.int64)).sum(1)
     first = int((size * (64 if fine else INT8_LIMIT) + np.abs(bias_int.astype(np.int64))).max())
     reach = first + (int(size.max()) * INT8_LIMIT << 7 if fine else 0)
@@ -166,13 +215,12 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     at = f"layers.{layer}.mamba"
     weight = {k.removeprefix(f"layers.{layer}."): v.astype(np.float64)
               for k, v in weights.items() if k.startswith(f"layers.{layer}.")}  # fmt: skip
-    unit = f"layers.{layer}.norm.unit"
-    fine = scales.fine(f"{at}.in_proj")
-    x = norm(b, f"residual.{layer}", unit, scales.residual, scales.limit(unit), fine)
-    z_width, xbc_width, _ = sizes.in_proj_parts
     in_proj = weight["mamba.in_proj.weight"] * weight["norm.weight"]
+    x = norm(b, f"residual.{layer}", f"layers.{layer}.norm", scales.residual, scales,
+             scales.fine(f"{at}.in_proj"), in_proj)  # fmt: skip
+    z_width, xbc_width, _ = sizes.in_proj_parts
     bias = np.concatenate([np.zeros(z_width + xbc_width), weight["mamba.dt_bias"]])
-    acc = linear(b, f"{at}.in_proj", x, in_proj, bias, fine)
+    acc = linear(b, f"{at}.in_proj", x, in_proj, bias, scales)
     z_bits = fraction_bits(scales.limit(f"{at}.z"))
     requantize(b, acc, slice(0, z_width), f"{at}.z", "i16", 2.0**-z_bits, INT16, 2.0**-z_bits)
     xbc_scale = ACTIVATION_HEADROOM * scales.limit(f"{at}.xbc") / INT16
@@ -183,18 +231,20 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     _convolve(b, sizes, at, layer, weight, scales, xbc_scale)
     y_scale = _scan(b, sizes, at, layer, weight, scales)
     silu_scale = silu(b, f"{at}.z", z_bits, f"{at}.silu_z", scales.limit(f"{at}.silu_z"))
-    gated_scale = WIDE_HEADROOM * scales.limit(f"{at}.gated") / WIDE
+    wide = WIDE
+    if scales.transforms.rotates(f"{at}.norm"):  # sums of a block must fit int32
+        wide = min(WIDE, (1 << 30) // block_of(sizes.d_inner) - 1)
+    gated_scale = WIDE_HEADROOM * scales.limit(f"{at}.gated") / wide
     factors = np.repeat(y_scale, sizes.headdim) * silu_scale / gated_scale
     m, shift = multipliers(factors)
-    b.value(f"{at}.gated", "i32", sizes.d_inner, WIDE, gated_scale)
+    b.value(f"{at}.gated", "i32", sizes.d_inner, wide, gated_scale)
     b.step("gate", f"{at}.y", f"{at}.silu_z", b.const(f"{at}.gated.multiplier", m, "i32"),
-           b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-WIDE,
-           hi=WIDE)  # fmt: skip
-    fine = scales.fine(f"{at}.out_proj")
-    x = norm(b, f"{at}.gated", f"{at}.norm.unit", gated_scale, scales.limit(f"{at}.norm.unit"),
-             fine)  # fmt: skip
+           b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-wide,
+           hi=wide)  # fmt: skip
     out_proj = weight["mamba.out_proj.weight"] * weight["mamba.norm.weight"]
-    acc = linear(b, f"{at}.out_proj", x, out_proj, fine=fine)
+    x = norm(b, f"{at}.gated", f"{at}.norm", gated_scale, scales,
+             scales.fine(f"{at}.out_proj"), out_proj)  # fmt: skip
+    acc = linear(b, f"{at}.out_proj", x, out_proj, np.zeros(sizes.d_model), scales)
     requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", scales.residual, WIDE,
                scales.residual)  # fmt: skip
     after = b.value(f"residual.{layer + 1}", "i32", sizes.d_model, WIDE, scales.residual)

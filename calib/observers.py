@@ -1,10 +1,16 @@
-"""Observers: from a stream of activations to the largest size that a scale must hold.
+"""Observers: from what was seen of a tensor to the limit that its int8 scale must hold.
 
-An observer is given arrays (samples, groups, values) one after the other and answers with
-one limit a group.  It keeps a maximum or a histogram of fixed size, never the activations:
-onnxruntime's `HistogramCollector` also merges histograms, but its bins grow in number with
-the range, and its data reader first gathers every intermediate output of a batch of
-samples, so that an hour of play with carried state does not fit.
+A histogram of sizes comes in, one limit a group leaves.  The integers are -127..127 at a
+scale of limit / 127, the rounding half away, what is larger is clipped.
+
+    minmax          the largest size: nothing is clipped
+    moving-average  the largest sizes of successive calls, averaged with weights that fall by
+                    DECAY a call (torch.ao.quantization's MovingAverageMinMaxObserver)
+    percentile      the size that `percent` % of the values do not exceed
+    mse             the limit with the least mean squared error (Sung, Shin and Hwang 2015;
+                    Banner et al. 2019, arXiv 1810.05723, for Gauss and Laplace in closed form)
+    entropy         the limit whose 128 levels have the least Kullback-Leibler divergence
+                    from the values (Migacz, "8-bit inference with TensorRT", GTC 2017)
 """
 
 from __future__ import annotations
@@ -12,107 +18,145 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 
-BIN_BITS = 13
-BINS = 1 << BIN_BITS  # of one group's histogram: a bin is at most 1/4096 of the largest size
-LEAST_EXPONENT = -100  # of a histogram's reach; smaller sizes all count as the first bin
+from calib.histogram import BINS, Histogram
+from calib.recipe import ObserverName
+
+NAMES = get_args(ObserverName)
+DECAY = 0.99  # of a call's weight in the moving average, as torch's averaging_constant of 0.01
+LEVELS = 127  # an int8 size
+ENTROPY_LEVELS = 128
+ENTROPY_MERGED = 4  # bins: 1,024 to 2,048 are left below the maximum; TensorRT takes 2,048
+COARSE = 16  # bins between the edges that are tried first
+LEAST_BIN = BINS // 64  # of a limit: below it a step of the integers is narrower than a bin
 
 
-def largest(values: np.ndarray) -> np.ndarray:
-    """Largest |value| of each group, (groups,) float64.  Raises ValueError if not finite."""
-    found = np.maximum(values.max(axis=(0, 2)), -values.min(axis=(0, 2)))
-    if not np.isfinite(found).all():
-        raise ValueError("a value is not finite")
-    return np.abs(found.astype(np.float64))  # not -0
+def percentile(histogram: Histogram, percent: float) -> np.ndarray:
+    """(groups,) float64: the ranked size, to one bin, rounded up, or the maximum if less."""
+    share = Fraction(str(percent)) / 100
+
+    def edge(counts: np.ndarray) -> int:
+        rank = max(1, math.ceil(share * int(counts.sum())))
+        return int(np.searchsorted(np.cumsum(counts), rank)) + 1
+
+    return _by_group(histogram, edge)
 
 
-class MinMax:
-    """The largest |value| ever seen."""
-
-    def __init__(self, groups: int):
-        self._largest = np.zeros(groups)
-
-    def add(self, values: np.ndarray) -> None:
-        """values (samples, groups, values) float.  Raises ValueError if one is not finite."""
-        self._largest = np.maximum(self._largest, largest(values))
-
-    def limits(self) -> np.ndarray:
-        """(groups,) float64."""
-        return self._largest.copy()
+def least_squared_error(histogram: Histogram) -> np.ndarray:
+    """(groups,) float64: the edge of a bin where rounding and clipping together cost least."""
+    return _by_group(histogram, _mse_edge)
 
 
-class Percentile:
-    """The size that `percent` % of the values do not exceed, to one bin, rounded up.
+def least_divergence(histogram: Histogram) -> np.ndarray:
+    """(groups,) float64: the edge with the least divergence, as in TensorRT.
 
-    A group's histogram covers [0, 2^exponent) with BINS bins; the exponent is the least
-    that holds the largest size so far, and grows by merging neighbours.  As edges are
-    powers of two times whole numbers, the histogram depends on the values alone, not on
-    their order or on how they were cut into arrays.
+    onnxruntime's `HistogramCollector.get_entropy_threshold` takes a histogram too, but works
+    on both signs (128 levels for the two together), truncates its distributions to whole
+    numbers, spreads a level's count over empty bins also, and needs seconds a histogram of
+    this size, as it sums in Python.
     """
-
-    def __init__(self, groups: int, percent: float):
-        self.percent = percent
-        self._exponents = np.full(groups, LEAST_EXPONENT)
-        self._counts = np.zeros((groups, BINS), dtype=np.int64)
-        self._largest = np.zeros(groups)
-
-    def add(self, values: np.ndarray) -> None:
-        """values (samples, groups, values) float.  Raises ValueError if one is not finite."""
-        found = largest(values)
-        self._largest = np.maximum(self._largest, found)
-        self._grow(np.where(found > 0, np.frexp(found)[1], LEAST_EXPONENT))
-        sizes = np.abs(values)
-        # powers of two: the product is exact, so a size is in its bin whatever the range was
-        per_unit = np.exp2(BIN_BITS - self._exponents).astype(values.dtype)
-        bins = (sizes * per_unit[:, None]).astype(np.int64)
-        bins += BINS * np.arange(len(self._exponents))[:, None]
-        self._counts += np.bincount(bins.ravel(), minlength=self._counts.size).reshape(
-            self._counts.shape
-        )
-
-    def merge(self, other: Percentile) -> None:
-        """Add what another observer of the same groups has seen."""
-        self._largest = np.maximum(self._largest, other._largest)
-        self._grow(other._exponents)
-        for group, exponent in enumerate(self._exponents):
-            merged = _coarser(other._counts[group], int(exponent - other._exponents[group]))
-            self._counts[group] += merged
-
-    def limits(self) -> np.ndarray:
-        """(groups,) float64: the upper edge of the bin, or the largest size if that is less."""
-        widths = np.exp2(self._exponents - BIN_BITS)
-        found = np.zeros(len(widths))
-        for group, counts in enumerate(self._counts):
-            total = int(counts.sum())
-            if total:
-                rank = max(1, math.ceil(Fraction(str(self.percent)) * total / 100))
-                bin_ = int(np.searchsorted(np.cumsum(counts), rank))
-                found[group] = (bin_ + 1) * widths[group]
-        return np.minimum(found, self._largest)
-
-    def _grow(self, exponents: np.ndarray) -> None:
-        for group in np.flatnonzero(exponents > self._exponents):
-            steps = int(exponents[group] - self._exponents[group])
-            self._counts[group] = _coarser(self._counts[group], steps)
-            self._exponents[group] = exponents[group]
+    return _by_group(histogram, _entropy_edge)
 
 
-def _coarser(counts: np.ndarray, steps: int) -> np.ndarray:
-    """The same histogram over a range 2^steps times as wide."""
-    merged = np.zeros_like(counts)
-    width = 1 << min(steps, BIN_BITS)  # beyond that all is in the first bin
-    merged[: BINS // width] = counts.reshape(-1, width).sum(axis=1)
-    return merged
+def moving_average(recent: np.ndarray) -> np.ndarray:
+    """(groups,) float64, from the largest sizes of calls, the last comes last, (calls, groups).
+
+    The weights' sum divides: without that the first calls would pull it towards 0.
+    """
+    weights = DECAY ** np.arange(len(recent) - 1, -1, -1.0)
+    return (weights[:, None] * recent).sum(axis=0) / weights.sum()
 
 
-Observer = MinMax | Percentile
-MakeObserver = Callable[[int], Observer]  # from the number of groups
+def _by_group(histogram: Histogram, edge: Callable[[np.ndarray], int]) -> np.ndarray:
+    """The upper edge of the bin that `edge` numbers from 1, at most the maximum; 0 if empty."""
+    found = np.zeros(len(histogram.exponents))
+    for group, width in enumerate(histogram.widths):
+        if histogram.maximum[group] > 0:
+            found[group] = edge(histogram.counts[group]) * width
+    return np.minimum(found, histogram.maximum)
 
 
-def observer(name: str, percent: float | None = None) -> MakeObserver:
-    """What makes the observer that a recipe names: "minmax", or "percentile" with percent."""
-    if name == "percentile" and percent is not None:
-        return lambda groups: Percentile(groups, percent)
-    return MinMax
+def _mse_edge(counts: np.ndarray) -> int:
+    """In units of a bin: every COARSE-th edge is tried, then those around the best."""
+    top = int(np.flatnonzero(counts)[-1]) + 1
+    least = min(LEAST_BIN, top)
+    edges = np.append(np.arange(least, top, COARSE), top)
+    best = int(edges[_squared_errors(counts, top, edges).argmin()])
+    edges = np.arange(max(best - COARSE, least), min(best + COARSE, top) + 1)
+    return int(edges[_squared_errors(counts, top, edges).argmin()])
+
+
+def _squared_errors(counts: np.ndarray, top: int, edges: np.ndarray) -> np.ndarray:
+    """Of each limit, (edges,) float64.  Values are taken to lie evenly in their bin.
+
+    A sum over the cells of the integers, sum (x - k step)^2, each taken from cumulated
+    moments of the histogram, sum 1, sum x and sum x^2 up to a place.
+    """
+    step = edges[:, None] / LEVELS
+    borders = np.minimum((np.arange(LEVELS) + 0.5) * step, top)  # the last integer takes the rest
+    places = np.hstack([np.zeros_like(step), borders, np.full_like(step, top)])
+    count, first, second = (np.diff(m, axis=1) for m in _moments_up_to(counts, places))
+    values = np.arange(LEVELS + 1) * step
+    return (second - 2 * values * first + values**2 * count).sum(axis=1)
+
+
+def _moments_up_to(counts: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, ...]:
+    """sum 1, sum x and sum x^2 over the values below each place, in units of a bin."""
+    at = np.minimum(places.astype(np.int64), BINS - 1)
+    rest = places - at  # of the bin that the place lies in
+    start = np.arange(BINS, dtype=np.float64)
+    whole = (counts, counts * (start + 0.5), counts * (start**2 + start + 1 / 3))
+    below = [_cumulated(m)[at] for m in whole]
+    here, from_ = counts[at].astype(np.float64), at.astype(np.float64)
+    return (
+        below[0] + here * rest,
+        below[1] + here * rest * (from_ + rest / 2),
+        below[2] + here * rest * (from_**2 + from_ * rest + rest**2 / 3),
+    )
+
+
+def _entropy_edge(counts: np.ndarray) -> int:
+    """The last of the edges with the least divergence, in units of a bin."""
+    bins = counts.reshape(-1, ENTROPY_MERGED).sum(axis=1).astype(np.float64)
+    bins[0] = bins[1]  # TensorRT's: what rounds to 0 anyway must not outweigh the rest
+    top = int(np.flatnonzero(counts)[-1]) // ENTROPY_MERGED + 1
+    edges = np.arange(min(ENTROPY_LEVELS, top), top + 1)
+    divergences = _divergences(bins[:top], edges)
+    best = len(edges) - 1 - int(divergences[::-1].argmin())
+    return int(edges[best]) * ENTROPY_MERGED
+
+
+def _divergences(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Of the bins below each edge from 128 levels of them, (edges,) float64.
+
+    p is a bin's count, what is clipped being counted in the last one; q spreads a level's
+    count evenly over those of its bins that are not empty:
+    sum p/N log(p/N / (q/K)) = (sum p log p - sum p log q) / N - log N + log K.
+    """
+    whole, clipped = bins.sum(), bins.sum() - _cumulated(bins)[edges]
+    last = bins[edges - 1]
+    own = _cumulated(_times_log(bins))[edges - 1] + _times_log(last + clipped)
+    starts = -(-np.arange(ENTROPY_LEVELS + 1) * edges[:, None] // ENTROPY_LEVELS)  # of levels
+    sums = np.diff(_cumulated(bins)[starts], axis=1)
+    filled = np.maximum(np.diff(_cumulated(bins > 0)[starts], axis=1), 1)
+    spread = sums / filled
+    logs = np.log(spread, out=np.zeros_like(spread), where=spread > 0)
+    levels = (sums * logs).sum(axis=1) + clipped * logs[:, -1]
+    kept = whole - clipped
+    found = np.log(kept, out=np.full_like(kept, np.inf), where=kept > 0)
+    if whole > 0:
+        found += (own - levels) / whole - np.log(whole)
+    return np.where((last == 0) & (clipped > 0), np.inf, found)  # values where q has none
+
+
+def _cumulated(values: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, .. values."""
+    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+
+
+def _times_log(values: np.ndarray) -> np.ndarray:
+    """x log x, 0 at 0."""
+    return values * np.log(values, out=np.zeros_like(values), where=values > 0)

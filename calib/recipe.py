@@ -10,17 +10,26 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from calib.errors import CalibrationError
 
 FOLDER = Path(__file__).with_name("recipes")
-DEFAULT = "static-digits"
+DEFAULT = "static-best"
 LARGEST = 1 << 16  # bytes of a file
 
+ObserverName = Literal["minmax", "moving-average", "percentile", "mse", "entropy"]
+PlayName = Literal["real", "self", "mixed", "set"]
+Projection = Literal["frame_proj", "ctrl_proj"]
+Rounding = Literal["nearest", "gptq"]
+CHOICES = {"activations.observer": get_args(ObserverName), "data.play": get_args(PlayName),
+           "weights.rounding": get_args(Rounding),
+           "weights.two_digits": get_args(Projection)}  # fmt: skip
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Strength = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Bits = Annotated[int, msgspec.Meta(ge=0, le=8)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -32,7 +41,7 @@ class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
                 any text, such as "layers.*.mamba.in_proj" or "heads.continuous"
     """
 
-    observer: Literal["minmax", "percentile"]
+    observer: ObserverName
     percent: Percent | None = None
     two_digits: tuple[Name, ...] = ()
 
@@ -50,10 +59,53 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_feedback: bool = True
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How weights become int8.
+
+    rounding         "nearest", or "gptq": columns make up for each other's errors (Frantar et
+                     al. 2023), in the second moments of the calibration frames
+    damping          of gptq: the share of the mean variance that is added to each channel's
+    bias_correction  the mean error of each output is added to its bias
+    two_digits       those of "frame_proj" and "ctrl_proj" whose weights are two int8 digits
+    """
+
+    rounding: Rounding = "nearest"
+    damping: Share = 0.001
+    bias_correction: bool = False
+    two_digits: tuple[Projection, ...] = ()
+
+
+class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What happens between a norm and its projection, whose columns take the inverse.
+
+    smoothing  norms, as "layers.*.norm" or "norm_f", whose channels get powers of two
+    strength   of it, 0 to 1 (Xiao et al. 2023); without one, the best is searched
+    hadamard   norms before an out_proj, as "layers.*.mamba.norm", whose channels are turned
+    """
+
+    smoothing: tuple[Name, ...] = ()
+    strength: Strength | None = None
+    hadamard: tuple[Name, ...] = ()
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where ranges come from, unless the command says it.
+
+    play  of the dataset's games: "real", as they were; "self", as the model goes on from
+          their beginnings; "mixed", half of each.  "set": an embedded set, without a dataset
+    """
+
+    play: PlayName
+    set: Name | None = None
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     name: Name
     activations: Activations
     state: State
+    weights: Weights = Weights()
+    transforms: Changes = Changes()
+    data: Data | None = None
 
     def to_json(self) -> dict:
         """Plain data; stored in the program."""
@@ -100,6 +152,10 @@ def parse_recipe(content: bytes, where: str) -> Recipe:
         raise CalibrationError(
             f"{where}: activations.percent: the observer {chosen.observer!r} {way_out} percent"
         )
+    data = recipe.data
+    if data is not None and (data.play == "set") != (data.set is not None):
+        way_out = "needs the name of a" if data.set is None else "takes no"
+        raise CalibrationError(f"{where}: data.set: play {data.play!r} {way_out} set")
     return recipe
 
 
@@ -113,6 +169,6 @@ def _explained(message: str) -> str:
         key = (unknown or missing).group(1)  # type: ignore[union-attr]
         path = f"{path}.{key}" if path else key
         text = "unknown key" if unknown else "missing"
-    elif "Invalid enum value" in text:
-        text += "; give one of minmax, percentile"
+    elif path in CHOICES:
+        text += f"; give one of {', '.join(CHOICES[path])}"
     return f"{path.encode('unicode_escape').decode()}: {text}"

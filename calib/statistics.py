@@ -1,48 +1,47 @@
-"""Ranges of a float step's activations over real play, with the state carried.
+"""Collects what a float step's activations are like over real play, in one pass.
 
-Games go in as the inputs of the step.  onnxruntime runs a batch of them side by side, a
-frame a call; where a game ends, its row goes on with the next game from a zero state.
-Each call's activations pass an observer and are dropped, so memory does not grow with the
-number of frames.  Limits leave, one a tensor or one a head; a second pass measures what
-rounding to given scales costs.
-
-One thread, in a fixed order: equal inputs give equal statistics on the same machine.
+Every recipe's needs are met at once: of each observed tensor a histogram of sizes, its
+maximum and the largest sizes of the last calls; of each Linear's input what weights are
+rounded and smoothed by, first and second moments and a maximum a channel.  Each call's
+activations are added and dropped, so memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
-import onnx
 
+from calib.collected import (
+    WINDOW,
+    Checkpoint,
+    InputStatistics,
+    Ranges,
+    Statistics,
+    TensorStatistics,
+    checked_sums,
+    merge,
+)
 from calib.errors import CalibrationError
-from calib.observers import MakeObserver, MinMax, Observer
+from calib.fixed import power_at_least
+from calib.histogram import Histogram
+from calib.noise import Rounding, decibels, grouped, rounded, signal_to_noise
+from calib.player import ROWS, CalibrationGame, Player, Position, Progress, silent
+from calib.rotation import block_of, summed
 from calib.step_graph import StepModel, zero_state
 from calib.step_sizes import StepSizes, module_name
 
-ROWS = 16  # games side by side
-Progress = Callable[[str, int, int], None]  # (what, done, total)
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """The Progress that shows nothing."""
-
-
-@dataclass(frozen=True)
-class CalibrationGame:
-    """T frames of a game as the step takes them; row t and `next_controllers` t+1.
-
-    numbers (T, 30) float32, classes (T, 17) int64, controllers and next_controllers
-    (T, 26) float32
-    """
-
-    numbers: np.ndarray
-    classes: np.ndarray
-    controllers: np.ndarray
-    next_controllers: np.ndarray
+__all__ = [
+    "ROWS", "CalibrationGame", "Checkpoint", "InputStatistics", "Observed", "Player", "Position",
+    "Progress", "Ranges", "Rounding", "Statistics", "TensorStatistics", "collect", "decibels",
+    "fits", "merge", "observed_inputs", "observed_tensors", "rounded", "signal_to_noise", "silent",
+]  # fmt: skip
+INPUT_BITS = 21  # of a Linear's input as a whole number: 22 bits, two of them multiplied and
+PENDING_ROWS = 512  # this many added make 53 bits, which a product in float64 keeps exactly
+SAVE_SECONDS = 15.0  # between two checkpoints
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,6 @@ class Observed:
 
     groups: int
     bits: int
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """limits  tensor name -> (groups,) float64, the |value| that its scale must hold"""
-
-    limits: Mapping[str, np.ndarray]
-    frames: int
-    games: int
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """Integers in [lo, hi] that stand for `scale` each; scale (groups,) float64."""
-
-    scale: np.ndarray
-    lo: int
-    hi: int
 
 
 def observed_tensors(sizes: StepSizes) -> dict[str, Observed]:
@@ -94,154 +75,151 @@ def observed_tensors(sizes: StepSizes) -> dict[str, Observed]:
     return found
 
 
+def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
+    """Inputs of Linears: channels, and a bound of their |value|s.
+
+    A norm's output is at most the root of its width; what is encoded is bounded by the schema.
+    """
+    sizes, fields = step.sizes, step.schema["fields"]
+    embeddings = [np.abs(step.weights[f"embeddings.{name}.weight"]).max()
+                  for name in sizes.embeddings]  # fmt: skip
+    numbers = [max(abs(f["lo"]), abs(f["hi"])) * abs(f["scale"])
+               for f in fields if f["kind"] != "class"]  # fmt: skip
+    found = {"encoded": (sizes.encoded, float(max(1.0, *embeddings, *numbers))),
+             "next_controllers": (sizes.controllers, 1.0)}  # fmt: skip
+    for i in range(sizes.n_layer):
+        found[f"layers.{i}.norm.unit"] = (sizes.d_model, sizes.d_model**0.5)
+        found[f"layers.{i}.mamba.norm.unit"] = (sizes.d_inner, sizes.d_inner**0.5)
+    found["norm_f.unit"] = (sizes.d_model, sizes.d_model**0.5)
+    return found
+
+
+def fits(step: StepModel, found: Statistics | Checkpoint) -> bool:
+    """Whether statistics, or a pass under way, have the tensors of this step."""
+    if isinstance(found, Checkpoint):
+        like = zero_state(step.config, step.schema, len(found.position.numbers))
+        shapes = {name: array.shape for name, array in found.position.state.items()}
+        wanted = {name: array.shape for name, array in like.items()}
+        return shapes == wanted and fits(step, found.statistics)
+    tensors = {n: Observed(len(t.maximum), t.bits) for n, t in found.tensors.items()}
+    inputs = {name: (len(part.sums), part.fraction) for name, part in found.inputs.items()}
+    return tensors == observed_tensors(step.sizes) and inputs == {
+        name: (width, fraction_of(bound)) for name, (width, bound) in observed_inputs(step).items()
+    }
+
+
+def fraction_of(bound: float) -> int:
+    """Fraction bits of a Linear's input whose |value|s stay below `bound`."""
+    return INPUT_BITS - power_at_least(bound)
+
+
 def collect(
     step: StepModel,
     games: Iterable[CalibrationGame],
-    observer: MakeObserver = MinMax,
     frames: int | None = None,
     progress: Progress = silent,
+    checkpoint: Checkpoint | None = None,
+    save: Callable[[Checkpoint], None] | None = None,
 ) -> Statistics:
-    """Limits of all observed tensors over the games, or over their first `frames` frames.
+    """Statistics over the games, or over their first `frames` frames.
 
-    `games` is read as it is needed, so it may load one game at a time.  Raises
-    CalibrationError if there is no frame, or if a value is not finite.
+    games       read as they are needed, so one may be loaded at a time
+    checkpoint  where an interrupted pass over the same games goes on
+    save        takes a checkpoint every SAVE_SECONDS; its arrays change afterwards
+    Raises CalibrationError if there is no frame, or if a value is not finite.
     """
-    tensors = observed_tensors(step.sizes)
-    observers: dict[str, Observer] = {
-        name: observer(t.groups) if t.bits == 8 else MinMax(t.groups) for name, t in tensors.items()
-    }
-    player = Player(step, list(tensors))
-    for found in player.play(games, frames):
-        for name, values in found.items():
-            try:
-                observers[name].add(_grouped(values, tensors[name].groups))
-            except ValueError as error:
-                raise CalibrationError(f"{name}: {error}; use another model or data") from None
+    before, position = None, None
+    if checkpoint is not None:
+        before, position = checkpoint.statistics, checkpoint.position
+    seen = _Collector(step, before)
+    player = Player(step, list(dict.fromkeys([*seen.tensors, *seen.inputs])))
+    saved = time.monotonic()
+    for found in player.play(games, frames, position):
+        seen.add(found)
         progress("observing", player.frames, frames or player.frames)
+        if save is not None and time.monotonic() - saved >= SAVE_SECONDS:
+            save(Checkpoint(seen.statistics(player), player.position))
+            saved = time.monotonic()
     if not player.frames:
         raise CalibrationError("no frame to observe; give more games")
-    limits = {name: seen.limits() for name, seen in observers.items()}
-    return Statistics(limits, player.frames, player.games)
+    return seen.statistics(player)
 
 
-def signal_to_noise(
-    step: StepModel,
-    games: Iterable[CalibrationGame],
-    roundings: Mapping[str, Rounding],
-    frames: int | None = None,
-    progress: Progress = silent,
-) -> dict[str, float]:
-    """Decibels between each tensor and its rounding error over the games' first frames.
+class _Collector:
+    """Adds up what the player shows."""
 
-    10 log10(sum x^2 / sum (x - q(x))^2); infinite where nothing is lost.
-    """
-    sums = {name: np.zeros(2) for name in roundings}
-    player = Player(step, list(roundings))
-    for found in player.play(games, frames):
-        for name, values in found.items():
-            grouped = _grouped(values, len(roundings[name].scale)).astype(np.float64)
-            error = grouped - rounded(grouped, roundings[name])
-            sums[name] += np.sum(grouped * grouped), np.sum(error * error)
-        progress("measuring", player.frames, frames or player.frames)
-    return {name: decibels(signal, noise) for name, (signal, noise) in sums.items()}
+    def __init__(self, step: StepModel, before: Statistics | None):
+        self.tensors = observed_tensors(step.sizes)
+        self.inputs = {name: _InputCollector(name, width, bound)
+                       for name, (width, bound) in observed_inputs(step).items()}  # fmt: skip
+        self.histograms = {name: Histogram(t.groups) for name, t in self.tensors.items()}
+        self.recent = {name: deque[np.ndarray](maxlen=WINDOW) for name in self.tensors}
+        if before is not None:
+            for name, tensor in before.tensors.items():
+                self.histograms[name] = tensor.histogram.merged(Histogram(len(tensor.maximum)))
+                self.recent[name].extend(tensor.recent)
+            for name, part in before.inputs.items():
+                self.inputs[name].begin(part)
 
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        for name, tensor in self.tensors.items():
+            try:
+                largest = self.histograms[name].add(grouped(found[name], tensor.groups))
+            except ValueError as error:
+                raise CalibrationError(f"{name}: {error}; use another model or data") from None
+            self.recent[name].append(largest)
+        for name, seen in self.inputs.items():
+            seen.add(found[name])
 
-def rounded(values: np.ndarray, rounding: Rounding) -> np.ndarray:
-    """The nearest values that the integers can express; values (samples, groups, values)."""
-    scale = rounding.scale[:, None]
-    units = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
-    return np.clip(np.floor(units + 0.5), rounding.lo, rounding.hi) * scale
-
-
-def decibels(signal: float, noise: float) -> float:
-    """10 log10(signal / noise); infinite without noise."""
-    if noise == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+    def statistics(self, player: Player) -> Statistics:
+        tensors = {name: TensorStatistics(t.bits, self.histograms[name],
+                                          np.array(self.recent[name]).reshape(-1, t.groups))
+                   for name, t in self.tensors.items()}  # fmt: skip
+        inputs = {name: seen.statistics() for name, seen in self.inputs.items()}
+        return Statistics(tensors, inputs, player.frames, player.games)
 
 
-def _grouped(values: np.ndarray, groups: int) -> np.ndarray:
-    """(batch, groups * .., ..) as (batch, groups, values): a group is a run of the elements."""
-    return values.reshape(len(values), groups, -1)
+class _InputCollector:
+    """Sums of a Linear's input; rows are gathered first, as one large product costs less."""
 
+    def __init__(self, name: str, width: int, bound: float):
+        self.name, self.fraction = name, fraction_of(bound)
+        self.frames = 0
+        self.channel_max, self.rotated_max = np.zeros(width), 0.0
+        self.sums = np.zeros(width, dtype=np.int64)
+        self.products = np.zeros((width, width), dtype=np.int64)
+        self.pending: list[np.ndarray] = []
+        self.pending_rows = 0
 
-class Player:
-    """Runs a step over games and shows the tensors named in `observed`.
+    def begin(self, found: InputStatistics) -> None:
+        self.frames, self.channel_max = found.frames, found.channel_max
+        self.rotated_max = found.rotated_max
+        self.sums, self.products = found.sums, found.products
 
-    frames, games  what was played so far
-    """
+    def add(self, values: np.ndarray) -> None:
+        """values (rows, n) float32, at most ROWS rows."""
+        if self.pending_rows + len(values) > PENDING_ROWS:
+            self._sum_up()
+        self.pending.append(values)
+        self.pending_rows += len(values)
 
-    def __init__(self, step: StepModel, observed: list[str]):
-        self.step, self.observed = step, observed
-        self.frames = self.games = 0
-        self.state_names = list(self._zero_state(0))
-        kept = [f"next_{name}" for name in self.state_names]
-        self.outputs = list(dict.fromkeys([*observed, *kept]))
-        self.session = _session(step, self.outputs)
+    def statistics(self) -> InputStatistics:
+        self._sum_up()
+        return InputStatistics(self.fraction, self.frames, self.channel_max,
+                               self.rotated_max, self.sums, self.products)  # fmt: skip
 
-    def play(
-        self, games: Iterable[CalibrationGame], frames: int | None
-    ) -> Iterator[dict[str, np.ndarray]]:
-        """The observed tensors of one frame of every row, (rows, ..), until games or frames end."""
-        queue = (game for game in games if len(game.numbers))
-        rows: list[tuple[CalibrationGame, int]] = []  # game, and its frame that comes now
-        state = self._zero_state(0)
-        while frames is None or self.frames < frames:
-            most = ROWS if frames is None else min(ROWS, frames - self.frames)
-            going = [i for i, (game, at) in enumerate(rows) if at < len(game.numbers)][:most]
-            begun = [(game, 0) for game in islice(queue, most - len(going))]
-            if begun or len(going) < len(rows):
-                fresh = self._zero_state(len(begun))
-                state = {n: np.concatenate([state[n][going], fresh[n]]) for n in state}
-            rows = [rows[i] for i in going] + begun
-            if not rows:
-                return
-            found = self._run(rows, state)
-            self.frames += len(rows)
-            self.games += len(begun)
-            rows = [(game, at + 1) for game, at in rows]
-            state = {name: found[f"next_{name}"] for name in self.state_names}
-            yield {name: found[name] for name in self.observed}
-
-    def _zero_state(self, batch: int) -> dict[str, np.ndarray]:
-        return zero_state(self.step.config, self.step.schema, batch)
-
-    def _run(
-        self, rows: list[tuple[CalibrationGame, int]], state: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        feeds = {
-            "numbers": np.stack([game.numbers[at] for game, at in rows]),
-            "classes": np.stack([game.classes[at] for game, at in rows]),
-            "controllers": np.stack([game.controllers[at] for game, at in rows]),
-            "next_controllers": np.stack([game.next_controllers[at] for game, at in rows]),
-        }
-        try:
-            values = self.session.run(self.outputs, feeds | state)
-        except Exception as error:  # noqa: BLE001  (onnxruntime's have no common base)
-            raise CalibrationError(f"onnxruntime cannot run the step: {_one_line(error)}") from None
-        return dict(zip(self.outputs, values, strict=True))
-
-
-def _session(step: StepModel, outputs: list[str]):  # noqa: ANN202
-    """A session whose outputs are those named, intermediate tensors of the graph included."""
-    import onnxruntime
-
-    model = onnx.ModelProto()
-    model.CopyFrom(step.model)
-    del model.graph.output[:]
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # noqa: BLE001
-        raise CalibrationError(f"onnxruntime refuses the step: {_one_line(error)}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    def _sum_up(self) -> None:
+        if not self.pending:
+            return
+        values = np.concatenate(self.pending).astype(np.float64)
+        self.channel_max = np.maximum(self.channel_max, np.abs(values).max(axis=0))
+        whole = np.rint(values * 2.0**self.fraction)
+        turned = np.abs(summed(whole)).max() / np.sqrt(block_of(whole.shape[1]))
+        self.rotated_max = max(self.rotated_max, float(turned) * 2.0**-self.fraction)
+        if np.abs(whole).max() > 1 << (INPUT_BITS + 1):
+            raise CalibrationError(f"{self.name}: a value of {np.abs(values).max():g} is beyond "
+                                   "what the schema allows; prepare the dataset again")  # fmt: skip
+        self.frames += len(values)
+        self.sums = self.sums + whole.sum(axis=0).astype(np.int64)
+        self.products = checked_sums(self.name, self.products + (whole.T @ whole).astype(np.int64))
+        self.pending, self.pending_rows = [], 0

@@ -101,4 +101,4 @@ def _check(where: str, frames: np.ndarray, controllers: np.ndarray) -> None:
     if frames.shape[:2] != controllers.shape[:2]:
         raise CalibrationError(f"{where}: frames and controllers differ in games or length")
     if frames.shape[0] < 1 or frames.shape[1] < 2:
-        raise CalibrationError(f"{where}: has no game of two frames or more")
+        raise CalibrationError(f"{where}: frames: no game of two frames or more; give another set")

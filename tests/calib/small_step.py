@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnxruntime
 
-from calib.statistics import CalibrationGame
-from calib.step_graph import StepModel, build_step, read_step, to_bytes
+from calib.statistics import CalibrationGame, observed_tensors
+from calib.step_graph import StepModel, build_step, read_step, to_bytes, zero_state
 from calib.step_sizes import sizes_of
 from wmq.encoding import float_inputs
 from wmq.schema import Q16, Schema
@@ -55,3 +57,44 @@ def random_play(schema: Schema, frames: int, seed: int = 0) -> tuple[np.ndarray,
 def as_game(schema: Schema, frames: np.ndarray, pads: np.ndarray) -> CalibrationGame:
     numbers, classes, controllers = float_inputs(schema, frames, pads)
     return CalibrationGame(numbers[:-1], classes[:-1], controllers[:-1], controllers[1:])
+
+
+def random_game(frames: int, seed: int) -> CalibrationGame:
+    """A game of `frames` steps."""
+    schema = Schema()
+    return as_game(schema, *random_play(schema, frames + 1, seed))
+
+
+def alone(
+    step: StepModel, games: list[CalibrationGame], carried: bool = True
+) -> dict[str, np.ndarray]:
+    """All observed tensors of all frames, computed one game and one frame at a time.
+
+    carried  the state goes from frame to frame; else each begins with an empty one
+    """
+    names = [*observed_tensors(step.sizes), "next_controllers"]
+    inside = names[:-1]
+    state_names = list(zero_state(step.config, step.schema))
+    outputs = [*inside, *(f"next_{n}" for n in state_names if f"next_{n}" not in inside)]
+    model = onnx.ModelProto.FromString(step.model.SerializeToString())
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None)
+        for n in inside
+        if n not in known
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for game in games:
+        state = zero_state(step.config, step.schema)
+        for at in range(len(game.numbers)):
+            feeds = {
+                key: getattr(game, key)[at : at + 1]
+                for key in ("numbers", "classes", "controllers", "next_controllers")
+            }
+            found = feeds | dict(zip(outputs, session.run(outputs, feeds | state), strict=True))
+            if carried:
+                state = {name: found[f"next_{name}"] for name in state_names}
+            for name in names:
+                rows[name].append(found[name])
+    return {name: np.concatenate(values) for name, values in rows.items()}

@@ -36,7 +36,7 @@ def lowered(request, tmp_path_factory):
     schema = Schema(projectiles=bool(request.param))
     step = small_step(tmp_path_factory.mktemp("step"), bool(request.param))
     frames, pads = random_play(schema, FRAMES + 1)
-    statistics = collect(step, [as_game(schema, frames, pads)])
+    statistics = collect(step, [as_game(schema, frames, pads)]).ranges()
     program = lower(step, statistics, {}, STATE, request.param)
     return schema, step, frames, pads, program, statistics
 

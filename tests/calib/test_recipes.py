@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from calib.errors import CalibrationError
-from calib.recipe import DEFAULT, LARGEST, names, parse_recipe, read_recipe
+from calib.recipe import DEFAULT, FOLDER, LARGEST, names, parse_recipe, read_recipe
 
 GOOD = """
 name = "mine"
@@ -18,9 +18,13 @@ headroom_bits = 3
 
 
 def test_the_recipes_that_ship_are_named_after_their_files():
-    assert {"static-digits", "static-minmax", "static-percentile"} <= set(names())
+    assert {
+        "static-datafree", "static-digits", "static-entropy", "static-minmax",
+        "static-moving-average", "static-mse", "static-percentile",
+    } <= set(names())  # fmt: skip
     for name in names():
         assert read_recipe(name).name == name
+        assert (FOLDER / f"{name}.toml").read_text().startswith("# ")  # what it does
 
 
 def test_the_default_clips_nothing_and_leaves_the_state_room_for_four_times_its_size():
@@ -42,7 +46,13 @@ def test_a_file_is_read_and_kept_as_plain_data(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "place"),
     [
-        ('observer = "percentile"', 'observer = "entropy"', "activations.observer: "),
+        ('observer = "percentile"', 'observer = "median"', "activations.observer: "),
+        ('observer = "percentile"', 'observer = "entropy"', "activations.percent: "),
+        ("[state]", '[data]\nplay = "set"\n[state]', "data.set: "),
+        ("[state]", '[data]\nplay = "self"\nset = "a"\n[state]', "data.set: "),
+        ("[state]", '[data]\nplay = "selfish"\n[state]', "data.play: "),
+        ("[state]", '[data]\nset = "a"\n[state]', "data.play: missing"),
+        ("[state]", '[data]\nplay = "real"\ngames = 3\n[state]', "data.games: unknown key"),
         ('observer = "percentile"', "observer = 3", "activations.observer: "),
         ('observer = "percentile"', "", "activations.observer: missing"),
         ('observer = "percentile"', 'observer = "minmax"', "activations.percent: "),
@@ -69,6 +79,18 @@ def test_a_mistake_is_one_line_that_names_its_key(before, after, place):
         parse_recipe(GOOD.replace(before, after).encode(), "mine.toml")
     assert str(caught.value).startswith(f"mine.toml: {place}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ways"),
+    [
+        ('observer = "percentile"', 'observer = "median"', "minmax, moving-average, percentile, "),
+        ("[state]", '[data]\nplay = "selfish"\n[state]', "real, self, mixed, set"),
+    ],
+)
+def test_a_word_that_is_none_of_the_choices_is_answered_with_them(before, after, ways):
+    with pytest.raises(CalibrationError, match=ways):
+        parse_recipe(GOOD.replace(before, after).encode(), "mine.toml")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 30_000, b"", b'"a\\nb" = 1'])

@@ -20,7 +20,7 @@ def test_the_program_follows_the_float_step_tensor_by_tensor(tmp_path):
     step, schema = small_step(tmp_path), Schema()
     frames, controllers = random_play(schema, FRAMES + 1, 7)
     game = as_game(schema, frames, controllers)
-    program = lower(step, collect(step, [game]), {}, State(headroom_bits=2))
+    program = lower(step, collect(step, [game]).ranges(), {}, State(headroom_bits=2))
     roundings = roundings_of(step, program)
     observed = observed_tensors(step.sizes)
     heads = {name for name in observed if name.startswith("heads.")}

@@ -35,7 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     step = small_step(folder)
     (folder / "small.onnx").write_bytes(to_bytes(step.model))
-    statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))])
+    statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
     (folder / "small.wmq").write_bytes(
         encode(lower(step, statistics, {"set": "random"}, State(headroom_bits=2)))
     )

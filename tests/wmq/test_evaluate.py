@@ -19,7 +19,7 @@ from calib.lower import lower
 from calib.recipe import State
 from calib.statistics import collect
 from calib.step_graph import build_step, read_step, to_bytes
-from wmq.calibrate import calibration_game
+from wmq.calibration_play import calibration_game
 from wmq.cli import main
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
@@ -104,7 +104,9 @@ def wmq_file(onnx_file: Path, dataset: Dataset) -> Path:
     step = read_step(onnx_file)
     played = [dataset.load(info, SCHEMA) for info in dataset.games]
     games = [calibration_game(SCHEMA, game.frames, game.controllers) for game in played]
-    program = lower(step, collect(step, games), {"onnx_sha256": "0" * 64}, State(headroom_bits=2))
+    program = lower(
+        step, collect(step, games).ranges(), {"onnx_sha256": "0" * 64}, State(headroom_bits=2)
+    )
     path = onnx_file.with_suffix(".wmq")
     path.write_bytes(encode(program))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,22 +14,34 @@ from wmq.errors import WmqError
 
 if TYPE_CHECKING:
     from calib.recipe import Recipe
-    from wmq.calibrate import Result, TensorReport
+    from wmq.calibrate import Result, TensorReport, TensorSummary
 
 
 @click.command(
     name="calibrate", epilog="Example: wmq calibrate model.onnx -o model.wmq --data dataset"
 )
 @click.argument("model", metavar="MODEL.onnx")
-@click.option("-o", "out", required=True, metavar="MODEL.wmq", help="File of the program.")
+@click.option("-o", "out", metavar="MODEL.wmq", help="File of the program.")
 @click.option("--data", metavar="DATASET", help="Dataset; its training games are played.")
+@click.option(
+    "--play",
+    type=click.Choice(["real", "self", "mixed"]),
+    show_default="the recipe's, or real",
+    help="The games as they are, as the model itself goes on from their frames, or half of each.",
+)
 @click.option("--set", "set_name", metavar="NAME", help="Embedded set, instead of --data.")
 @click.option(
     "--recipe",
-    default="static-digits",
+    default="static-best",
     show_default=True,
     metavar="FILE.toml",
-    help="A file, or static-digits, static-minmax or static-percentile.",
+    help="A file, or one of those that `wmq recipes` lists.",
+)
+@click.option(
+    "--promote",
+    multiple=True,
+    metavar="LINEAR",
+    help="Two digits for this input too, as layers.1.mamba.in_proj, for more products; repeatable.",
 )
 @click.option(
     "--frames",
@@ -49,36 +62,59 @@ if TYPE_CHECKING:
     show_default="the recipe's",
     help="Whether what the state's rounding leaves is carried to the next frame; off is for study.",
 )
+@click.option(
+    "--show-statistics",
+    is_flag=True,
+    help="Print what each observer finds for each tensor; -o may then be left out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
     model: str,
-    out: str,
+    out: str | None,
     data: str | None,
+    play: str | None,
     set_name: str | None,
     recipe: str,
+    promote: tuple[str, ...],
     frames: int,
     state_bits: str | None,
     state_error_feedback: bool | None,
+    show_statistics: bool,
     as_json: bool,
 ) -> None:
-    """Lower a float step to an integer program, with ranges found in real play."""
-    if (data is None) == (set_name is None):
-        raise WmqError(
-            "ranges are found in play: give either --data DATASET, made with `wmq prepare`, or "
-            "--set NAME, an embedded set"
-        )
+    """Lower a float step to an integer program, with ranges found in play.
+
+    What a pass over the play found is kept in the user's cache, so that another recipe takes
+    seconds, and an interrupted pass goes on where it stopped.
+    """
+    if out is None and not show_statistics:
+        raise WmqError("no file for the program; give -o MODEL.wmq, or --show-statistics")
     from calib.recipe import read_recipe
+    from wmq.cache import Cache
     from wmq.calibrate import calibrate as run
+    from wmq.calibrate import summarize
     from wmq.cli.progress import progress_bar
 
     chosen = _with_state(read_recipe(recipe), state_bits, state_error_feedback)
+    chosen = _promoted(chosen, promote)
     dataset = None if data is None else Path(data)
+    cache = Cache.of_statistics(lambda text: click.echo(f"wmq: {text}", err=True))
+    facts: dict = {"recipe": chosen.name}
     with progress_bar() as progress:
-        result = run(Path(model), Path(out), chosen, dataset, set_name, frames, progress)
+        given = (chosen, dataset, set_name, frames, progress, play, cache)
+        result = None if out is None else run(Path(model), Path(out), *given)
+        summaries = summarize(Path(model), *given) if show_statistics else ()
     if as_json:
-        click.echo(json.dumps({"model": out, "recipe": chosen.name} | asdict(result), indent=1))
-    else:
-        _print(result, out, chosen.name)
+        if result is not None:
+            facts |= {"model": out} | asdict(result)
+        if show_statistics:
+            facts["statistics"] = [asdict(summary) for summary in summaries]
+        click.echo(json.dumps(facts, indent=1))
+        return
+    if show_statistics:
+        _print_statistics(summaries)
+    if result is not None:
+        _print(result, str(out), chosen.name)
 
 
 def _with_state(recipe: Recipe, bits: str | None, error_feedback: bool | None) -> Recipe:
@@ -93,6 +129,26 @@ def _with_state(recipe: Recipe, bits: str | None, error_feedback: bool | None) -
     return replace(recipe, state=state)
 
 
+def _promoted(recipe: Recipe, linears: tuple[str, ...]) -> Recipe:
+    """The recipe, with two digits for further inputs."""
+    from msgspec.structs import replace
+
+    activations = recipe.activations
+    digits = (*activations.two_digits, *linears)
+    return replace(recipe, activations=replace(activations, two_digits=digits))
+
+
+def _print_statistics(summaries: Sequence[TensorSummary]) -> None:
+    """The largest of all heads where each head has its own; see `TensorSummary`."""
+    titles = ("maximum", "moving avg", "99.9 %", "99.99 %", "mse", "entropy")
+    click.echo(f"{'tensor':24} {'groups':>6} {'bits':>4}" + "".join(f"{t:>12}" for t in titles))
+    for found in summaries:
+        figures = (found.maximum, found.moving_average, found.percentile_99_9,
+                   found.percentile_99_99, found.mse, found.entropy)  # fmt: skip
+        cells = "".join(f"{figure:>12.5g}" for figure in figures)
+        click.echo(f"{found.name:24} {found.groups:>6} {found.bits:>4}{cells}")
+
+
 def _print(result: Result, out: str, recipe: str) -> None:
     click.echo(f"{'tensor':24} {'range':>12} {'scale':>12} {'SNR dB':>7}")
     for tensor in result.tensors:
@@ -101,6 +157,8 @@ def _print(result: Result, out: str, recipe: str) -> None:
         f"{out}: {result.bytes:,} bytes, {recipe} over {result.frames:,} frames "
         f"of {result.games} games"
     )
+    more = 100 * (result.products / result.least_products - 1)
+    click.echo(f"  {result.products:,} products a frame, {more:.0f} % more than with one digit")
     click.echo(f"  sha256  {result.model_sha256}")
 
 
