@@ -2,7 +2,8 @@
 # make test      everything that must hold before a change lands
 # make soak      MINUTES=10 of random programs, engine against oracle, then the tests' long forms
 # make mutate    changes in the kernels, one at a time, each of which the comparisons must notice
-# make bench     the suites that `python -m benchmarks` names, which print the README's figures
+# make bench     the suites that `python -m benchmarks` names, which print the README's figures;
+#                the one of quantization if DATA=dataset says where its games are
 #
 # Both installs share .venv and are editable, so each may follow the other.
 
@@ -34,7 +35,9 @@ mutate: $(VENV)/installed-dev
 	$(BIN)/python -m tests.wmq_kernels.mutate
 
 bench: $(VENV)/installed-dev
-	for suite in $$($(BIN)/python -m benchmarks); do $(BIN)/python -m benchmarks $$suite || exit 1; done
+	for suite in $$($(BIN)/python -m benchmarks | grep -vx quantization); do \
+	    $(BIN)/python -m benchmarks $$suite || exit 1; done
+	$(if $(DATA),$(BIN)/python -m benchmarks quantization --data $(DATA) -o build/quantization)
 
 $(VENV)/installed-base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

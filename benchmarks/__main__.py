@@ -1,6 +1,6 @@
 """`python -m benchmarks SUITE ..` runs a suite; without one, their names are printed.
 
-`speed` is `wmq bench speed`; every other suite is a file of this folder.
+`speed` and `quantization` are `wmq bench` of that name; every other suite is a file of this folder.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import runpy
 import sys
 from pathlib import Path
 
+COMMANDS = ("speed", "quantization")
+
 
 def main() -> int:
     suites = sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py"))
-    suites.append("speed")
+    suites += COMMANDS
     if len(sys.argv) < 2:
         print("\n".join(suites))
         return 0
@@ -20,10 +22,10 @@ def main() -> int:
     if name not in suites:
         print(f"benchmarks: no suite {name}; choose one of {', '.join(suites)}", file=sys.stderr)
         return 2
-    if name == "speed":
+    if name in COMMANDS:
         from wmq.cli import main as wmq
 
-        wmq(["bench", "speed", *rest], prog_name="wmq")
+        wmq(["bench", name, *rest], prog_name="wmq")
     sys.argv = [f"benchmarks {name}", *rest]
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")
     return 0

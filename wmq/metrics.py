@@ -9,6 +9,7 @@ training minimizes, `plan_loss` the plain squared-error loss that others report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ HEAD_WEIGHTS = {"continuous": 0.25, "velocity": 0.25, "dynamics": 0.25, "binary"
 CLASS_WEIGHTS = {"action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "hurtbox": 0.3, "ground": 0.3,
                  "last_attack": 0.3}  # fmt: skip
 PLAN_WEIGHTS = {"continuous": 1.0, "velocity": 0.5, "dynamics": 0.5, "binary": 1.0}
+ERRORS = ("pos_mae", "vel_mae", "percent_mae")
 ROBUST_BETA = 0.1  # in spreads: squared below, absolute above
 
 
@@ -143,13 +145,18 @@ class Tally:
     def result(self) -> dict[str, float]:
         """All figures; accuracies in percent, errors in natural units."""
         mean = {k: self.sums[k] / self.counts[k] for k in self.sums if self.counts[k]}
-        classes = sum(w * mean.get(name, 0.0) for name, w in CLASS_WEIGHTS.items())
-        plan = {h: mean.get(f"{h}.squared", mean.get(h, 0.0)) for h in PLAN_WEIGHTS}
-        figures = {
-            "val_loss": classes + sum(w * mean.get(h, 0.0) for h, w in HEAD_WEIGHTS.items()),
-            "plan_loss": classes + sum(w * plan[h] for h, w in PLAN_WEIGHTS.items()),
-        }
-        for name in ("pos_mae", "vel_mae", "percent_mae"):
+        figures = losses_of(mean)
+        for name in ERRORS:
             figures[name] = mean.get(name, float("nan"))
         figures |= {k: 100 * v for k, v in sorted(mean.items()) if "_acc" in k}
         return {name: float(value) for name, value in figures.items()}
+
+
+def losses_of(mean: Mapping[str, Any]) -> dict[str, Any]:
+    """Both losses from the means of a Tally's sums, which are numbers, or arrays of one shape."""
+    classes = sum(w * mean.get(name, 0.0) for name, w in CLASS_WEIGHTS.items())
+    plan = {h: mean.get(f"{h}.squared", mean.get(h, 0.0)) for h in PLAN_WEIGHTS}
+    return {
+        "val_loss": classes + sum(w * mean.get(h, 0.0) for h, w in HEAD_WEIGHTS.items()),
+        "plan_loss": classes + sum(w * plan[h] for h, w in PLAN_WEIGHTS.items()),
+    }

@@ -8,6 +8,7 @@ leave in natural units; `next_frames` turns them into integer frames again.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -19,29 +20,23 @@ from wmq.targets import PLAYERS, head_index, head_widths
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
 
 
-class OnnxStep:
-    """A checked float model in an onnxruntime session.
+class SessionStep:
+    """A model with the inputs and outputs of the float step in an onnxruntime session.
 
-    The state is given and returned, so that one object serves many games.
+    The state is given and returned, so that one object serves many games, and many threads.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int = 1):
-        """Raises ModelError, or CalibrationError for what is in the file."""
+    def __init__(self, content: bytes, schema: Schema, path: Path, threads: int = 1):
+        """content: of the file; path: for messages."""
         import onnxruntime
 
-        from calib.step_graph import read_step
-
-        self.path = model_path(path, ".onnx")
-        step = read_step(self.path)
-        self.schema = schema_of(step.schema, self.path)
-        self.config = step.config
-        self.metadata = step.metadata
+        self.path, self.schema = path, schema
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
-            step.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            content, options, providers=["CPUExecutionProvider"]
         )
         self.heads = tuple(head_widths(self.schema))
         self.state_shapes = {
@@ -70,7 +65,18 @@ class OnnxStep:
         frames (batch, frame_size), controllers and next_controllers (batch, 26), int32.
         Raises ModelError if an output is no number.
         """
-        numbers, classes, pads = float_inputs(self.schema, frames, controllers)
+        inputs = float_inputs(self.schema, frames, controllers)
+        return self.run(*inputs, next_controllers, state)
+
+    def run(
+        self,
+        numbers: np.ndarray,
+        classes: np.ndarray,
+        pads: np.ndarray,
+        next_controllers: np.ndarray,
+        state: State,
+    ) -> tuple[dict[str, np.ndarray], State]:
+        """`step` from the inputs that `float_inputs` makes, and integer next controllers."""
         feeds = {
             "numbers": numbers,
             "classes": classes,
@@ -84,6 +90,22 @@ class OnnxStep:
             if not np.isfinite(values).all():
                 raise ModelError(f"{self.path}: output {name} is not finite; use another model")
         return heads, {name: found[f"next_{name}"] for name in self.state_shapes}
+
+
+class OnnxStep(SessionStep):
+    """A checked float model."""
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1):
+        """Raises ModelError, or CalibrationError for what is in the file."""
+        from calib.step_graph import read_step
+
+        path = model_path(path, ".onnx")
+        step = read_step(path)
+        super().__init__(
+            step.model.SerializeToString(), schema_of(step.schema, path), path, threads
+        )
+        self.config = step.config
+        self.metadata = step.metadata
 
 
 def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +20,8 @@ import numpy as np
 from wmq.baselines import Heads, Trivial
 from wmq.groups import shares
 from wmq.horizons import Start
-from wmq.onnx_step import OnnxStep, State, next_frames
+from wmq.lanes import CHUNK, Spreads, StepPredictor, Take, Tick, in_threads
+from wmq.onnx_step import OnnxStep
 from wmq.opening import ModelError, open_program
 from wmq.replays import Game
 from wmq.schema import Schema
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from wmq_kernels.engine import Group
     from wmq_kernels.engine import State as EngineState
 
-CHUNK = 256  # frames that `walk` hands out at a time
-LANES = 64  # games, or starts, that the float model computes side by side
-Spreads = dict[str, np.ndarray]  # of the targets of each number head, natural units, (width,)
-Take = Callable[[int, int, Heads], None]  # (number of the game, first row, heads of some rows)
-Tick = Callable[[int], None]  # frames done since the last call
+__all__ = ["CHUNK", "OnnxPredictor", "Predictor", "ProgramPredictor", "Spreads", "Take", "Tick",
+           "TrivialPredictor", "cuts"]  # fmt: skip
 
 
 class Predictor(Protocol):
@@ -79,68 +76,19 @@ class TrivialPredictor:
         return self.trivial.roll(np.stack([games[s.game].frames[s.row] for s in starts]), count)
 
 
-class OnnxPredictor:
-    """`model.onnx` in onnxruntime, many games side by side."""
+class OnnxPredictor(StepPredictor):
+    """`model.onnx` in onnxruntime, some games side by side in each thread."""
+
+    step: OnnxStep
 
     def __init__(self, path: str | os.PathLike[str], threads: int):
         """Raises ModelError or CalibrationError."""
         from calib.step_graph import read_step
 
-        self.step = OnnxStep(path, threads)
-        self.schema = self.step.schema
-        weights = read_step(self.step.path).weights
-        self.spreads: Spreads | None = {head: weights[f"{head}_scale"] for head in NUMBER_HEADS}
-
-    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[State]:
-        found: dict[Start, State] = dict.fromkeys(starts, {})
-        by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
-        for first in range(0, len(games), LANES):
-            self._walk_together(by_length[first : first + LANES], games, found, take)
-        return [found[start] for start in starts]
-
-    def _walk_together(
-        self, numbers: list[int], games: Sequence[Game], found: dict[Start, State], take: Take
-    ) -> None:
-        """One lane a game, the longest first; a lane closes when its game ends."""
-        widths = head_widths(self.schema)
-        state = self.step.zero_state(len(numbers))
-        begin = 0
-        while numbers:
-            end = min(begin + CHUNK, len(games[numbers[-1]].frames) - 1)
-            frames = np.stack([games[n].frames[begin:end] for n in numbers], axis=1)
-            pads = np.stack([games[n].controllers[begin : end + 1] for n in numbers], axis=1)
-            kept = {h: np.empty((*frames.shape[:2], w), np.float32) for h, w in widths.items()}
-            for row in range(end - begin):
-                for lane, number in enumerate(numbers):
-                    if (start := Start(number, begin + row)) in found:
-                        found[start] = {k: v[lane : lane + 1].copy() for k, v in state.items()}
-                heads, state = self.step.step(frames[row], pads[row], pads[row + 1], state)
-                for head, values in heads.items():
-                    kept[head][row] = values
-            for lane, number in enumerate(numbers):
-                take(number, begin, {head: values[:, lane] for head, values in kept.items()})
-            begin = end
-            numbers = [n for n in numbers if len(games[n].frames) - 1 > end]
-            state = {name: value[: len(numbers)] for name, value in state.items()}
-
-    def roll(
-        self, games: Sequence[Game], starts: Sequence[Start], states: list[State], count: int,
-        tick: Tick,
-    ) -> np.ndarray:  # fmt: skip
-        rolled = np.empty((len(starts), count, self.schema.frame_size), np.int32)
-        for first in range(0, len(starts), LANES):
-            lanes = slice(first, first + LANES)
-            frames = np.stack([games[s.game].frames[s.row] for s in starts[lanes]])
-            pads = np.stack([games[s.game].controllers[s.row : s.row + count + 1]
-                             for s in starts[lanes]], axis=1)  # fmt: skip
-            state = {name: np.concatenate([s[name] for s in states[lanes]])
-                     for name in states[first]}  # fmt: skip
-            for row in range(count):
-                heads, state = self.step.step(frames, pads[row], pads[row + 1], state)
-                frames = next_frames(self.schema, frames, heads)
-                rolled[lanes, row] = frames
-                tick(len(frames))
-        return rolled
+        step = OnnxStep(path)  # one thread of its own, whoever calls
+        weights = read_step(step.path).weights
+        spreads = {head: weights[f"{head}_scale"] for head in NUMBER_HEADS}
+        super().__init__(step, spreads, threads)
 
 
 class ProgramPredictor:
@@ -200,7 +148,7 @@ class ProgramPredictor:
         stop = threading.Event()
         by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
         groups = [[by_length[k] for k in dealt] for dealt in shares(len(games), self.threads)]
-        _in_threads(together, groups, self.threads, stop)
+        in_threads(together, groups, self.threads, stop)
         return [found[start] for start in starts]
 
     def roll(
@@ -220,7 +168,7 @@ class ProgramPredictor:
             tick(len(places) * count)
 
         stop = threading.Event()
-        _in_threads(together, shares(len(starts), self.threads), self.threads, stop)
+        in_threads(together, shares(len(starts), self.threads), self.threads, stop)
         return rolled
 
     def _group(self, states: Sequence[EngineState]) -> Group:
@@ -238,20 +186,6 @@ def cuts(game: Game, extra: Sequence[int] = ()) -> list[int]:
     """Borders of the pieces in which a game is handed out."""
     last = len(game.frames) - 1
     return sorted({*range(0, last, CHUNK), *extra, last})
-
-
-def _in_threads(
-    work: Callable[[list[int]], None], groups: Sequence[list[int]], threads: int,
-    stop: threading.Event,
-) -> None:  # fmt: skip
-    """All groups, some at a time; an error or Ctrl-C ends the rest at once."""
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for _ in pool.map(work, groups):
-                pass
-        except BaseException:
-            stop.set()
-            raise
 
 
 def _spreads(meta: Any, path: object) -> Spreads:

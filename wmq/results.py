@@ -114,6 +114,8 @@ class WorldStatistic(msgspec.Struct, frozen=True):
 
     tracks       name of a model, or "real" -> the statistic with its interval over worlds
     differences  name of a model -> that model minus float, paired over worlds
+    p            name of a model -> probability of so large a difference by chance
+    holm         the same after Holm's correction for all statistics of the model
     """
 
     name: str
@@ -121,10 +123,15 @@ class WorldStatistic(msgspec.Struct, frozen=True):
     controllers: str
     tracks: dict[str, Interval]
     differences: dict[str, Interval]
+    p: dict[str, float] = {}
+    holm: dict[str, float] = {}
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether a model can be told from float at a horizon of so many frames."""
+    """Whether a model can be told from float at a horizon of so many frames.
+
+    detectable  the smallest difference that the sample would have shown, in the same unit
+    """
 
     model: str
     horizon: int
@@ -132,6 +139,7 @@ class Verdict(msgspec.Struct, frozen=True):
     difference: Interval
     distinguishable: bool
     sentence: str
+    detectable: float | None = None
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -139,6 +147,9 @@ class Drift(msgspec.Struct, frozen=True):
 
     relative  per quantized pair, and yardstick: the ratio of their mean distances, with interval
     worlds    how many, of `frames` frames
+    truth     model -> mean distance to the real game, as in Pair; truth_difference: minus float's
+    games     SHA-256 of the replays; float_sha256: of the float model
+    notes     what a reader has to know of these figures
     """
 
     model: str
@@ -153,12 +164,18 @@ class Drift(msgspec.Struct, frozen=True):
     verdicts: list[Verdict]
     sentence: str
     seconds: float
+    truth: dict[str, Curve] = {}
+    truth_difference: dict[str, Curve] = {}
+    games: list[str] = []
+    float_sha256: str = ""
+    notes: list[str] = []
 
 
 class Sensitive(msgspec.Struct, frozen=True):
     """What is lost when these tensors alone are rounded as in the program.
 
-    kind         "class": of all layers; "layer": of one
+    kind         "class": of all layers; "layer": of one, or one head's or table's; "together": of
+                 all classes at once; "program": the integer program itself
     figures      val_loss, pos_mae, change_acc, rc(20): rounded minus float32
     same_action  percent of frames
     saturated    share of the values that the interval clips, in percent

@@ -395,8 +395,13 @@ def test_suites_are_run_by_name() -> None:
         command = [sys.executable, "-m", "benchmarks", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
-    assert benchmarks().stdout.split() == ["function_errors", "recurrence", "speed"]
-    for arguments in (["speed", "--only", "tensorflow"], ["slow"]):
+    assert benchmarks().stdout.split() == [
+        "function_errors", "recurrence", "speed", "quantization"]  # fmt: skip
+    for arguments in (
+        ["speed", "--only", "tensorflow"],
+        ["slow"],
+        ["quantization", "--data", "nowhere", "-o", "nowhere"],
+    ):
         found = benchmarks(*arguments)
         assert found.returncode == 2 and found.stderr.count("\n") == 1
     assert "usage: " in benchmarks("recurrence", "-h").stdout

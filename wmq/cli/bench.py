@@ -1,4 +1,4 @@
-"""`wmq bench`: how fast the integer program is, beside other ways to run the same model."""
+"""`wmq bench`: how fast the integer program is, and what it loses, beside other ways."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import click
 
+from wmq.cli.bench_quantization import quantization
 from wmq.errors import WmqError
 
 EPILOG = """\b
@@ -17,6 +18,9 @@ Examples:
 @click.group(name="bench", epilog=EPILOG)
 def bench() -> None:
     """Measure what the README says, on this machine."""
+
+
+bench.add_command(quantization)
 
 
 @bench.command(name="speed", epilog=EPILOG)

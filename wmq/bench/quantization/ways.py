@@ -37,6 +37,7 @@ class Way:
     side_by_side  games that share one call, and with it the scales of dynamic quantization
     share         of every game's frames that is worth the time: slow ways have less than 1
     layers, static_layers, float_operations, bytes, notes: as in `wmq.results.Row`
+    sha256        of what is run; ways with the same one are measured once; "": measure it
     """
 
     predictor: Predictor
@@ -47,3 +48,4 @@ class Way:
     float_operations: int | None
     bytes: int | None
     notes: tuple[str, ...] = ()
+    sha256: str = ""

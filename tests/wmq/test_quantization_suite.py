@@ -1,0 +1,411 @@
+"""`wmq bench quantization`: rows go on where they stopped, and fail alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from replay_files import unpack
+from rollout_models import wmq
+from tiny import walking_game
+
+from wmq.baselines import Heads
+from wmq.bench.quantization import measuring, ours, running
+from wmq.bench.quantization.measuring import frames_per_second
+from wmq.bench.quantization.play import Extent, Play, part_of, read_play, walk
+from wmq.bench.quantization.record import Record, is_kept, make_record
+from wmq.bench.quantization.running import Settings, choose, measure
+from wmq.bench.quantization.table import markdown, text
+from wmq.bench.quantization.ways import Context, Lacking, Way
+from wmq.dataset import Dataset, write_game, write_index
+from wmq.errors import WmqError
+from wmq.evaluate import Settings as EvaluateSettings
+from wmq.evaluate import evaluate
+from wmq.horizons import Start
+from wmq.predictors import OnnxPredictor, ProgramPredictor, Take
+from wmq.replays import Game
+from wmq.results import Drift, Row, Sensitivity, Suite, read_result
+
+pytest_plugins = ("replay_files", "rollout_models")
+
+FLOAT = "float32 onnxruntime"
+EXTENT = Extent(games=0, frames=0, starts=9, calibration=256)
+STEPS = 299  # of a validation game
+
+
+def quietly(what: str, done: int, total: int, note: str = "") -> None:
+    pass
+
+
+@dataclass
+class Peers:
+    """Stands in for the ways of other libraries, and counts how often each is made.
+
+    failing  row name -> what making it raises
+    shares   row name -> share of the frames
+    """
+
+    program: Path
+    made: Counter = field(default_factory=Counter)
+    failing: dict[str, BaseException] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    NAMES: dict[str, str] = field(default_factory=lambda: {
+        FLOAT: "the record", "torch int8": "a stand-in", "torch part": "of half the frames",
+        "torchao missing": "not here", "torch broken": "ends in an error",
+        "torch inf": "heads beyond all numbers",
+    })  # fmt: skip
+
+    def make(self, name: str, context: Context) -> Way:
+        self.made[name] += 1
+        if name in self.failing:
+            raise self.failing[name]
+        if name == FLOAT:
+            return Way(OnnxPredictor(context.onnx, context.threads), 2, 1.0, 0, 0, 50, 1000)
+        predictor: Any = ProgramPredictor(self.program, context.threads)
+        if name == "torch inf":
+            predictor = Infinite(predictor)
+        return Way(predictor, 2, self.shares.get(name, 1.0), 22, 0, None, 500, ("made up",))
+
+
+class Infinite:
+    """A predictor one of whose heads leaves all bounds in the second game."""
+
+    def __init__(self, inner: ProgramPredictor):
+        self.inner, self.schema, self.spreads = inner, inner.schema, inner.spreads
+
+    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
+        def spoiled(number: int, first: int, heads: Heads) -> None:
+            take(number, first, heads | {"p2.action": np.full_like(heads["p2.action"], np.inf)})
+
+        return self.inner.walk(games, starts, spoiled)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    (root / "games").mkdir()
+    games = [walking_game(f"{k:02x}", "val", STEPS + 1) for k in range(1, 5)]
+    games += [walking_game(f"{k:02x}", "train", 200) for k in range(5, 8)]
+    for game in games:
+        write_game(root, game)
+    write_index(root, [game.info for game in games], [])
+    return root
+
+
+@pytest.fixture
+def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
+    found = Peers(models / "small.wmq")
+    found.failing = {"torchao missing": Lacking("torchao is not installed:\n pip install torchao"),
+                     "torch broken": ValueError("scales of 3 rows")}  # fmt: skip
+    found.shares = {"torch part": 0.5}
+    monkeypatch.setattr(running, "peers", found)
+    monkeypatch.setattr(running, "FULL", EXTENT)
+    monkeypatch.setattr(measuring, "PACED", 0.001)
+    yield found
+
+
+@pytest.fixture
+def run(models: Path, data: Path, peers: Peers, tmp_path: Path) -> Any:
+    def measured(*only: str, folder: str = "work", threads: int = 1) -> Suite:
+        return measure(Settings(models / "small.onnx", data, tmp_path / folder, only, False,
+                                threads), quietly)  # fmt: skip
+
+    return measured
+
+
+def rows_of(suite: Suite) -> dict[str, Row]:
+    return {row.name: row for row in suite.rows}
+
+
+def quality(suite: Suite) -> Any:
+    """Everything but times."""
+    rows = [msgspec.structs.replace(row, frames_per_second=None) for row in suite.rows]
+    return msgspec.to_builtins(msgspec.structs.replace(suite, rows=rows, seconds=0.0))
+
+
+def test_figures_are_those_of_evaluate(run: Any, models: Path, data: Path, tmp_path: Path) -> None:
+    rows = rows_of(run("torch int8"))
+    found = evaluate(Dataset.open(data), [models / "small.onnx", models / "small.wmq"],
+                     EvaluateSettings(horizon=60, starts=9))  # fmt: skip
+    (pair,) = found.comparisons
+    for model, name in zip(found.models, (FLOAT, "torch int8"), strict=True):
+        row = rows[name]
+        for figure, value in (model.figures | model.rolled).items():
+            assert row.figures[figure].value == pytest.approx(value, rel=1e-5), figure
+        assert row.frames == 4 * STEPS
+    for name, figure in rows["torch int8"].figures.items():
+        if name == "same_action":
+            continue
+        expected = pair.percent[name] if figure.percent else pair.difference[name]
+        assert figure.difference is not None
+        assert figure.difference.value == pytest.approx(expected, abs=1e-3)
+    assert rows["torch int8"].first_divergence == pair.divergence
+    assert all(figure.difference is None for figure in rows[FLOAT].figures.values())
+
+
+def test_part_of_the_frames_is_compared_with_float_on_the_same(
+    run: Any, models: Path, data: Path
+) -> None:
+    row = rows_of(run("torch part"))["torch part"]
+    both = [models / "small.onnx", models / "small.wmq"]
+    cut = evaluate(Dataset.open(data), both, EvaluateSettings(frames=150))
+    assert row.frames == 4 * 150
+    for name, value in cut.models[1].figures.items():
+        figure = row.figures[name]
+        assert figure.value == pytest.approx(value, rel=1e-6)
+        expected = cut.comparisons[0].percent if figure.percent else cut.comparisons[0].difference
+        assert figure.difference is not None
+        assert figure.difference.value == pytest.approx(expected[name], abs=1e-4)
+    assert any("the first 50% of every game" in note for note in row.notes)
+
+
+def test_starts_of_a_part_are_those_of_the_whole(run: Any, models: Path, data: Path) -> None:
+    """A part with all starts in it rolls out as the whole does, from the same states."""
+    play = read_play(data, models / "small.onnx", EXTENT)
+    last = max(start.row for start in play.starts) + 1
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 64, 1.0, 0, 0, 0, 0)
+    whole, part = part_of(play, 1.0), part_of(play, last / STEPS)
+    assert whole.starts == part.starts == tuple(range(len(play.starts)))
+    assert max(part.steps) < STEPS
+    states = [walk(way.predictor, play, chosen, lambda *given: None) for chosen in (whole, part)]
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_equal(a, b)
+    assert part_of(play, 0.1).starts == ()
+
+
+def test_rows_fail_alone_and_say_why(run: Any, tmp_path: Path) -> None:
+    suite = run("torch")
+    rows = rows_of(suite)
+    assert rows["torchao missing"].reason == "torchao is not installed: pip install torchao"
+    assert rows["torch broken"].reason == "ValueError: scales of 3 rows"
+    assert rows["torch inf"].reason == "head p2.action: not finite"
+    assert [name for name, row in rows.items() if not row.reason] == [
+        FLOAT, "torch int8", "torch part"]  # fmt: skip
+    (trace,) = (tmp_path / "work" / "rows").glob("torch-broken-*.txt")
+    assert "Traceback" in trace.read_text()
+    assert not list((tmp_path / "work" / "rows").glob("torchao-missing*"))
+    assert read_result(tmp_path / "work" / "suite.json", Suite) == suite
+    lines = list(text(suite))
+    assert all(len(line) <= 100 for line in lines)
+    assert any(line.startswith("torchao missing") and "pip install torchao" in line
+               for line in lines)  # fmt: skip
+    assert lines.count("  made up") == 1 and "torch int8; torch part:" in lines
+    page = list(markdown(suite))
+    assert "torch broken: ValueError: scales of 3 rows" in page
+    assert "torch int8; torch part: made up" in page
+
+
+def test_the_same_twice_gives_the_same_figures(run: Any) -> None:
+    one, two = run("wmq static-minmax", "int8", folder="a"), run(
+        "wmq static-minmax", "int8", folder="b")  # fmt: skip
+    assert quality(one) == quality(two)
+    assert rows_of(one)["wmq static-minmax"].figures["val_loss"].difference is not None
+
+
+def test_an_interrupted_suite_goes_on_where_it_stopped(
+    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    peers.failing["torch part"] = KeyboardInterrupt()
+    result = wmq("bench", "quantization", models / "small.onnx", "--data", data, "-o",
+                 tmp_path / "work", "--only", "torch", "--threads", 1)  # fmt: skip
+    assert result.exit_code == 130, result.output
+    assert "Traceback" not in result.output
+    early = read_result(tmp_path / "work" / "suite.json", Suite)
+    assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
+    del peers.failing["torch part"]
+    whole = run("torch")
+    assert peers.made == {FLOAT: 1, "torch int8": 1, "torch part": 2, "torchao missing": 1,
+                          "torch broken": 1, "torch inf": 1}  # fmt: skip
+    assert quality(whole) == quality(run("torch", folder="in one go"))
+    assert whole.rows[:2] == early.rows
+
+
+def test_a_record_that_was_interrupted_is_no_record(
+    models: Path, data: Path, tmp_path: Path
+) -> None:
+    play = read_play(data, models / "small.onnx", EXTENT)
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    counted = Counter()
+
+    def stops(frames: int) -> None:
+        counted["frames"] += frames
+        if counted["frames"] > 2 * STEPS:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_record(tmp_path / "record", "a key", play, lambda: way, stops)
+    assert not is_kept(tmp_path / "record", "a key")
+    make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
+    assert is_kept(tmp_path / "record", "a key")
+    assert not is_kept(tmp_path / "record", "another")
+    assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
+
+
+def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:
+    def take(number: int, first: int, heads: Heads) -> None:
+        kept = record.heads(number, first, first + len(heads["binary"]))
+        np.testing.assert_equal(kept, heads)
+
+    walk(way.predictor, play, part_of(play, 1.0), take)
+
+
+def test_what_a_row_depends_on_is_measured_anew(
+    run: Any, peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows_of(run("wmq static-percentile", "torch int8"))
+    real = ours.read_recipe
+
+    def finer(name: str) -> Any:
+        recipe = real(name)
+        return msgspec.structs.replace(recipe, activations=msgspec.structs.replace(
+            recipe.activations, percent=90.0))  # fmt: skip
+
+    monkeypatch.setattr(ours, "read_recipe", finer)
+    after = rows_of(run("wmq static-percentile", "torch int8"))
+    assert after["torch int8"] == before["torch int8"] and peers.made["torch int8"] == 1
+    name = "wmq static-percentile"
+    assert after[name].figures["val_loss"] != before[name].figures["val_loss"]
+    run("torch int8", threads=2)
+    assert peers.made["torch int8"] == 2
+    assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
+    assert peers.made["torch int8"] == 2
+
+
+def test_progress_ends_at_its_total_whatever_part_a_row_covers(
+    peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int, str]] = []
+    settings = Settings(models / "small.onnx", data, tmp_path, ("torch part", "torch int8"))
+    measure(settings, lambda what, done, total, note="": seen.append((done, total, note)))
+    each = 4 * STEPS + 9 * 60
+    assert {total for _, total, _ in seen} == {3 * each}
+    assert seen[-1] == (3 * each, 3 * each, "torch part")
+    assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
+    assert [note for done, _, note in seen if done == each][0] == f"{FLOAT}, the record"
+
+
+def test_a_damaged_row_is_measured_anew(run: Any, peers: Peers, tmp_path: Path) -> None:
+    before = run("torch int8")
+    (path,) = (tmp_path / "work" / "rows").glob("torch-int8-*.json")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert quality(run("torch int8")) == quality(before)
+    assert peers.made["torch int8"] == 2
+
+
+def test_our_rows_are_integer_programs_of_all_linears(run: Any) -> None:
+    rows = rows_of(run("wmq state 8 bits", "wmq static-minmax"))
+    for name in ("wmq state 8 bits", "wmq static-minmax"):
+        row = rows[name]
+        assert (row.layers, row.static_layers, row.float_operations) == (22, 22, 0)
+        assert row.notes == ["calibrated on 256 frames of 3 training games"]
+    eight, full = (rows[name].figures["val_loss"] for name in
+                   ("wmq state 8 bits", "wmq static-minmax"))  # fmt: skip
+    assert eight != full
+
+
+def test_without_training_games_the_embedded_set_calibrates(
+    run: Any, models: Path, data: Path, tmp_path: Path
+) -> None:
+    dataset = Dataset.open(data)
+    only_val = tmp_path / "val"
+    only_val.mkdir()
+    (only_val / "games").symlink_to(data / "games")
+    write_index(only_val, dataset.select("val"), [])
+    context = Context(models / "small.onnx", only_val, tmp_path, 1, 256)
+    way = ours.make("wmq static-minmax", context, quietly)
+    assert way.notes == ("calibrated on 256 frames of the embedded set self-play",)
+
+
+def test_rows_are_chosen_by_name() -> None:
+    names = {FLOAT: "", "torch int8": "", ours.EMBEDDED: "", "wmq static-slow": ""}
+    assert list(choose(names, (), False)) == list(names)
+    assert list(choose(names, (), True)) == [FLOAT, ours.EMBEDDED]
+    assert list(choose(names, ("int8",), False)) == [FLOAT, "torch int8"]
+    with pytest.raises(WmqError, match="--only int4: in no row's name; the rows are float32 onn"):
+        choose(names, ("int8", "int4"), False)
+
+
+def test_speed_is_frames_over_seconds_of_a_world_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        """4 ms a frame, and 1 s at first."""
+
+        clock = 0.0
+        calls: list[int] = []
+
+        def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
+            return ["state"]
+
+        def roll(self, games: Any, starts: Any, states: Any, count: int, tick: Any) -> None:
+            assert states == ["state"] and starts[0].row + count < len(games[0].frames)
+            self.clock += (0.0 if self.calls else 1.0) + 0.004 * count
+            self.calls.append(count)
+
+    slow = Slow()
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: slow.clock)
+    game = walking_game("01", frames=400)
+    assert frames_per_second(slow, game) == pytest.approx(250)  # type: ignore[arg-type]
+    assert slow.calls[-1] == pytest.approx(measuring.PACED / 0.004, abs=1)
+
+
+def test_what_cannot_be_measured_is_said_in_one_line(
+    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    short = tmp_path / "short"
+    (short / "games").mkdir(parents=True)
+    game = walking_game("0a", "val", 100)
+    write_game(short, game)
+    write_index(short, [game.info], [])
+    model = models / "small.onnx"
+    cases: list[tuple[tuple, str]] = [
+        ((model, "--data", tmp_path / "none", "-o", tmp_path / "a"), "no dataset here"),
+        ((model, "--data", short, "-o", tmp_path / "a"), "prepare longer replays"),
+        ((model, "--data", data, "-o", tmp_path / "file"), "choose another folder with -o"),
+        ((models / "small.wmq", "--data", data, "-o", tmp_path / "a"), "not a float model"),
+        ((model, "--data", data, "-o", tmp_path / "a", "--only", "int4"), "--only int4"),
+        ((model, "--data", data, "-o", tmp_path / "a", "--json", "--markdown"), "only one"),
+    ]
+    for arguments, message in cases:
+        result = wmq("bench", "quantization", *arguments)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.count("\n") == 1 and message in result.stderr
+    peers.failing[FLOAT] = Lacking("onnxruntime is not installed")
+    result = wmq("bench", "quantization", model, "--data", data, "-o", tmp_path / "a")
+    assert result.exit_code == 2 and "without it there is no record" in result.stderr
+
+
+def test_everything_quick_of_the_embedded_model_on_real_games(tmp_path: Path) -> None:
+    games = unpack(tmp_path, "val", 2)
+    prepared = wmq("prepare", *games, "-o", tmp_path / "dataset", "--split", "val")
+    assert prepared.exit_code == 0, prepared.output
+    command = ("bench", "quantization", "--data", tmp_path / "dataset", "-o", tmp_path / "work",
+               "--quick", "--json")  # fmt: skip
+    result = wmq(*command)
+    assert result.exit_code == 0, result.output
+    suite = json.loads(result.stdout)
+    assert suite["quick"] and len(suite["games"]) == 2
+    rows = {row["name"]: row for row in suite["rows"]}
+    for name in ("wmq embedded program", "wmq static-best", "wmq static-minmax"):
+        row = rows[name]
+        assert row["reason"] == "" and row["layers"] == row["static_layers"] == 26
+        assert row["float_operations"] == 0 and row["frames"] == 1200
+        assert row["figures"]["same_action"]["value"] > 95
+        assert abs(row["figures"]["val_loss"]["difference"]["value"]) < 25
+    moved = read_result(tmp_path / "work" / "drift.json", Drift)
+    assert {verdict.horizon for verdict in moved.verdicts} >= {1, 60}
+    ranked = read_result(tmp_path / "work" / "sensitivity.json", Sensitivity)
+    assert len(ranked.entries) > 20
+    page = (tmp_path / "work" / "report.html").read_text("utf-8")
+    assert moved.sentence[:40] in page and "http://" not in page.replace("http://www.w3.org", "")
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "work" / "rows").iterdir()}
+    again = wmq(*command)  # goes on where nothing is left to do
+    assert again.exit_code == 0
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "work" / "rows").iterdir()} == kept
+    assert json.loads(again.stdout)["rows"] == suite["rows"]

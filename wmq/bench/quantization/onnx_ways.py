@@ -1,0 +1,56 @@
+"""The ways of onnxruntime: float32, which is the record, and what its tools quantize."""
+
+from __future__ import annotations
+
+from wmq.bench.quantization import onnx_files
+from wmq.bench.quantization.onnx_count import counts
+from wmq.bench.quantization.opened import Opened, open_float
+from wmq.bench.quantization.ways import Context, Way
+from wmq.lanes import LANES, StepPredictor
+from wmq.onnx_step import SessionStep
+from wmq.predictors import OnnxPredictor
+
+DYNAMIC = {
+    "onnxruntime dynamic": "all",
+    "onnxruntime dynamic, Linear only": "linear",
+    "onnxruntime dynamic, Linear only, per channel": "linear-per-channel",
+}
+STATIC = {f"onnxruntime static QDQ {method}": method for method in onnx_files.METHODS}
+ALONE = "the scales of a call's inputs are found in that call: every game is walked by itself"
+RANGES = ("ranges from {}; onnxruntime keeps every activation of a part of {} frames, which bounds "
+         "its memory")  # fmt: skip
+
+ALONE_SHARE = 0.4  # of the frames, where games are walked one by one: about a minute
+
+
+def make(name: str, context: Context) -> Way:
+    """Raises WmqError or CalibrationError."""
+    opened = open_float(context)
+    if name == "float32 onnxruntime":
+        return _float32(opened, context)
+    if name in DYNAMIC:
+        content = onnx_files.dynamic(opened, context.folder, DYNAMIC[name])
+        return _way(opened, content, context, 1, ALONE)
+    if name in STATIC:
+        content, what = onnx_files.static(opened, context, STATIC[name])
+        return _way(opened, content, context, LANES, RANGES.format(what, onnx_files.PART))
+    return _way(opened, onnx_files.weights_only(opened.step), context, LANES)
+
+
+def _float32(opened: Opened, context: Context) -> Way:
+    content = opened.path.read_bytes()
+    found = counts(content)
+    half = ("large weights are float16 in the file",) if opened.step.half else ()
+    return Way(OnnxPredictor(opened.path, context.threads), LANES, 1.0, found.layers,
+               found.static_layers, found.float_operations, len(content), half)  # fmt: skip
+
+
+def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
+    found = counts(content)
+    if found.dequantized:
+        notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")
+    step = SessionStep(content, opened.schema, opened.path)
+    predictor = StepPredictor(step, opened.spreads, context.threads, lanes)
+    share = 1.0 if lanes > 1 else ALONE_SHARE
+    return Way(predictor, lanes, share, found.layers, found.static_layers, found.float_operations,
+               len(content), notes)  # fmt: skip

@@ -1,0 +1,107 @@
+"""What every way is given: the same games, and the same starts of rollouts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wmq.dataset import Dataset
+from wmq.errors import WmqError
+from wmq.horizons import LONGEST, Start, choose_starts
+from wmq.opening import schema_of
+from wmq.predictors import Predictor, Spreads, Take, Tick
+from wmq.replays import Game
+from wmq.schema import Schema
+from wmq.targets import NUMBER_HEADS
+
+
+@dataclass(frozen=True)
+class Extent:
+    """games, frames  no more validation games than that, by their hash, and frames of each; 0: all
+    starts         of rollouts over LONGEST frames
+    calibration    frames of calibration play, at most
+    """
+
+    games: int
+    frames: int
+    starts: int
+    calibration: int
+
+
+@dataclass(frozen=True)
+class Play:
+    """scales  spreads of the number heads, which val_loss is measured in"""
+
+    schema: Schema
+    scales: Spreads
+    games: list[Game]
+    starts: list[Start]
+
+    @property
+    def steps(self) -> list[int]:
+        """Frames of each game that have a next one."""
+        return [len(game.frames) - 1 for game in self.games]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The beginning of every game, which is all of it where a way is worth the time.
+
+    steps   of each game
+    starts  places in `Play.starts` of those that lie there
+    """
+
+    steps: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
+def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
+    """Raises WmqError or CalibrationError."""
+    from calib.step_graph import read_step
+
+    step = read_step(onnx)
+    schema = schema_of(step.schema, onnx)
+    dataset = Dataset.open(data)
+    infos = dataset.select("val")[: extent.games or None]
+    if not infos:
+        raise WmqError(f"{data}: no validation game; prepare more replays")
+    games = [dataset.load(info, schema) for info in infos]
+    games = [beginning(game, extent.frames or info.frames)
+             for game, info in zip(games, infos, strict=True)]  # fmt: skip
+    starts = choose_starts(games, extent.starts, LONGEST)
+    if not starts:
+        raise WmqError(f"{data}: no validation game has {LONGEST} frames after its entry; "
+                       "prepare longer replays")  # fmt: skip
+    scales = {head: np.array(step.weights[f"{head}_scale"]) for head in NUMBER_HEADS}
+    return Play(schema, scales, games, starts)
+
+
+def beginning(game: Game, steps: int) -> Game:
+    """The first `steps` frames that have a next one."""
+    return replace(game, frames=game.frames[: steps + 1], controllers=game.controllers[: steps + 1])
+
+
+def part_of(play: Play, share: float) -> Part:
+    steps = tuple(math.ceil(share * count) for count in play.steps)
+    starts = tuple(place for place, s in enumerate(play.starts) if s.row < steps[s.game])
+    return Part(steps, starts)
+
+
+def walk(predictor: Predictor, play: Play, part: Part, take: Take) -> list[Any]:
+    """As `Predictor.walk`, over a part; the state at each of its starts."""
+    games = [beginning(game, steps) for game, steps in zip(play.games, part.steps, strict=True)]
+    return predictor.walk(games, [play.starts[place] for place in part.starts], take)
+
+
+def roll(
+    predictor: Predictor, play: Play, part: Part, states: list[Any], tick: Tick
+) -> np.ndarray:  # fmt: skip
+    """LONGEST frames after each start of a part, (starts, LONGEST, frame_size) int32."""
+    starts = [play.starts[place] for place in part.starts]
+    if not starts:
+        return np.empty((0, LONGEST, play.schema.frame_size), np.int32)
+    return predictor.roll(play.games, starts, states, LONGEST, tick)

@@ -1,0 +1,249 @@
+"""The suite: one row after the other, each kept as soon as it is there.
+
+    record/     what float32 says, `wmq.bench.quantization.record`
+    models/     files that the ways are made of
+    rows/       one JSON file a row and a key, that of all that the row depends on; where a row
+                failed for a reason that is no tool's absence, the traceback
+    suite.json  the table so far, `wmq.results.Suite`
+
+A row is taken from its file where there is one with its key, so that an interrupted suite
+goes on where it stopped, and a quick one costs the whole one nothing but the record.  A row
+without figures is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from calib.recipe import DEFAULT
+from wmq.bench.quantization import ours, peers
+from wmq.bench.quantization.keys import MEASURING, NO_PEERS, PEERS, digest, sources, versions
+from wmq.bench.quantization.measuring import compared_row, library_of, record_row
+from wmq.bench.quantization.play import Extent, Play, read_play
+from wmq.bench.quantization.record import Record, is_kept, make_record
+from wmq.bench.quantization.ways import Context, Lacking, Way
+from wmq.dataset import write_atomically
+from wmq.errors import WmqError
+from wmq.horizons import LONGEST
+from wmq.opening import model_path
+from wmq.results import Row, Suite, write_result
+
+if TYPE_CHECKING:
+    from wmq.cli.progress import Progress
+
+FULL = Extent(games=0, frames=0, starts=300, calibration=64_000)
+QUICK = Extent(games=3, frames=600, starts=12, calibration=1024)
+QUICK_ROWS = (
+    ours.EMBEDDED, f"wmq {DEFAULT}", "wmq static-minmax", "wmq state 8 bits",
+    "onnxruntime dynamic",
+)  # fmt: skip
+LONGEST_REASON = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """onnx  the float step, or None for the embedded one; only: texts in the names of rows"""
+
+    onnx: Path | None
+    data: Path
+    folder: Path
+    only: tuple[str, ...] = ()
+    quick: bool = False
+    threads: int = 1
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A row on the disk, and the key of what it depends on."""
+
+    key: str
+    row: Row
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A row to measure, or one that is there."""
+
+    name: str
+    what: str
+    key: str
+    path: Path
+    kept: Row | None
+
+
+def measure(settings: Settings, progress: Progress) -> Suite:
+    """All rows, in order; the first is float32, the record.
+
+    Raises WmqError, CalibrationError or ProgramError for what concerns all rows; a row's own
+    failure is its reason.
+    """
+    began = time.monotonic()
+    onnx = model_path(settings.onnx, ".onnx")
+    extent = QUICK if settings.quick else FULL
+    with open(onnx, "rb") as file:
+        onnx_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    chosen = choose(all_rows(onnx_sha256), settings.only, settings.quick)
+    play = read_play(settings.data, onnx, extent)
+    context = _context(settings, onnx, extent)
+    games = [game.info.sha256 for game in play.games]
+    common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
+                    sources(MEASURING), versions())  # fmt: skip
+    jobs = [_job(name, what, common, context, settings.folder / "rows")
+            for name, what in chosen.items()]  # fmt: skip
+
+    def write(rows: Sequence[Row]) -> Suite:
+        suite = Suite(onnx.name, onnx_sha256, games, len(play.starts), settings.quick, list(rows),
+                      time.monotonic() - began)  # fmt: skip
+        write_result(settings.folder / "suite.json", suite)
+        return suite
+
+    if all(job.kept for job in jobs):
+        return write([job.kept for job in jobs if job.kept])
+    rows: list[Row] = []
+    measured: dict[str, Row] = {}
+    folder = settings.folder / "record"
+    bar = _Bar(
+        progress, play, sum(not job.kept for job in jobs[1:]) + (not is_kept(folder, common))
+    )
+    record, first = _record(jobs[0], common, context, play, folder, bar)
+    for job in jobs:
+        if job.kept:
+            row = job.kept
+        elif job is jobs[0]:
+            row = _keep(job, record_row(job.name, job.what, first(), record))
+        else:
+            bar.begin(job.name)
+            row = _attempt(job, context, record, bar, progress, measured)
+        rows.append(row)
+        suite = write(rows)
+    return suite
+
+
+def all_rows(onnx_sha256: str) -> dict[str, str]:
+    """Name -> what it is; first the record, then other libraries, then wmq."""
+    return peers.NAMES | ours.rows(onnx_sha256)
+
+
+def choose(names: dict[str, str], only: Sequence[str], quick: bool) -> dict[str, str]:
+    """The record, and the rows with one of these texts in their name.  Raises WmqError."""
+    record = next(iter(names))
+    for text in only:
+        if not any(text in name for name in names):
+            raise WmqError(f"--only {text}: in no row's name; the rows are {', '.join(names)}")
+    if only:
+        return {name: what for name, what in names.items()
+                if name == record or any(text in name for text in only)}  # fmt: skip
+    return {name: what for name, what in names.items()
+            if not quick or name == record or name in QUICK_ROWS}  # fmt: skip
+
+
+def _context(settings: Settings, onnx: Path, extent: Extent) -> Context:
+    models = settings.folder / "models"
+    for folder in (models, settings.folder / "rows"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WmqError(f"{folder}: {error.strerror}; choose another folder with -o") from None
+    return Context(onnx, settings.data, models, settings.threads, extent.calibration)
+
+
+def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _Job:
+    own = sources(PEERS, NO_PEERS) if name in peers.NAMES else ours.inputs(name, context)
+    key = digest(common, name, own)
+    short = re.sub("[^a-z0-9]+", "-", name.lower())
+    path = folder / f"{short}-{key[:12]}.json"
+    return _Job(name, what, key, path, _read_kept(path, key))
+
+
+def _read_kept(path: Path, key: str) -> Row | None:
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return kept.row if kept.key == key else None
+
+
+def _keep(job: _Job, row: Row) -> Row:
+    content = msgspec.json.encode(Kept(job.key, row))
+    write_atomically(job.path, msgspec.json.format(content, indent=1) + b"\n")
+    return row
+
+
+def _record(
+    job: _Job, common: str, context: Context, play: Play, folder: Path, bar: _Bar
+) -> tuple[Record, Callable[[], Way]]:
+    """The record, made where it isn't kept, and the way that makes it."""
+
+    def make() -> Way:
+        try:
+            return peers.make(job.name, context)
+        except Lacking as lacking:
+            raise WmqError(f"{job.name}: {lacking}; without it there is no record") from None
+
+    if is_kept(folder, common):
+        return Record(folder, play), make
+    bar.begin(f"{job.name}, the record")
+    way = make_record(folder, common, play, make, bar.add)
+    return Record(folder, play), lambda: way
+
+
+def _attempt(
+    job: _Job, context: Context, record: Record, bar: _Bar, progress: Progress,
+    measured: dict[str, Row],
+) -> Row:  # fmt: skip
+    """The row, or one with the reason why it could not be measured.
+
+    measured  by SHA-256, what was already measured; the new row is added
+    """
+    failed = job.path.with_suffix(".txt")
+    failed.unlink(missing_ok=True)
+    try:
+        way = (peers.make(job.name, context) if job.name in peers.NAMES
+               else ours.make(job.name, context, progress))  # fmt: skip
+        twin = measured.get(way.sha256) if way.sha256 else None
+        if twin:
+            notes = [*twin.notes, f"the same program as {twin.name}"]
+            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes))
+        row = compared_row(job.name, job.what, way, record, bar.add)
+        measured[way.sha256] = row
+    except Lacking as lacking:
+        reason = str(lacking)
+    except Exception as error:
+        failed.write_text(traceback.format_exc(), "utf-8")
+        kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
+        reason = f"{kind}{error}"
+    else:
+        return _keep(job, row)
+    return Row(job.name, library_of(job.name), job.what,
+               reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
+
+
+class _Bar:
+    """Frames done of what is not there yet; one that fails counts as done with the next."""
+
+    def __init__(self, progress: Progress, play: Play, pieces: int):
+        self.progress, self.pieces = progress, pieces
+        self.each = sum(play.steps) + len(play.starts) * LONGEST
+        self.begun, self.done, self.note = 0, 0, ""
+        self.lock = threading.Lock()
+
+    def begin(self, note: str) -> None:
+        self.begun, self.done, self.note = self.begun + 1, 0, note
+        self.add(0)
+
+    def add(self, frames: int) -> None:
+        """From any thread."""
+        with self.lock:
+            self.done += frames
+            self.progress("rows", (self.begun - 1) * self.each + self.done,
+                          self.pieces * self.each, self.note)  # fmt: skip

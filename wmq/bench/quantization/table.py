@@ -1,0 +1,128 @@
+"""A `Suite` as text of 100 columns, or as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from wmq.bench.report import table
+from wmq.results import Figure, Row, Suite
+
+NAME = 23
+COLUMNS = (
+    # heading in two lines, width; 100 in all with the names
+    (("", "layers"), 6),
+    (("float", "ops"), 5),
+    (("", "MB"), 4),
+    (("val_loss", "% (95 %)"), 21),
+    (("pos_mae", "%"), 7),
+    (("change", "points"), 6),
+    (("same", "action"), 6),
+    (("rc(20)", "%"), 7),
+    (("frames", "a s"), 6),
+)
+WIDTHS = [width for _, width in COLUMNS]
+WHAT = (
+    "Differences to the first row on the same frames, the mean over all games; * where the "
+    "paired 95 % interval over games leaves out 0, - where nothing is known.  layers: of the "
+    "Linears, how many multiply int8 weights.  float ops: of a step's graph.  same action: "
+    "percent of the frames of both players.  rc(20): position error over 20 frames rolled out.  "
+    "frames a s: one world rolled out alone, for orientation (wmq bench speed measures speed)."
+)
+
+
+def text(suite: Suite) -> Iterator[str]:
+    yield _heading(suite)
+    yield ""
+    for line in (0, 1):
+        cells = [titles[line].rjust(width) for titles, width in COLUMNS]
+        yield " ".join(["".ljust(NAME), *cells]).rstrip()
+    for row in suite.rows:
+        yield from _lines(row)
+    yield ""
+    yield from textwrap.wrap(WHAT, 100)
+    for note, names in _notes(suite).items():
+        yield ""
+        yield from textwrap.wrap(f"{'; '.join(names)}:", 100)
+        yield from textwrap.wrap(note, 100, initial_indent="  ", subsequent_indent="  ")
+
+
+def markdown(suite: Suite) -> Iterator[str]:
+    yield _heading(suite)
+    yield ""
+    titles = ["way", *(" ".join(filter(None, titles)) for titles, _ in COLUMNS)]
+    measured = [row for row in suite.rows if not row.reason]
+    yield from table(titles, [[row.name, *_cells(row)] for row in measured])
+    yield ""
+    yield WHAT
+    for note, names in _notes(suite).items():
+        yield ""
+        yield f"{'; '.join(names)}: {note}"
+    for row in suite.rows:
+        if row.reason:
+            yield ""
+            yield f"{row.name}: {row.reason}"
+
+
+def _notes(suite: Suite) -> dict[str, list[str]]:
+    """Each note, and the rows that have it."""
+    found: dict[str, list[str]] = {}
+    for row in suite.rows:
+        for note in row.notes:
+            found.setdefault(note, []).append(row.name)
+    return found
+
+
+def _heading(suite: Suite) -> str:
+    quick = ", quick" if suite.quick else ""
+    return (f"{suite.model}, {suite.rows[0].frames:,} frames of {len(suite.games)} games, "
+            f"{suite.starts} starts{quick}")  # fmt: skip
+
+
+def _lines(row: Row) -> Iterator[str]:
+    """A row; a long name takes lines of its own above the figures."""
+    *above, last = textwrap.wrap(row.name, NAME, subsequent_indent="  ",
+                                 break_on_hyphens=False)  # fmt: skip
+    yield from above
+    if row.reason:
+        yield from textwrap.wrap(f"{last.ljust(NAME)} {row.reason}", 100,
+                                 subsequent_indent=" " * (NAME + 1))  # fmt: skip
+        return
+    cells = [cell.rjust(width) for cell, width in zip(_cells(row), WIDTHS, strict=True)]
+    yield " ".join([last.ljust(NAME), *cells])
+
+
+def _cells(row: Row) -> list[str]:
+    figures = row.figures
+    size = None if row.bytes is None else row.bytes / 1e6
+    return [
+        _number(row.layers, ",d"),
+        _number(row.float_operations, ",d"),
+        _number(size, ".1f"),
+        _with_interval(figures.get("val_loss")),
+        _difference(figures.get("pos_mae")),
+        _difference(figures.get("change_acc")),
+        _number(figures["same_action"].value if "same_action" in figures else None, ".2f"),
+        _difference(figures.get("rc(20)")),
+        _number(row.frames_per_second, ",.0f"),
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _difference(figure: Figure | None) -> str:
+    if figure is None or figure.difference is None or figure.difference.value is None:
+        return "-"
+    mark = "*" if figure.difference.excludes_zero else " "
+    return f"{figure.difference.value:+.2f}{mark}"
+
+
+def _with_interval(figure: Figure | None) -> str:
+    if figure is None or figure.difference is None or figure.difference.value is None:
+        return "-"
+    found = figure.difference
+    if found.lo is None or found.hi is None:
+        return f"{found.value:+.2f}"
+    return f"{found.value:+.2f} ({found.lo:+.2f} {found.hi:+.2f})"

@@ -1,0 +1,119 @@
+"""`wmq bench quantization`: what int8 costs the model, in every way that there is to have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wmq.cli.rollout import cores
+from wmq.errors import WmqError
+
+if TYPE_CHECKING:
+    from wmq.bench.quantization.running import Settings
+    from wmq.bench.quantization.whole import Found
+    from wmq.results import Suite
+
+EPILOG = """\b
+Examples:
+  wmq bench quantization --data dataset -o quantization
+  wmq bench quantization --data dataset -o quick --quick
+  wmq bench quantization model.onnx --data dataset -o work --only static-minmax --json"""
+
+
+@click.command(name="quantization", epilog=EPILOG)
+@click.argument("model", required=False, metavar="[MODEL.onnx]")
+@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.option(
+    "-o", "out", required=True, metavar="FOLDER",
+    help="For suite.json and what is kept; the same command goes on where it stopped.",
+)  # fmt: skip
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only rows with this in their name, and nothing but the table; repeatable.",
+)
+@click.option("--quick", is_flag=True, help="Few rows, few frames: a minute or two.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=cores,
+    show_default="number of cores",
+    help="Threads of every row.",
+)
+@click.option("--markdown", is_flag=True, help="Print the table for a page.")
+@click.option("--json", "as_json", is_flag=True, help="Print suite.json, with every figure.")
+def quantization(
+    model: str | None,
+    data: str,
+    out: str,
+    only: tuple[str, ...],
+    quick: bool,
+    threads: int,
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Compare every way to quantize a model with float32, on the validation games.
+
+    One frame ahead on all frames, and rolled out from 300 starts, with the embedded float model
+    unless another is given; then wmq drift, wmq sensitivity and a page with everything,
+    FOLDER/report.html.  Wants 4 KB of disk a frame in FOLDER for what float32 says.
+    """
+    if markdown and as_json:
+        raise WmqError("--markdown and --json: only one of them can be printed")
+    folder = Path(out)
+    settings = _settings(None if model is None else Path(model), Path(data), folder, only, quick,
+                         threads)  # fmt: skip
+    if only:
+        _print_table(_table(settings), folder, markdown, as_json)
+        return
+    found = _everything(settings)
+    _print_table(found.suite, folder, markdown, as_json)
+    if not (markdown or as_json):
+        _print_rest(found)
+
+
+def _settings(
+    model: Path | None, data: Path, folder: Path, only: tuple[str, ...], quick: bool, threads: int
+) -> Settings:
+    from wmq.bench.quantization.running import Settings
+
+    return Settings(model, data, folder, only, quick, threads)
+
+
+def _table(settings: Settings) -> Suite:
+    from wmq.bench.quantization.running import measure
+    from wmq.cli.progress import progress_bar
+
+    with progress_bar() as progress:
+        return measure(settings, progress)
+
+
+def _everything(settings: Settings) -> Found:
+    from wmq.bench.quantization.whole import reproduce
+    from wmq.cli.progress import progress_bar
+
+    with progress_bar() as progress:
+        return reproduce(settings, progress)
+
+
+def _print_table(suite: Suite, folder: Path, markdown: bool, as_json: bool) -> None:
+    from wmq.bench.quantization import table
+
+    if as_json:
+        click.echo((folder / "suite.json").read_text("utf-8"), nl=False)
+        return
+    for line in table.markdown(suite) if markdown else table.text(suite):
+        click.echo(line)
+    click.echo(f"written: {folder / 'suite.json'}", err=True)
+
+
+def _print_rest(found: Found) -> None:
+    """What drift says; the ranking is in the page, and `wmq sensitivity` prints it."""
+    click.echo("")
+    for verdict in found.drift.verdicts:
+        click.echo(verdict.sentence)
+    click.echo(found.drift.sentence)
+    click.echo(f"written: {found.page}", err=True)
