@@ -1,0 +1,129 @@
+"""`wmq drift`: what int8 costs after a frame, and after a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from wmq.cli.progress import progress_bar
+from wmq.cli.rollout import cores
+from wmq.errors import WmqError
+
+# Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
+SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
+QUICK_GAMES, QUICK_CUT = 4, 1500
+
+EPILOG = """\b
+Examples:
+  wmq drift --data dataset -o drift.json
+  wmq drift model.wmq --float model.onnx --data dataset --quick
+
+\b
+An interrupted run goes on where it stopped: say -o FILE, beside which FILE.stages is kept,
+or -w FOLDER."""
+
+
+def _sized(name: str, help_text: str, most: int):
+    full, quick = SIZES[name]
+    return click.option(
+        f"--{name}",
+        type=click.IntRange(1, most),
+        show_default=f"{full:,}; with --quick {quick}",
+        help=help_text,
+    )
+
+
+@click.command(name="drift", epilog=EPILOG)
+@click.argument("model", required=False, metavar="[MODEL.wmq]")
+@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.option(
+    "--float", "onnx", metavar="MODEL.onnx", show_default="embedded", help="What MODEL is made of."
+)
+@click.option(
+    "--other",
+    "others",
+    multiple=True,
+    default=("dynamic",),
+    show_default="dynamic",
+    metavar="MODEL|dynamic",
+    help="Also compare this .onnx or .wmq with float, or what onnxruntime's quantize_dynamic "
+    "makes of it; repeatable.",
+)
+@_sized("starts", "Real frames that float and MODEL start from.", 100_000)
+@_sized("horizon", "Frames (60 a second) of those rollouts, with the true controllers.", 3600)
+@_sized("worlds", "Worlds left to themselves, for each kind of controllers.", 10_000)
+@_sized("frames", "Frames of a world.", 36_000)
+@click.option("--quick", is_flag=True, help="A few seconds' work, to see that all is in order.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=cores,
+    show_default="number of cores",
+    help="Of the computation.",
+)
+@click.option("-o", "out", metavar="FILE", help="Write all figures as JSON.")
+@click.option(
+    "-w", "folder", metavar="FOLDER", show_default="FILE.stages", help="Keep finished stages here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def drift(
+    model: str | None,
+    data: str,
+    onnx: str | None,
+    others: tuple[str, ...],
+    quick: bool,
+    threads: int,
+    out: str | None,
+    folder: str | None,
+    as_json: bool,
+    **sizes: int | None,
+) -> None:
+    """Tell what int8 costs from chaos: float and integer program side by side.
+
+    Without MODEL.wmq, the embedded pair.  From real starts with the true controllers; against
+    pairs that are all float; as worlds left to themselves; and in one sentence.
+    """
+    from wmq.drift import Settings
+    from wmq.drift import drift as measure
+    from wmq.drift.text import lines
+    from wmq.results import write_result
+
+    if model is not None and Path(model).suffix.lower() != ".wmq":
+        raise WmqError(f"{model}: not an integer program (.wmq); make one with `wmq calibrate`, "
+                       "or give a float model with --float or --other")  # fmt: skip
+    path = _writable(out) if out else None
+    kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
+    settings = Settings(
+        data=Path(data),
+        program=Path(model) if model else None,
+        onnx=Path(onnx) if onnx else None,
+        others=tuple(Path(other) for other in others if other != "dynamic"),
+        dynamic="dynamic" in others,
+        threads=threads,
+        games=QUICK_GAMES if quick else 0,
+        cut=QUICK_CUT if quick else 0,
+        folder=kept,
+        **{name: sizes[name] or pair[quick] for name, pair in SIZES.items()},
+    )
+    with progress_bar() as progress:
+        found = measure(settings, progress)
+    if path:
+        write_result(path, found)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    else:
+        for line in lines(found):
+            click.echo(line)
+
+
+def _writable(out: str) -> Path:
+    """Looked at before the work.  Raises WmqError."""
+    path = Path(out)
+    if path.suffix.lower() != ".json":
+        raise WmqError(f"{path}: figures are written as JSON; end the name with .json")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "its folder is not there"
+        raise WmqError(f"{path}: {what}; choose another name with -o")
+    return path

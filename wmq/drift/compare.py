@@ -1,0 +1,75 @@
+"""Worlds of all models beside each other, and beside the same stretches of the real games."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from wmq.drift.sample import Sample
+from wmq.drift.statistics import ACTIONS, Measure, Sums, measures, world_sums
+from wmq.drift.verdict import exchange_test, holm
+from wmq.intervals import Interval, interval
+from wmq.replays import Game
+from wmq.results import WorldStatistic
+from wmq.schema import Schema
+
+REAL = "real"  # the track of the real games
+
+
+def summed(schema: Schema, starts: np.ndarray, frames: np.ndarray) -> Sums:
+    """Of worlds (n, frames, frame_size) from starts (n, frame_size): name -> (n, k)."""
+    worlds = [world_sums(schema, *world) for world in zip(starts, frames, strict=True)]
+    return {name: np.stack([world[name] for world in worlds]) for name in worlds[0]}
+
+
+def action_counts(schema: Schema, games: Sequence[Game]) -> np.ndarray:
+    """Frames of each action in games, both players, (400,) float64."""
+    at = [schema.index("action", player) for player in (0, 1)]
+    counts = [np.bincount(game.frames[:, at].ravel(), minlength=ACTIONS) for game in games]
+    return np.sum(counts, axis=0).astype(np.float64)
+
+
+def world_statistics(
+    sample: Sample,
+    reference: np.ndarray,
+    tracks: Mapping[str, Mapping[str, Sums]],
+    before: str,
+) -> list[WorldStatistic]:
+    """Every measure of every track, and the differences of models from the track `before`.
+
+    tracks     controllers -> track -> sums of each world; REAL is compared with nothing
+    reference  (400,): how often real games have each action
+    """
+    found = [
+        _statistic(sample, measure, controllers, own, before)
+        for controllers, own in tracks.items()
+        for measure in measures(reference)
+    ]
+    models = list(found[0].p)
+    corrected = {model: holm([s.p[model] for s in found]) for model in models}
+    return [
+        msgspec.structs.replace(s, holm={model: corrected[model][k] for model in models})
+        for k, s in enumerate(found)
+    ]
+
+
+def _statistic(
+    sample: Sample, measure: Measure, controllers: str, tracks: Mapping[str, Sums], before: str
+) -> WorldStatistic:
+    sums = {name: sample.sums(own[measure.name]) for name, own in tracks.items()}
+    drawn = {name: measure.of(sample.weights @ own) for name, own in sums.items()}
+    value = {name: float(measure.of(own.sum(axis=0))) for name, own in sums.items()}
+    models = [name for name in tracks if name not in (REAL, before)]
+    differences: dict[str, Interval] = {
+        name: interval(value[name] - value[before], drawn[name] - drawn[before]) for name in models
+    }
+    return WorldStatistic(
+        name=measure.name,
+        unit=measure.unit,
+        controllers=controllers,
+        tracks={name: interval(value[name], drawn[name]) for name in tracks},
+        differences=differences,
+        p={name: exchange_test(measure.of, sums[before], sums[name]) for name in models},
+    )

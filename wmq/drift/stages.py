@@ -1,0 +1,97 @@
+"""Stages of a long measurement, each kept in a file, so that an interrupted run goes on.
+
+A stage is a few arrays and a key: everything that they depend on, as plain data.  Its file
+is named after the SHA-256 of the key; another model, start or setting has another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wmq.dataset import cannot_write, write_atomically
+
+FORMAT = 1  # raised when the same key would give other arrays
+LARGEST = 1 << 32  # bytes of a stage in memory
+LIBRARIES = ("wmq", "numpy", "onnxruntime", "torch")
+Arrays = dict[str, np.ndarray]
+Shapes = dict[str, tuple[tuple[int, ...], np.dtype]]
+
+
+class Stages:
+    """Arrays that are made once and read back afterwards; without a folder, always made."""
+
+    def __init__(self, folder: Path | None, key: dict[str, Any]):
+        """key: what all stages depend on.  Raises DatasetError if the folder cannot be made."""
+        self.folder = folder
+        self.key = {"format": FORMAT, "libraries": {n: _version(n) for n in LIBRARIES}, **key}
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise cannot_write(folder, error) from None
+
+    def kept(
+        self, name: str, key: dict[str, Any], shapes: Shapes, make: Callable[[], Arrays]
+    ) -> Arrays:
+        """The arrays of a stage; `make` is called if no whole file holds them.
+
+        shapes  of each array, and its type
+        """
+        if self.folder is None:
+            return make()
+        path = self.folder / f"{_file_name(name)}-{self._digest(name, key)[:20]}.npz"
+        found = _read(path)
+        if found is None or {n: (a.shape, a.dtype) for n, a in found.items()} != shapes:
+            found = make()
+            sink = io.BytesIO()
+            np.savez_compressed(sink, allow_pickle=False, **found)
+            write_atomically(path, sink.getvalue())
+        return found
+
+    def _digest(self, name: str, key: dict[str, Any]) -> str:
+        text = json.dumps({"stage": name, "own": key, "all": self.key}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Hex SHA-256 of shapes and contents."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _read(path: Path) -> Arrays | None:
+    """None if there is no such file, or if it is damaged: then it is made anew."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                return None
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+            NotImplementedError, RuntimeError):  # fmt: skip
+        return None
+
+
+def _file_name(name: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""

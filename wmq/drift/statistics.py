@@ -1,0 +1,153 @@
+"""What is counted in a world: play as a whole, and what the real game never shows.
+
+A world's frames become a few sums (`world_sums`), which add up over worlds; a `Measure`
+turns sums into a figure, of all worlds or of those of a draw.  A world counts until a
+player is out of stocks: there a real game ends, and has no further frames to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from wmq.schema import FRAMES_PER_SECOND, Q16, Schema
+from wmq.summary import RULES, impossible_events
+
+MINUTE = 60 * FRAMES_PER_SECOND  # frames
+FROZEN_AFTER = 5 * FRAMES_PER_SECOND  # frames; the longest standstill in 674 real games is 280
+ESCAPED_AFTER = FRAMES_PER_SECOND  # frames outside of the blast zones
+ACTIONS = 400
+AWAY = ((0, 13), (322, 324))  # dead, born again, and entry
+# Where a player may be alive, game units: left, right, bottom, top.  The first three are the
+# game's blast zones: of the 12.1 million player-frames of 674 games, one is outside of them.
+# Over the top only who was hit dies, so it is the highest place of all of those games.
+ZONES = {
+    2: (-198.75, 198.75, -146.25, 221),
+    3: (-230, 230, -111, 217),
+    8: (-175.7, 173.6, -91, 187),
+    28: (-255, 255, -123, 267),
+    31: (-224, 224, -108.8, 280),
+    32: (-246, 246, -140, 206),
+}
+
+Sums = dict[str, np.ndarray]
+
+
+def blast_zone(stage: int) -> np.ndarray:
+    """Q15.16 left, right, bottom, top; everywhere on a stage without an entry."""
+    return np.array(ZONES.get(stage, (-500, 500, -500, 500))) * Q16
+
+
+def world_sums(schema: Schema, start: np.ndarray, frames: np.ndarray) -> Sums:
+    """The sums of one world: start (frame_size,) is the frame before frames (n, frame_size).
+
+    Each but "actions" (400,) is [events, of so many minutes, player-frames or worlds].
+    """
+    course = played(schema, np.concatenate([start[None], frames]))
+    minutes = (len(course) - 1) / MINUTE
+    player_frames = 2.0 * (len(course) - 1)
+
+    def column(name: str) -> np.ndarray:
+        """(n, 2) of both players."""
+        return course[:, [schema.index(name, p) for p in (0, 1)]].astype(np.int64)
+
+    outside = np.stack([is_outside(schema, course, player) for player in (0, 1)], axis=1)
+    events = dict.fromkeys(RULES, 0)
+    for player in (0, 1):
+        for rule, broken in impossible_events(schema, course, player):
+            events[rule] += int(broken.sum())
+    events["outside"] = int((outside[1:] & ~outside[:-1]).sum())
+    escaped = max(longest_run(outside[:, player]) for player in (0, 1)) >= ESCAPED_AFTER
+    over = len(course) - 1 < len(frames) or bool((column("stocks")[-1] == 0).any())
+    found = {
+        "damage": [np.maximum(np.diff(column("percent"), axis=0), 0).sum() / Q16, minutes],
+        "stocks lost": [np.maximum(-np.diff(column("stocks"), axis=0), 0).sum(), minutes],
+        "airborne": [(column("on_ground")[1:] == 0).sum(), player_frames],
+        "actions": np.bincount(column("action")[1:].ravel(), minlength=ACTIONS),
+        "impossible": [sum(events.values()), minutes],
+        **{f"impossible: {rule}": [count, minutes] for rule, count in events.items()},
+        "frozen": [longest_standstill(schema, course) >= FROZEN_AFTER, 1],
+        "escaped": [escaped, 1],
+        "over": [over, 1],
+    }
+    return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+
+
+def played(schema: Schema, course: np.ndarray) -> np.ndarray:
+    """The frames up to the first, after the start, in which a player has no stock left."""
+    out = (course[1:, [schema.index("stocks", p) for p in (0, 1)]] == 0).any(axis=1)
+    return course[: 2 + int(out.argmax())] if out.any() else course
+
+
+def is_outside(schema: Schema, course: np.ndarray, player: int) -> np.ndarray:
+    """bool (n,): alive, and outside of the stage's blast zones."""
+    x, y, action = (course[:, schema.index(name, player)] for name in ("x", "y", "action"))
+    left, right, bottom, top = blast_zone(int(course[0, schema.stage_index]))
+    away = np.any([(first <= action) & (action <= last) for first, last in AWAY], axis=0)
+    return ((x < left) | (x > right) | (y < bottom) | (y > top)) & ~away
+
+
+def longest_standstill(schema: Schema, course: np.ndarray) -> int:
+    """Frames in a row that are like the one before in all but the actions' age."""
+    kept = np.ones(schema.frame_size, dtype=bool)
+    kept[[schema.index("state_age", player) for player in (0, 1)]] = False
+    return longest_run((course[1:, kept] == course[:-1, kept]).all(axis=1))
+
+
+def longest_run(flags: np.ndarray) -> int:
+    """The largest number of True in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+def divergence_bits(counts: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence of histograms, bits (Lin 1991, eq. 4.1): 0 for equal shares.
+
+    counts (.., k); reference (k,), not all 0.  NaN for a histogram without any count.
+    """
+    total = counts.sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = counts / total
+    q = reference / reference.sum()
+    middle = (p + q) / 2
+    return _entropy(middle) - (_entropy(p) + _entropy(q)) / 2
+
+
+def _entropy(shares: np.ndarray) -> np.ndarray:
+    """In bits, along the last axis."""
+    safe = np.where(shares == 0, 1.0, shares)
+    return -(shares * np.log2(safe)).sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """of: sums (.., k) of any number of worlds together to the figure in `unit`, (..)."""
+
+    name: str
+    unit: str
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+def measures(reference: np.ndarray) -> list[Measure]:
+    """All measures of `world_sums`; reference (400,): how often real games have each action."""
+    rules = [f"impossible: {rule}" for rule in (*RULES, "outside")]
+    units = {
+        "damage": ("% a minute, both players", 1),
+        "stocks lost": ("a minute, both players", 1),
+        "airborne": ("% of frames", 100),
+        **dict.fromkeys(["impossible", *rules], ("events a minute, both players", 1)),
+        **dict.fromkeys(["frozen", "escaped", "over"], ("% of worlds", 100)),
+    }
+    found = [Measure(name, unit, _rate(factor)) for name, (unit, factor) in units.items()]
+    actions = Measure("actions", "bits from real play", lambda s: divergence_bits(s, reference))
+    return [*found[:3], actions, *found[3:]]
+
+
+def _rate(factor: float) -> Callable[[np.ndarray], np.ndarray]:
+    def of(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return factor * sums[..., 0] / sums[..., 1]
+
+    return of

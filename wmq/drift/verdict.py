@@ -1,0 +1,125 @@
+"""Whether a model can be told from float, after one frame, some, and a minute.
+
+Up to the horizon of the paired rollouts the question is whether the error against the real
+game has changed: the bootstrap's interval of the paired difference says so.  For worlds
+there are many statistics, of which one in twenty is outside of its interval by chance
+alone.  So each gets a probability by exchanging, in a random half of the games, the two
+models (if they are alike, every exchange is as likely as what was found; Fisher 1935,
+section 21), and Holm's step-down correction (1979) keeps the chance of one false alarm
+among all of them below 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from wmq.intervals import Interval, detectable
+from wmq.results import Verdict, WorldStatistic
+
+LEVEL = 0.05
+EXCHANGES = 4000
+
+
+def exchange_test(
+    of: Callable[[np.ndarray], np.ndarray], one: np.ndarray, other: np.ndarray, seed: int = 0
+) -> float:
+    """Probability of a difference as large as found, if the two were the same model.
+
+    of          a figure of sums: (.., k) to (..)
+    one, other  (games, k): each model's sums in each game
+    1 where the figure is not defined.
+    """
+    found = float(of(other.sum(axis=0)) - of(one.sum(axis=0)))
+    if not np.isfinite(found):
+        return 1.0
+    rng = np.random.default_rng(seed)
+    kept = rng.integers(0, 2, (EXCHANGES, len(one))).astype(np.float64)
+    drawn = of(kept @ other + (1 - kept) @ one) - of(kept @ one + (1 - kept) @ other)
+    drawn = drawn[np.isfinite(drawn)]
+    # as much as found but for the last bits of sums in another order
+    beyond = np.abs(drawn) >= abs(found) * (1 - 1e-9) - 1e-12
+    return float((1 + beyond.sum()) / (1 + len(drawn)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Corrected probabilities, in the order of p (Holm 1979): none is below LEVEL by chance
+    in more than LEVEL of all such families."""
+    order = np.argsort(p, kind="stable")
+    found = np.empty(len(p))
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
+        found[place] = largest
+    return found.tolist()
+
+
+def error_verdict(
+    model: str, horizon: int, measure: str, unit: str, change: tuple[Interval, np.ndarray]
+) -> Verdict:
+    """By the interval of a difference in error, model minus float, and its draws."""
+    difference, drawn = change
+    differs = difference.excludes_zero
+    frames = "one frame" if horizon == 1 else f"{horizon:,} frames"
+    least = detectable(drawn)
+    sentence = (
+        f"After {frames} {model} is {_told(differs)} from float: {measure} "
+        f"{with_interval(difference, unit)}"
+    )
+    if not differs and least is not None:
+        sentence += f"; {least:.2g}{unit} would have shown"
+    return Verdict(model, horizon, measure, difference, differs, f"{sentence}.", least)
+
+
+def world_verdict(model: str, frames: int, statistics: Sequence[WorldStatistic]) -> Verdict:
+    """By the statistic with the smallest probability, after Holm's correction."""
+    least = min(statistics, key=lambda s: (s.p[model], s.name, s.controllers))
+    differs = least.holm[model] < LEVEL
+    measure = f"{least.name}, {least.controllers} controllers"
+    sentence = (
+        f"Over {frames:,} frames {model} is {_told(differs)} from float: "
+        f"{_counted(model, statistics)}; the farthest is {measure}, "
+        f"{with_interval(least.differences[model], '')} {least.unit}, "
+        f"p {least.p[model]:.2g}, corrected {least.holm[model]:.2g}."
+    )
+    return Verdict(model, frames, measure, least.differences[model], differs, sentence)
+
+
+def _counted(model: str, statistics: Sequence[WorldStatistic]) -> str:
+    """How many differ, with and without the correction."""
+    left = sum(s.holm[model] < LEVEL for s in statistics)
+    raw = sum(s.differences[model].excludes_zero for s in statistics)
+    return (f"{left} of {len(statistics)} world statistics differ after Holm's correction, {raw} "
+            f"before it, where {len(statistics) * LEVEL:.1f} are chance")  # fmt: skip
+
+
+def one_sentence(
+    model: str, verdicts: Sequence[Verdict], statistics: Sequence[WorldStatistic]
+) -> str:
+    """All horizons of a model; the last is that of its worlds."""
+    parts = []
+    for verdict in verdicts:
+        frames = "one frame" if verdict.horizon == 1 else f"{verdict.horizon:,}"
+        told = "yes" if verdict.distinguishable else "no"
+        if verdict is verdicts[-1]:
+            reason = _counted(model, statistics)
+        else:
+            reason = f"{verdict.measure} {with_interval(verdict.difference, '%')}"
+        parts.append(f"at {frames} {told} ({reason})")
+    return f"Is {model} distinguishable from float? {'; '.join(parts)}."
+
+
+def with_interval(figure: Interval, unit: str) -> str:
+    """`+0.14 % (95 %: +0.10 to +0.18)`."""
+    unit = f" {unit.strip()}" if unit.strip() else ""
+    if figure.value is None:
+        return "unknown"
+    text = f"{figure.value:+.3g}{unit}"
+    if figure.lo is None or figure.hi is None:
+        return text
+    return f"{text} (95 %: {figure.lo:+.3g} to {figure.hi:+.3g})"
+
+
+def _told(differs: bool) -> str:
+    return "distinguishable" if differs else "not distinguishable"
