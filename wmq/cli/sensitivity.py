@@ -1,0 +1,170 @@
+"""`wmq sensitivity`: which tensors of an integer program cost quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wmq.cli.progress import progress_bar
+from wmq.cli.rollout import cores
+from wmq.errors import WmqError
+
+if TYPE_CHECKING:
+    from wmq.results import Figure, Sensitive, Sensitivity
+
+DRIFT = "rc(20)"
+COLUMNS = ("val_loss", "pos_mae", "change_acc", DRIFT)
+NAME, CELL = 40, 23  # widths
+MOST_LAYERS = 20  # printed; the file holds all
+WHOLE = ("together", "program")
+
+
+@click.command(
+    name="sensitivity",
+    epilog="Example: wmq sensitivity model.wmq --data dataset --chart sensitivity.svg",
+)
+@click.argument("model", required=False, metavar="[MODEL.wmq]")
+@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.option(
+    "--float",
+    "float_step",
+    metavar="MODEL.onnx",
+    show_default="the .onnx file beside MODEL.wmq",
+    help="Float step that the program was calibrated from.",
+)
+@click.option(
+    "--games",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="No more than so many validation games, by their hash.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    default=1500,
+    show_default=True,
+    help="No more than so many frames of each game (60 a second).",
+)
+@click.option(
+    "--starts",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Starts of rollouts of 20 frames, evenly spread over all games.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=cores,
+    show_default="number of cores",
+    help="Threads; the figures do not depend on them.",
+)
+@click.option(
+    "-o",
+    "out",
+    default="sensitivity.json",
+    show_default=True,
+    metavar="FILE.json",
+    help="File of the result; FILE.json.measured beside it lets a run go on.",
+)
+@click.option("--chart", metavar="FILE", help="Also draw the ranking, as .svg or .png.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def sensitivity(
+    model: str | None,
+    data: str,
+    float_step: str | None,
+    games: int,
+    frames: int,
+    starts: int,
+    threads: int,
+    out: str,
+    chart: str | None,
+    as_json: bool,
+) -> None:
+    """Say where a program loses quality: its tensors rounded one class, and one layer, at a time.
+
+    Each is rounded in the float model as the program rounds it, while all else stays float32, and
+    is ranked by what it costs on validation games.  Without MODEL, the embedded one is taken.
+    """
+    from wmq.dataset import Dataset
+    from wmq.sensitivity.run import Settings
+    from wmq.sensitivity.run import sensitivity as run
+
+    if not Path(out).absolute().parent.is_dir():
+        raise WmqError(f"-o {out}: its folder does not exist; make it or choose another")
+    if Path(out).is_dir():
+        raise WmqError(f"-o {out}: is a folder; name a file in it")
+    picture = None
+    if chart is not None:
+        from wmq.sensitivity.chart import check_chart, draw
+
+        picture = check_chart(chart)
+    settings = Settings(games, frames, starts, threads)
+    try:
+        with progress_bar() as progress:
+            result = run(model, float_step, Dataset.open(data), Path(out), settings, progress)
+    except KeyboardInterrupt:
+        click.echo("wmq: interrupted; run the same command again to go on", err=True)
+        raise SystemExit(130) from None
+    if picture is not None:
+        draw(result, picture)
+    if as_json:
+        click.echo(Path(out).read_text(encoding="utf-8"), nl=False)
+    else:
+        _print(result, out)
+
+
+def _print(result: Sensitivity, out: str) -> None:
+    click.echo(
+        f"{result.model} against its float step, {result.frames:,} frames one ahead: rounded minus "
+        "float32\nwith the 95 % interval over games; val_loss, pos_mae and rc(20) in percent, "
+        "change_acc in points"
+    )
+    layers = [entry for entry in result.entries if entry.kind == "layer"]
+    classes = [entry for entry in result.entries if entry.kind == "class"]
+    _table("the whole", [entry for entry in result.entries if entry.kind in WHOLE])
+    _table("classes, by val_loss", classes)
+    _table("one layer, head or table alone, by val_loss", layers[:MOST_LAYERS])
+    if len(layers) > MOST_LAYERS:
+        click.echo(f"  and {len(layers) - MOST_LAYERS} more in {out}")
+    _drift(classes)
+    _saturations(result)
+
+
+def _table(title: str, entries: list[Sensitive]) -> None:
+    cells = [column.rjust(CELL) for column in COLUMNS]
+    click.echo(f"\n{title:{NAME}}" + "".join([*cells, f"{'same action':>13}{'clipped':>11}"]))
+    for entry in entries:
+        cells = [_cell(entry.figures.get(column)).rjust(CELL) for column in COLUMNS]
+        cells += [f"{entry.same_action:.2f} %".rjust(13), f"{entry.saturated:.4f} %".rjust(11)]
+        click.echo(f"{entry.name:{NAME}}" + "".join(cells))
+
+
+def _cell(figure: Figure | None) -> str:
+    found = figure.difference if figure else None
+    if found is None or found.value is None:
+        return "-"
+    around = "" if found.lo is None else f" [{found.lo:+.3f},{found.hi:+.3f}]"
+    return f"{found.value:+.3f}{around}"
+
+
+def _drift(classes: list[Sensitive]) -> None:
+    """The same classes in the order of their drift."""
+
+    def cost(entry: Sensitive) -> float:
+        found = entry.figures[DRIFT].difference
+        return found.value if found and found.value is not None else 0.0
+
+    click.echo(f"\n{f'classes, by {DRIFT}':{NAME}}{DRIFT:>{CELL}}")
+    for entry in sorted(classes, key=cost, reverse=True):
+        click.echo(f"{entry.name:{NAME}}{_cell(entry.figures[DRIFT]):>{CELL}}")
+
+
+def _saturations(result: Sensitivity) -> None:
+    total = sum(result.saturations.values())
+    click.echo(f"\nsaturations of the integer engine on these frames: {total:,}")
+    for name, count in sorted(result.saturations.items(), key=lambda pair: -pair[1]):
+        click.echo(f"  {name:{NAME}}{count:>10,}")

@@ -1,0 +1,151 @@
+"""A model on the games of a sensitivity run: sums of each game, one frame ahead and rolled out.
+
+A predictor comes in, and a `Measured` of plain sums leaves; `figures` compares two of them with
+paired intervals over the games.  The float model goes first: every other is asked how often
+its most likely action is the float model's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+
+import msgspec
+import numpy as np
+
+from wmq.baselines import Heads
+from wmq.horizons import Start, position_errors, true_frames
+from wmq.intervals import detectable, draw_weights, drawn_means, interval
+from wmq.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, Tally
+from wmq.predictors import Predictor, Spreads
+from wmq.replays import Game
+from wmq.results import Figure
+from wmq.targets import PLAYERS
+
+HORIZON = 20  # frames of drift
+LOSS = CLASS_WEIGHTS | HEAD_WEIGHTS
+PERCENT = ("val_loss", "pos_mae", f"rc({HORIZON})")  # given in percent of float's
+KEPT = (*LOSS, "pos_mae", "change_acc")
+
+
+class Stopped(Exception):
+    """Ctrl-C in another thread."""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Sums and counts of a game each, by figure: those of `Tally`, rc(20) and same_action."""
+
+    sums: dict[str, list[float]]
+    counts: dict[str, list[float]]
+
+    def fits(self, games: int) -> bool:
+        """Whether every figure is there, for so many games."""
+        names = {*KEPT, "same_action", f"rc({HORIZON})"}
+        found = (self.sums, self.counts)
+        return all(set(part) == names for part in found) and all(
+            len(values) == games for part in found for values in part.values()
+        )
+
+
+@dataclass(frozen=True)
+class Field:
+    """What all models are measured on.
+
+    spreads  that val_loss is measured in
+    """
+
+    games: Sequence[Game]
+    starts: Sequence[Start]
+    spreads: Spreads
+    stop: Event
+
+
+def actions(field: Field, predictor: Predictor) -> tuple[Measured, list[np.ndarray]]:
+    """The float model's sums, and its most likely actions: a game each, (T, 2) int16."""
+    found = [np.full((len(g.frames) - 1, len(PLAYERS)), -1, np.int16) for g in field.games]
+    return _measure(field, predictor, found, True), found
+
+
+def measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray]) -> Measured:
+    """The sums of a model beside the float model's actions.  Raises Stopped."""
+    return _measure(field, predictor, record, False)
+
+
+def _measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray],
+             fill: bool) -> Measured:  # fmt: skip
+    games = field.games
+    tallies = [Tally(predictor.schema, field.spreads) for _ in games]
+    same = np.zeros(len(games))
+
+    def take(number: int, first: int, heads: Heads) -> None:
+        if field.stop.is_set():
+            raise Stopped
+        game, last = games[number], first + len(heads["binary"])
+        rows = slice(first, last)
+        after = game.frames[first + 1 : last + 1]
+        tallies[number].add(game.frames[rows], after, heads, game.info.missing)
+        likely = np.stack([heads[f"{p}.action"].argmax(1) for p in PLAYERS], axis=1)
+        if fill:
+            record[number][rows] = likely
+        same[number] += (record[number][rows] == likely).sum()
+
+    states = predictor.walk(games, field.starts, take)
+    sums = {name: [float(t.sums.get(name, 0.0)) for t in tallies] for name in KEPT}
+    counts = {name: [float(t.counts.get(name, 0.0)) for t in tallies] for name in KEPT}
+    sums["same_action"] = same.tolist()
+    counts["same_action"] = [float(rows.size) for rows in record]
+    name = f"rc({HORIZON})"
+    sums[name], counts[name] = _drift(field, predictor, states)
+    return Measured(sums, counts)
+
+
+def _drift(field: Field, predictor: Predictor, states: list) -> tuple[list[float], list[float]]:
+    """Mean position errors to the horizon, summed over the starts of each game."""
+
+    def tick(frames: int) -> None:
+        if field.stop.is_set():
+            raise Stopped
+
+    rolled = predictor.roll(field.games, field.starts, states, HORIZON, tick)
+    true = true_frames(field.games, field.starts, HORIZON)
+    errors = position_errors(predictor.schema, rolled, true).mean(1)
+    at = np.array([start.game for start in field.starts])
+    size = len(field.games)
+    return (np.bincount(at, errors, size).tolist(), np.bincount(at, None, size).tolist())
+
+
+def figures(found: Measured, record: Measured) -> dict[str, Figure]:
+    """val_loss, pos_mae, change_acc and rc(20), each against the float model's."""
+    games = len(record.sums["pos_mae"])
+    weights = np.concatenate([np.ones((1, games)), draw_weights(games)])
+    result = {}
+    for name in ("val_loss", "pos_mae", "change_acc", f"rc({HORIZON})"):
+        value, base = _drawn(found, name, weights), _drawn(record, name, weights)
+        percent = name in PERCENT
+        change = 100 * (value / base - 1) if percent else value - base
+        result[name] = Figure(
+            _known(value[0]), interval(float(change[0]), change[1:]), percent,
+            detectable(change[1:]),
+        )  # fmt: skip
+    return result
+
+
+def same_action(found: Measured) -> float:
+    """Percent of frames and players."""
+    return 100 * sum(found.sums["same_action"]) / max(1.0, sum(found.counts["same_action"]))
+
+
+def _drawn(found: Measured, name: str, weights: np.ndarray) -> np.ndarray:
+    """A figure with each row of weights of the games, (rows,) float64."""
+    if name == "val_loss":  # a head that no game holds counts nothing, as in Tally
+        parts = [w * np.nan_to_num(_drawn(found, part, weights)) for part, w in LOSS.items()]
+        return np.sum(parts, axis=0)
+    scale = 100.0 if name == "change_acc" else 1.0
+    sums, counts = np.array(found.sums[name]), np.array(found.counts[name])
+    return scale * drawn_means(sums, counts, weights)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
