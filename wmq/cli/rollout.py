@@ -152,7 +152,7 @@ def rollout(
 
     target = check_output(out) if out else None
     opened = open_model(model, arithmetic, kernels)
-    begin = _start(opened.schema, start, stage, (p1_character, p2_character), warmup)
+    begin = open_start(opened.schema, start, stage, (p1_character, p2_character), warmup)
     usual = "random" if begin.following is None else "replay"
     texts = (p1 or usual, p2 or usual)
     sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
@@ -226,13 +226,14 @@ def _told_if_slow(message: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _start(
+def open_start(
     schema: Schema,
     text: str,
     stage: str | None,
     characters: tuple[str | None, str | None],
     warmup: int,
 ) -> Start:
+    """What a command line's --start means.  Raises WmqError."""
     from wmq.starts import CHARACTERS, match_start, parse_replay_start, replay_start
 
     if text != "match":

@@ -1,0 +1,272 @@
+"""The page of `wmq report`: whole, safe from what it shows, and true to the results."""
+
+from __future__ import annotations
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
+from rollout_models import RANDOM, a_start
+
+from wmq.errors import WmqError
+from wmq.intervals import Interval
+from wmq.report.compare import Comparison, compare, open_pair
+from wmq.report.figures import interval_text, number
+from wmq.report.html import data_script
+from wmq.report.load import COMMANDS, Results, check_models, read_results
+from wmq.report.page import make_page
+from wmq.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, decades, line_chart, steps
+from wmq.results import write_result
+from wmq.rollout import both_controllers
+
+pytest_plugins = ("rollout_models",)
+VOID = {"meta", "br", "input"}
+SHA256 = {"float": "f" * 64, "int8": "a" * 64}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; fails where an end tag has no beginning."""
+
+    def __init__(self, content: bytes):
+        super().__init__()
+        self.opened: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(content.decode())
+        self.close()
+        assert not self.opened
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.opened.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.opened.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def played(models: Path) -> Comparison:
+    pair = open_pair(str(models / "small.onnx"), str(models / "small.wmq"))
+    start = a_start()
+    pads = both_controllers(RANDOM, start, 40, 5)
+    return compare(pair, start, pads, 5, ("random", "random"), 1, lambda what, done, total: None)
+
+
+@pytest.fixture(scope="module")
+def content(played: Comparison) -> bytes:
+    whole = Results(a_suite("f" * 64), a_drift("a" * 64), a_sensitivity("f" * 64))
+    return make_page(whole, played)
+
+
+def test_hostile_text_stays_text(content: bytes) -> None:
+    page = Page(content)
+    assert len(page.all("script")) == 3 and not page.all("img")
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    shown = "".join(page.texts)
+    assert shown.count(HOSTILE) >= 8  # reason, notes, what, sentences, tensors
+    assert not {"link", "iframe", "object", "form", "base"} & {name for name, _ in page.elements}
+
+
+def test_the_page_forbids_itself_the_network(content: bytes) -> None:
+    policies = [attributes["content"] for attributes in Page(content).all("meta")
+                if attributes.get("http-equiv") == "Content-Security-Policy"]  # fmt: skip
+    (policy,) = policies
+    rules = dict((rule.split()[0], rule.split()[1:]) for rule in (policy or "").split(";"))
+    assert rules["default-src"] == ["'none'"] and rules["form-action"] == ["'none'"]
+    assert {source for sources in rules.values() for source in sources} == {
+        "'none'", "'unsafe-inline'",
+    }  # fmt: skip
+
+
+def test_ids_are_unique_and_links_and_labels_have_their_targets(content: bytes) -> None:
+    page = Page(content)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        assert (link["href"] or "").removeprefix("#") in ids
+    for section in page.all("section"):
+        assert section["aria-labelledby"] in ids
+    for name in ("svg", "input"):
+        for attributes in page.all(name):
+            assert (
+                attributes.get("aria-label")
+                or attributes.get("role")
+                or "aria-hidden" in attributes
+            )
+
+
+def test_every_figure_of_a_row_is_in_the_table(content: bytes) -> None:
+    shown = "".join(Page(content).texts)
+    for row in a_suite("f" * 64).rows:
+        for name, figure in row.figures.items():
+            assert name.removeprefix("change_acc: ") in shown
+            assert figure.value is not None
+            percent = "_acc" in name or name == "same_action"
+            assert (f"{figure.value:.2f} %" if percent else f"{figure.value:.4f}") in shown
+    assert "+1.59 % [+1.49, +3.28]" in shown  # val_loss of torch quantize_dynamic
+    assert "±0.08 % would show" in shown
+
+
+@pytest.mark.parametrize("missing", COMMANDS)
+def test_a_missing_result_names_its_command(
+    played: Comparison, tmp_path: Path, missing: str
+) -> None:
+    folder = write_results(tmp_path / "results", "f" * 64, "a" * 64)
+    (folder / missing).unlink()
+    shown = "".join(Page(make_page(read_results(folder), played)).texts)
+    assert f"{missing} is missing; {COMMANDS[missing]} makes it." in shown
+    assert not any(f"{name} is missing" in shown for name in COMMANDS if name != missing)
+
+
+def test_the_same_results_give_the_same_bytes(played: Comparison, content: bytes) -> None:
+    again = Results(a_suite("f" * 64), a_drift("a" * 64), a_sensitivity("f" * 64))
+    assert make_page(again, played) == content
+
+
+@given(st.text(st.sampled_from('<>/&scriptSCRIPT!-"\\\u2028\u2029 \x00'), max_size=40))
+@settings(max_examples=50)
+def test_data_comes_back_from_a_script_that_no_text_can_end(text: str) -> None:
+    script = data_script("d", {"a": text})
+    inside = script.removeprefix('<script type="application/json" id="d">').removesuffix(
+        "</script>"
+    )
+    assert not {"<", ">", "\u2028", "\u2029"} & set(inside)
+    assert json.loads(inside) == {"a": text}
+
+
+def test_wrong_folders_and_files_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, message in (("none", "no such folder"), ("file", "not a folder"),
+                          ("empty", "holds none of suite.json")):  # fmt: skip
+        with pytest.raises(WmqError, match=message):
+            read_results(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ((), b"{", "not a drift of wmq"),
+        ((), b"[" * 100_000, "not a drift of wmq"),
+        (("pairs", 0, "same", "mean"), "x", r"\$\.pairs\[0\]\.same\.mean"),
+        (("pairs", 1, "same", "lo"), [0.5], r"pairs\[1\]\.same: .* one length"),
+        (("pairs", 1, "distance", "mean"), [1e300] * 12, r"pairs\[1\]\.distance: numbers beyond"),
+        (("relative", "int8", "float32 and float64", "horizons"), [-1] * 12,
+         r"relative\.int8\.float32 and float64: horizons outside"),
+    ],
+)  # fmt: skip
+def test_damaged_results_name_file_and_key(
+    tmp_path: Path, path: tuple, value: object, message: str
+) -> None:
+    folder = write_results(tmp_path / "results", "f" * 64, "a" * 64)
+    file = folder / "drift.json"
+    if isinstance(value, bytes):
+        file.write_bytes(value)
+    else:
+        content = json.loads(file.read_text())
+        place = content
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        file.write_text(json.dumps(content))
+    with pytest.raises(WmqError, match=message) as caught:
+        read_results(folder)
+    assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)
+
+
+def test_results_of_another_model_are_refused(tmp_path: Path) -> None:
+    right = Results(a_suite("f" * 64), a_drift("f" * 64), a_sensitivity("a" * 64))
+    check_models("results", right, SHA256)
+    for name, other in {
+        "suite.json": Results(suite=a_suite("a" * 64)),  # the suite's record is float
+        "drift.json": Results(drift=a_drift("0" * 64)),
+        "sensitivity.json": Results(sensitivity=a_sensitivity("0" * 64)),
+    }.items():
+        with pytest.raises(WmqError, match=f"results/{name}: is of the model"):
+            check_models("results", other, SHA256)
+
+
+def test_a_result_whose_figures_are_all_unknown_is_drawn(
+    played: Comparison, tmp_path: Path
+) -> None:
+    """Every optional number null, every list and table empty."""
+    unknown = Interval(None, None, None)
+    drift = a_drift("a" * 64)
+    nothing = {"int8": unknown}
+    statistics = [
+        msgspec.structs.replace(found, tracks=nothing, differences=nothing)
+        for found in drift.statistics
+    ]
+    huge = msgspec.structs.replace(statistics[0], tracks={"int8": Interval(1e300, -1e300, 1e300)})
+    nowhere = {"statistics": [*statistics, huge], "verdicts": [], "pairs": [], "relative": {},
+               "truth": {}, "truth_difference": {}}  # fmt: skip
+    drift = msgspec.structs.replace(drift, **nowhere)
+    suite = msgspec.structs.replace(a_suite("f" * 64), rows=[], games=[])
+    sensitivity = msgspec.structs.replace(a_sensitivity("f" * 64), entries=[], saturations={})
+    for name, result in (("suite", suite), ("drift", drift), ("sensitivity", sensitivity)):
+        write_result(tmp_path / f"{name}.json", result)
+    page = Page(make_page(read_results(tmp_path), played))
+    drawn = [v for _, attributes in page.elements for v in attributes.values() if v]
+    assert not any("nan" in value.lower().split() or "inf" in value.split() for value in drawn)
+
+
+def test_numbers_are_written_as_people_read_them() -> None:
+    assert number(None) == number(math.nan) == "–"
+    assert number(-0.5, 2) == "−0.50"
+    assert number(-0.0, 2, sign=True) == "+0.00"
+    assert number(12_345.6, 0) == "12,346"
+    assert number(1.4e-7, 4) == "1.40e−07"
+    assert interval_text(Interval(0.14, -0.02, 0.3), "%", 2) == "+0.14 % [−0.02, +0.30]"
+    assert interval_text(Interval(0.14, None, None), "%", 2) == "+0.14 %"
+
+
+LIMIT = 1e15
+
+
+@given(st.floats(-LIMIT, LIMIT), st.floats(-LIMIT, LIMIT))
+def test_ticks_are_few_ascend_and_enclose(one: float, other: float) -> None:
+    lo, hi = sorted((one, other))
+    ticks = steps(lo, hi)
+    assert 2 <= len(ticks) <= 12 and all(a < b for a, b in zip(ticks, ticks[1:], strict=False))
+    slack = 1e-6 * max(abs(lo), abs(hi), 1e-300)
+    assert ticks[0] <= lo + slack and hi - slack <= ticks[-1]
+
+
+@given(st.lists(st.floats(-1.0, 1e12), min_size=1), st.lists(st.floats(-1.0, 1e12)))
+def test_powers_of_ten_enclose_what_is_positive(means: list[float], others: list[float]) -> None:
+    ticks = decades(means, means + others)
+    assert 2 <= len(ticks) <= 8 and all(math.log10(t) == round(math.log10(t)) for t in ticks)
+    assert ticks[0] <= min((m for m in means if m > 1e-12), default=1.0) * (1 + 1e-6)
+    assert max(means + others) <= ticks[-1] * (1 + 1e-6)
+
+
+def test_an_axis_of_powers_has_a_decade_at_even_distances() -> None:
+    curve = Line("a", 0, False, [0, 1, 2, 3], [0.01, 1.0, 100.0, 0.0])
+    (drawn,) = Page(line_chart("t", "x", "y", [curve], powers=True).encode()).all("polyline")
+    heights = [float(point.split(",")[1]) for point in (drawn["points"] or "").split()]
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    assert heights == pytest.approx([HEIGHT - BOTTOM, middle, TOP, HEIGHT - BOTTOM], abs=0.06)
+
+
+def test_a_curve_goes_from_corner_to_corner_of_its_axes() -> None:
+    chart = line_chart("t", "x", "y", [Line("a", 0, True, [0, 600], [0.0, 100.0])])
+    page = Page(chart.encode())
+    (curve,) = page.all("polyline")
+    assert curve["points"] == f"{LEFT:.1f},{HEIGHT - BOTTOM:.1f} {WIDTH - RIGHT:.1f},{TOP:.1f}"
+    assert curve["class"] == "curve c0 dashed"

@@ -1,0 +1,202 @@
+"""`wmq report`: one page with what was measured, and both models playing side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wmq.cli.rollout import MINUTE, STAGES, all_stays, compile_first, cores, open_start
+from wmq.errors import WmqError
+
+if TYPE_CHECKING:
+    from wmq.report.compare import Comparison
+    from wmq.schema import Schema
+    from wmq.starts import Start
+
+PAGE, VIEWER = ".html", ".json"
+DEFAULT_PAGE = "report.html"
+LONGEST = 36_000  # frames, ten minutes: a page of some 10 MB
+
+EPILOG = """\b
+Examples:
+  wmq report results -o report.html
+  wmq report results --data dataset -o report.html
+  wmq report --viewer both.json --stage dream-land --seed 7"""
+
+
+@click.command(name="report", epilog=EPILOG)
+@click.argument("folder", required=False)
+@click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
+@click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
+@click.option("--float", "floats", metavar="MODEL.onnx", show_default="embedded", help="Float.")
+@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program of it.")
+@click.option(
+    "--frames",
+    type=click.IntRange(1, LONGEST),
+    show_default="3600, one minute, or what a replay has",
+    help="New frames that are played.",
+)
+@click.option("--data", metavar="DATASET", help="Start in a validation game of it.")
+@click.option(
+    "--start",
+    metavar="match|GAME.slp@FRAME|SHA256@FRAME",
+    show_default="match; with --data, the middle of the longest game",
+    help="First frame of a match, a frame of a replay, or of a game of --data.",
+)
+@click.option("--stage", type=click.Choice(STAGES), show_default="battlefield", help="Of a match.")
+@click.option("--p1-character", metavar="NAME", show_default="fox", help="Of a match.")
+@click.option("--p2-character", metavar="NAME", show_default="falco", help="Of a match.")
+@click.option(
+    "--p1",
+    metavar="replay|idle|random|script:FILE",
+    show_default="replay for a game, else random",
+    help="Controller of player 1.",
+)
+@click.option(
+    "--p2",
+    metavar="replay|idle|random|script:FILE",
+    show_default="as --p1",
+    help="Controller of player 2.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    default=0,
+    show_default=True,
+    help="Of random controllers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def report(
+    folder: str | None,
+    out: str | None,
+    viewer: str | None,
+    floats: str | None,
+    int8: str | None,
+    frames: int | None,
+    data: str | None,
+    start: str | None,
+    stage: str | None,
+    p1_character: str | None,
+    p2_character: str | None,
+    p1: str | None,
+    p2: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write a page with the results in FOLDER, where float and int8 play side by side.
+
+    FOLDER holds suite.json, drift.json, sensitivity.json, or some of them.  Without FOLDER,
+    --viewer alone writes the two worlds.
+    """
+    from wmq.cli.progress import progress_bar
+    from wmq.controllers import parse_source
+    from wmq.report.compare import compare, open_pair
+    from wmq.report.load import check_models, read_results
+    from wmq.rollout import both_controllers
+
+    page, worlds = _targets(folder, out, viewer)
+    results = read_results(folder) if folder else None
+    with all_stays():
+        models = open_pair(floats, int8)
+    if folder and results:
+        check_models(folder, results, {"float": models[0].sha256, "int8": models[1].sha256})
+    characters = (p1_character, p2_character)
+    begin = _start(models[0].schema, data, start, stage, characters)
+    usual = "random" if begin.following is None else "replay"
+    texts = (p1 or usual, p2 or usual)
+    sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
+    if frames is None:
+        left = len(begin.following) if begin.following is not None and "replay" in texts else MINUTE
+        frames = min(MINUTE, max(left, 1))
+    pads = both_controllers(sources, begin, frames, seed)
+    compile_first(models[1], begin)
+    with progress_bar() as progress:
+        found = compare(models, begin, pads, seed, texts, cores(), progress)
+    facts = _facts(found)
+    if page and results:
+        from wmq.dataset import write_atomically
+        from wmq.report.page import make_page
+
+        content = make_page(results, found)
+        write_atomically(page, content)
+        facts |= {"report": str(page), "report_bytes": len(content)}
+    if worlds:
+        from wmq.report.viewer import write_viewer
+
+        facts |= {"viewer": str(worlds),
+                  "viewer_bytes": write_viewer(worlds, found.schema, found.tracks)}  # fmt: skip
+    _print(facts, as_json)
+
+
+def _targets(
+    folder: str | None, out: str | None, viewer: str | None
+) -> tuple[Path | None, Path | None]:
+    """The page and the viewer's file, looked at before the work.  Raises WmqError."""
+    if folder is None and out is not None:
+        raise WmqError(f"-o {out}: a page needs results; name the FOLDER that holds them")
+    if folder is None and viewer is None:
+        raise WmqError("nothing to write: name a FOLDER of results, or --viewer FILE.json")
+    page = None if folder is None else _target(out or DEFAULT_PAGE, PAGE, "-o")
+    return page, None if viewer is None else _target(viewer, VIEWER, "--viewer")
+
+
+def _target(text: str, suffix: str, option: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != suffix:
+        raise WmqError(f"{option} {path}: has to end in {suffix}")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "its folder is not there"
+        raise WmqError(f"{option} {path}: {what}; choose another name")
+    return path
+
+
+def _start(
+    schema: Schema,
+    data: str | None,
+    start: str | None,
+    stage: str | None,
+    characters: tuple[str | None, str | None],
+) -> Start:
+    from wmq.report.compare import dataset_start
+    from wmq.starts import WARMUP
+
+    if data is None:
+        return open_start(schema, start or "match", stage, characters, WARMUP)
+    given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
+    for option, value in given.items():
+        if value:
+            raise WmqError(f"{option} {value}: only for a match; with --data, the game has its own")
+    return dataset_start(schema, data, start)
+
+
+def _facts(found: Comparison) -> dict:
+    return {
+        "start": found.start.label,
+        "p1": found.controllers[0],
+        "p2": found.controllers[1],
+        "frames": len(found.rollouts["int8"].worlds[0].frames),
+        "first_divergence": found.first,
+        "models": {
+            name: {
+                "model": rollout.model.name,
+                "model_sha256": rollout.model_sha256,
+                "rollout_sha256": rollout.sha256,
+            }
+            for name, rollout in found.rollouts.items()
+        },
+    }
+
+
+def _print(facts: dict, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    when = f"frame {facts['first_divergence']:,}" if facts["first_divergence"] else "none"
+    click.echo(f"{facts['start']}; player 1 {facts['p1']}, player 2 {facts['p2']}")
+    click.echo(f"first other action  {when} of {facts['frames']:,}")
+    for name in ("report", "viewer"):
+        if name in facts:
+            click.echo(f"written             {facts[name]}, {facts[name + '_bytes']:,} bytes")
