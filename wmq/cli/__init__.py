@@ -23,8 +23,8 @@ from wmq_kernels.errors import ProgramError
 COMMANDS = {
     name: f"wmq.cli.{name}"
     for name in (
-        "prepare", "train", "export", "calibrate", "rollout", "evaluate", "verify", "info",
-        "conformance", "bench",
+        "prepare", "train", "export", "calibrate", "recipes", "rollout", "evaluate", "drift",
+        "sensitivity", "report", "verify", "info", "conformance", "bench",
     )
 }  # fmt: skip
 # Command -> the extras with all that it imports; then what any other command may lack.
@@ -34,6 +34,9 @@ COMMAND_EXTRAS = {
     "export": "train,quantize",
     "calibrate": "quantize",
     "evaluate": "quantize",
+    "drift": "train,quantize",
+    "sensitivity": "quantize",
+    "report": "quantize",
 }
 MODULE_EXTRAS = {
     "torch": "train",
