@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calib.errors import CalibrationError
+from calib.rotation import signs
 from calib.statistics import Rounding
 from calib.step_graph import StepModel
 from calib.step_sizes import NUMBER_HEADS, module_name
@@ -95,15 +96,7 @@ def mixed(values: np.ndarray, block: int) -> np.ndarray:
     if block == 1:
         return values
     parts = values.reshape(*values.shape[:-1], -1, block)
-    return (parts @ hadamard(block)).reshape(values.shape)
-
-
-def hadamard(size: int) -> np.ndarray:
-    """H(size) / sqrt(size), float64; size a power of two.  H(2b) is [H, H] above [H, -H]."""
-    matrix = np.ones((1, 1))
-    while len(matrix) < size:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix / np.sqrt(size)
+    return (parts @ (signs(block) / np.sqrt(block))).reshape(values.shape)
 
 
 def number_roundings(step: StepModel, program: Program) -> dict[str, Rounding]:

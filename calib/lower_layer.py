@@ -231,8 +231,8 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     _convolve(b, sizes, at, layer, weight, scales, xbc_scale)
     y_scale = _scan(b, sizes, at, layer, weight, scales)
     silu_scale = silu(b, f"{at}.z", z_bits, f"{at}.silu_z", scales.limit(f"{at}.silu_z"))
-    wide = WIDE
-    if scales.transforms.rotates(f"{at}.norm"):  # sums of a block must fit int32
+    wide, fine = WIDE, scales.fine(f"{at}.out_proj")
+    if scales.transforms.rotates(f"{at}.norm") and not fine:  # sums of a block must fit int32
         wide = min(WIDE, (1 << 30) // block_of(sizes.d_inner) - 1)
     gated_scale = WIDE_HEADROOM * scales.limit(f"{at}.gated") / wide
     factors = np.repeat(y_scale, sizes.headdim) * silu_scale / gated_scale
@@ -242,8 +242,7 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
            b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-wide,
            hi=wide)  # fmt: skip
     out_proj = weight["mamba.out_proj.weight"] * weight["mamba.norm.weight"]
-    x = norm(b, f"{at}.gated", f"{at}.norm", gated_scale, scales,
-             scales.fine(f"{at}.out_proj"), out_proj)  # fmt: skip
+    x = norm(b, f"{at}.gated", f"{at}.norm", gated_scale, scales, fine, out_proj)
     acc = linear(b, f"{at}.out_proj", x, out_proj, np.zeros(sizes.d_model), scales)
     requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", scales.residual, WIDE,
                scales.residual)  # fmt: skip

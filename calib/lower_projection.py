@@ -43,7 +43,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class Rounded:
-    """dots  by ascending shift, the first of which is 0; scale (out,): output units per unit"""
+    """dots  by ascending shift, the first of which is 0; scale (out,): output units per unit
+    bias  (out,) float64, whole numbers
+    """
 
     dots: tuple[Dot, ...]
     scale: np.ndarray
@@ -114,7 +116,7 @@ def _rounded(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence
     if fine:
         dots += _second_digits(name, (whole - ints * step) / scale[:, None], powers - EXTRA_BITS)
         dots.sort(key=lambda dot: dot.shift)
-    return Rounded(tuple(dots), scale, to_int((bias + gain) / scale, "int32", name))
+    return Rounded(tuple(dots), scale, np.rint((bias + gain) / scale))
 
 
 def _second_digits(name: str, left: np.ndarray, powers: np.ndarray) -> list[Dot]:
@@ -137,14 +139,15 @@ def _dot(name: str, ints: np.ndarray, chosen: np.ndarray, shift: int) -> Dot:
 
 def _sum_up(b: Builder, name: str, inputs: str, rounded: Rounded) -> str:
     """The steps of all dots; returns the value of the sum, (out,) int32."""
-    acc, reach = "", int(np.abs(rounded.bias.astype(np.int64)).max())
+    bias = to_int(rounded.bias, "int32", name)
+    acc, reach = "", int(np.abs(bias.astype(np.int64)).max())
     for dot in rounded.dots:
         digits = Slice(inputs, dot.start, dot.matrix.shape[1])
         w = b.const(dot.name, dot.matrix, "i8")
         reach += dot.reach
-        out = b.value(dot.name.replace(".weight.", ".acc."), "i32", len(rounded.bias), reach)
+        out = b.value(dot.name.replace(".weight.", ".acc."), "i32", len(bias), reach)
         if not acc:
-            b.step("dot", digits, w, b.const(f"{name}.bias", rounded.bias, "i32"), out)
+            b.step("dot", digits, w, b.const(f"{name}.bias", bias, "i32"), out)
         else:
             b.step("dot_add", digits, w, acc, out, shift=dot.shift)
         acc = out

@@ -84,16 +84,13 @@ def folding_of(norm: str, width: int, weight: np.ndarray, transforms: Transforms
                seen: InputStatistics | None, fine: bool) -> Folding:  # fmt: skip
     """What happens behind a norm of so many channels, whose projections are weight (out, n).
 
-    fine  whether its input has two digits, which neither change can help
+    fine  whether its input has two digits, which need no such change: then there is none
     Raises CalibrationError.
     """
+    if fine:
+        return Folding()
     for key, wanted in (("smoothing", transforms.smooths(norm)),
                         ("hadamard", transforms.rotates(norm))):  # fmt: skip
-        if wanted and fine:
-            raise CalibrationError(
-                f"transforms.{key}: {norm} is followed by two digits, which "
-                "need no such change; leave it out of one of the two"
-            )
         if wanted and seen is None:
             raise CalibrationError(f"transforms.{key}: the statistics lack {norm}; "
                                    "collect them anew")  # fmt: skip

@@ -33,6 +33,11 @@ class Moments:
         mean = found.channel_mean
         return cls(mean, found.moments / found.frames - np.outer(mean, mean))
 
+    @property
+    def second(self) -> np.ndarray:
+        """E x x^T, (n, n)."""
+        return self.covariance + np.outer(self.mean, self.mean)
+
     def scaled(self, scale: np.ndarray, offset: np.ndarray | float = 0.0) -> Moments:
         """Of (x - offset) / scale."""
         return Moments((self.mean - offset) / scale, self.covariance / np.outer(scale, scale))
@@ -81,7 +86,9 @@ class WeightRounding:
         """
         step = np.broadcast_to(step, weight.shape)
         if self.gptq and inputs is not None:
-            ints = gptq(weight, step, inputs.covariance, self.damping)
+            # what a mean error does to the output counts, unless the bias makes up for it
+            metric = inputs.covariance if self.bias_correction else inputs.second
+            ints = gptq(weight, step, metric, self.damping)
         else:
             ints = np.clip(np.rint(weight / step), -INT8_LIMIT, INT8_LIMIT)
         gain = np.zeros(len(weight))
@@ -100,7 +107,7 @@ def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
     Least E (d x)^2 is sought for each row's error d; the channels that vary most come first.  A
     row that runs into the ends of int8 on the way may err more than its nearest, which is then
     taken.
-    weight, step (out, n), covariance of x (n, n), all float64.
+    weight, step (out, n), covariance of x, or E x x^T where its mean counts, (n, n), all float64.
     """
     count = weight.shape[1]
     order = np.argsort(-np.diag(covariance), kind="stable")

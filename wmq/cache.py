@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from safetensors.numpy import save
 
-from calib.collected import Arrays, arrays_in
+from calib.collected import LARGEST_FILE, Arrays, arrays_in
 from calib.errors import CalibrationError
 from wmq.dataset import DatasetError, write_atomically
 from wmq_kernels.engine.user_cache import user_cache
@@ -52,7 +52,8 @@ class Cache:
             return None
         path = self.folder / name
         try:
-            content = path.read_bytes()
+            with open(path, "rb") as file:
+                content = file.read(LARGEST_FILE + 1)
             with suppress(OSError):
                 os.utime(path)
             return parse(arrays_in(content, os.fspath(path)), os.fspath(path))
@@ -87,7 +88,10 @@ class Cache:
         """Other processes may do the same at once: a file that is gone is no error."""
         assert self.folder is not None
         left = LARGEST_FOLDER
-        facts = [(path.stat(), path) for path in self.folder.iterdir()]
+        facts = []
+        for path in self.folder.iterdir():
+            with suppress(OSError):
+                facts.append((path.stat(), path))
         for stat, path in sorted(facts, key=lambda fact: -fact[0].st_mtime):
             left -= stat.st_size
             if left < 0:

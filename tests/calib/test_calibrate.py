@@ -70,6 +70,24 @@ def test_a_recipe_changes_the_program(tmp_path, model, dataset):
     assert outs[0].read_bytes() != outs[1].read_bytes()
 
 
+def test_an_input_is_promoted_to_two_digits_for_more_products(tmp_path, model, dataset):
+    """Also one that the default recipe smooths, as that of every layer but the first."""
+    data, promoted = ("--data", dataset, "--frames", 400, "--json"), "layers.1.mamba.in_proj"
+    out, facts = tmp_path / "a.wmq", []
+    for more in ((), ("--promote", promoted)):
+        result = run(model, "-o", out, *data, *more)
+        assert result.exit_code == 0, result.output
+        facts.append(json.loads(result.stdout))
+    program, _ = load(out)
+    weight = program.values[f"{promoted}.weight"]
+    assert facts[1]["products"] - facts[0]["products"] == weight.size
+    assert facts[1]["least_products"] == facts[0]["least_products"]
+    assert program.meta["calibration"]["recipe"]["activations"]["two_digits"][-1] == promoted
+    assert "layers.9.mamba.in_proj" in refused(
+        tmp_path, model, "-o", out, *data, "--promote", "layers.9.mamba.in_proj"
+    )
+
+
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, model, dataset):
     out = tmp_path / "a.wmq"
     half = tmp_path / "half.onnx"

@@ -13,6 +13,7 @@ from calib.lower import lower
 from calib.recipe import State
 from calib.statistics import collect
 from calib.step_graph import to_bytes, zero_state
+from calib.weights import WeightRounding
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.cli import main
 from wmq.onnx_step import next_frames
@@ -227,3 +228,24 @@ def test_a_width_that_does_not_exist_is_refused(tmp_path):
     result = CliRunner().invoke(main, ["calibrate", *map(str, arguments), "--state-bits", "12"])
     assert result.exit_code == 2 and "'8', '16', '32'" in result.stderr
     assert not (tmp_path / "a.wmq").exists()
+
+
+@pytest.mark.parametrize("digits", [(), ("frame_proj", "ctrl_proj")])
+def test_a_bias_far_larger_than_its_weights_is_held_by_fewer_powers_of_two(tmp_path, digits):
+    """The widest range of powers has the finest unit of a row, in which this one does not fit."""
+    schema, step = Schema(), small_step(tmp_path)
+    frames, pads = random_play(schema, 20)
+    ranges = collect(step, [as_game(schema, frames, pads)]).ranges()
+    weights = {name: array.copy() for name, array in step.weights.items()}
+    plain = lower(step, ranges, {}, STATE, (), WeightRounding(two_digits=digits))
+    unit = plain.values["frame_proj"].scale * (
+        plain.data["frame_proj.multiplier"] / np.exp2(plain.data["frame_proj.shift"])
+    )
+    weights["frame_proj.bias"][3] = 1.5 * 2**31 * unit[3]
+    changed = dataclasses.replace(step, weights=weights)
+    program = lower(changed, ranges, {}, STATE, (), WeightRounding(two_digits=digits))
+    after = program.values["frame_proj"].scale * (
+        program.data["frame_proj.multiplier"] / np.exp2(program.data["frame_proj.shift"])
+    )
+    held = float(program.data["frame_proj.bias"][3] * after[3])
+    assert held == pytest.approx(float(weights["frame_proj.bias"][3]), rel=1e-2)

@@ -23,6 +23,7 @@ from tests.calib.small_step import as_game, random_play, small_step
 from tests.calib.test_lower import FRAMES, STATE, decibels
 from wmq.schema import Schema
 from wmq_kernels.engine import Engine
+from wmq_kernels.program import encode
 from wmq_kernels.reference import Reference
 
 
@@ -135,20 +136,32 @@ def test_a_second_weight_digit_brings_the_projection_nearer(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("changes", "digits", "message"),
+    ("changes", "message"),
     [
-        (Transforms(("layers.*",)), ("layers.0.mamba.in_proj",), r"layers\.0\.norm .*two digits"),
-        (Transforms(("norm_g",)), (), r"transforms\.smoothing\[0\]: 'norm_g'"),
-        (Transforms(hadamard=("norm_f",)), (), r"transforms\.hadamard\[0\]: 'norm_f'"),
-        (Transforms(("layers.0.mamba.norm",), 0.5, ("layers.*",)), (), r"smoothed as well"),
+        (Transforms(("norm_g",)), r"transforms\.smoothing\[0\]: 'norm_g'"),
+        (Transforms(hadamard=("norm_f",)), r"transforms\.hadamard\[0\]: 'norm_f'"),
+        (Transforms(("layers.0.mamba.norm",), 0.5, ("layers.*",)), r"smoothed as well"),
     ],
 )
-def test_what_does_not_go_together_is_named(tmp_path, changes, digits, message):
+def test_what_does_not_go_together_is_named(tmp_path, changes, message):
     step = small_step(tmp_path)
     seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
     rounding = WeightRounding(inputs=seen.inputs)
     with pytest.raises(CalibrationError, match=message):
-        lower(step, seen.ranges(), {}, STATE, digits, rounding, changes)
+        lower(step, seen.ranges(), {}, STATE, (), rounding, changes)
+
+
+def test_an_input_of_two_digits_is_left_as_it_is_whatever_the_patterns_say(tmp_path):
+    step = small_step(tmp_path)
+    seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
+    rounding = WeightRounding(inputs=seen.inputs)
+    digits = ("layers.0.mamba.*",)
+    patterns = Transforms(("layers.[01].norm", "norm_f"), SEARCHED, ("layers.*.mamba.norm",))
+    named = Transforms(("layers.1.norm", "norm_f"), SEARCHED, ("layers.1.mamba.norm",))
+    programs = [lower(step, seen.ranges(), {}, STATE, digits, rounding, changes)
+                for changes in (patterns, named)]  # fmt: skip
+    assert encode(programs[0]) == encode(programs[1])
+    assert any(made.op == "hadamard" for made in programs[0].steps)  # of layer 1
 
 
 def test_a_change_without_statistics_is_refused(tmp_path):

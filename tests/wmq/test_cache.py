@@ -43,6 +43,16 @@ def test_memory_keeps_arrays_as_they_were():
     assert values(cache, "a") == [0, 1]
 
 
+def test_files_that_go_while_the_folder_is_counted_are_no_failure(tmp_path, monkeypatch):
+    """Another process writes beside, prunes, or removes its unfinished pass."""
+    warned: list[str] = []
+    cache, listed = Cache(tmp_path, warned.append), type(tmp_path).iterdir
+    monkeypatch.setattr(type(tmp_path), "iterdir", lambda path: [*listed(path), path / "gone"])
+    cache.write("a", {"values": np.arange(3)})
+    assert values(Cache(tmp_path, print), "a") == [0, 1, 2]
+    assert cache.folder == tmp_path and not warned
+
+
 def test_the_folder_keeps_what_was_used_last(tmp_path, monkeypatch):
     cache = Cache(tmp_path, print)
     for age, name in enumerate(("old", "older", "oldest"), 1):

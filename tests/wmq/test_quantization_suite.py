@@ -16,6 +16,7 @@ from replay_files import unpack
 from rollout_models import wmq
 from tiny import walking_game
 
+from calib.recipe import DEFAULT
 from wmq.baselines import Heads
 from wmq.bench.quantization import measuring, ours, running
 from wmq.bench.quantization.measuring import frames_per_second
@@ -289,6 +290,17 @@ def test_progress_ends_at_its_total_whatever_part_a_row_covers(
     assert seen[-1] == (3 * each, 3 * each, "torch part")
     assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
     assert [note for done, _, note in seen if done == each][0] == f"{FLOAT}, the record"
+
+
+def test_the_same_program_is_measured_once_also_by_a_suite_that_goes_on(run: Any) -> None:
+    both = (f"wmq {DEFAULT}", "wmq state 32 bits")
+    run(both[0], folder="two goes")
+    suites = run(*both, folder="two goes"), run(*both, folder="one go")
+    for suite in suites:
+        rows = rows_of(suite)
+        assert rows[both[1]].notes[-1] == f"the same program as {both[0]}"
+        assert rows[both[1]].figures == rows[both[0]].figures
+    assert quality(suites[0]) == quality(suites[1])
 
 
 def test_a_damaged_row_is_measured_anew(run: Any, peers: Peers, tmp_path: Path) -> None:

@@ -64,10 +64,11 @@ class Settings:
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A row on the disk, and the key of what it depends on."""
+    """A row on the disk, and the key of what it depends on; sha256 as in `Way`."""
 
     key: str
     row: Row
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class _Job:
     what: str
     key: str
     path: Path
-    kept: Row | None
+    kept: Kept | None
 
 
 def measure(settings: Settings, progress: Progress) -> Suite:
@@ -108,7 +109,7 @@ def measure(settings: Settings, progress: Progress) -> Suite:
         return suite
 
     if all(job.kept for job in jobs):
-        return write([job.kept for job in jobs if job.kept])
+        return write([job.kept.row for job in jobs if job.kept])
     rows: list[Row] = []
     measured: dict[str, Row] = {}
     folder = settings.folder / "record"
@@ -118,7 +119,8 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     record, first = _record(jobs[0], common, context, play, folder, bar)
     for job in jobs:
         if job.kept:
-            row = job.kept
+            row = job.kept.row
+            measured.setdefault(job.kept.sha256, row)
         elif job is jobs[0]:
             row = _keep(job, record_row(job.name, job.what, first(), record))
         else:
@@ -165,16 +167,16 @@ def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _
     return _Job(name, what, key, path, _read_kept(path, key))
 
 
-def _read_kept(path: Path, key: str) -> Row | None:
+def _read_kept(path: Path, key: str) -> Kept | None:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=Kept)
     except (OSError, msgspec.DecodeError):
         return None
-    return kept.row if kept.key == key else None
+    return kept if kept.key == key else None
 
 
-def _keep(job: _Job, row: Row) -> Row:
-    content = msgspec.json.encode(Kept(job.key, row))
+def _keep(job: _Job, row: Row, sha256: str = "") -> Row:
+    content = msgspec.json.encode(Kept(job.key, row, sha256))
     write_atomically(job.path, msgspec.json.format(content, indent=1) + b"\n")
     return row
 
@@ -213,7 +215,7 @@ def _attempt(
         twin = measured.get(way.sha256) if way.sha256 else None
         if twin:
             notes = [*twin.notes, f"the same program as {twin.name}"]
-            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes))
+            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes), way.sha256)
         row = compared_row(job.name, job.what, way, record, bar.add)
         measured[way.sha256] = row
     except Lacking as lacking:
@@ -223,7 +225,7 @@ def _attempt(
         kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}"
     else:
-        return _keep(job, row)
+        return _keep(job, row, way.sha256)
     return Row(job.name, library_of(job.name), job.what,
                reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
 
