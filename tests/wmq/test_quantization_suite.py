@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tiny import walking_game
 
 from calib.recipe import DEFAULT
 from wmq.baselines import Heads
-from wmq.bench.quantization import measuring, ours, running
+from wmq.bench.quantization import keys, measuring, ours, running
 from wmq.bench.quantization.measuring import frames_per_second
 from wmq.bench.quantization.play import Extent, Play, part_of, read_play, walk
 from wmq.bench.quantization.record import Record, is_kept, make_record
@@ -277,6 +278,26 @@ def test_what_a_row_depends_on_is_measured_anew(
     assert peers.made["torch int8"] == 2
     assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
     assert peers.made["torch int8"] == 2
+
+
+def test_another_engine_measures_our_rows_anew(
+    models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(models / "small.onnx", data, tmp_path, 1, 256)
+    names = (ours.EMBEDDED, "wmq static-minmax")
+    before = [ours.inputs(name, context) for name in names]
+    copy = tmp_path / "source"
+    for folder in ("calib", "wmq", "wmq_kernels"):
+        shutil.copytree(keys.ROOT / folder, copy / folder, ignore=shutil.ignore_patterns(
+            "*.wmq", "*.onnx", "*.safetensors", "__pycache__"))  # fmt: skip
+    monkeypatch.setattr(keys, "ROOT", copy)
+    for change, same in (("", True), ("# another", False)):
+        kernels = copy / "wmq_kernels" / "engine" / "kernels.py"
+        kernels.write_text(kernels.read_text("utf-8") + change, "utf-8")
+        keys.sources.cache_clear()
+        after = [ours.inputs(name, context) for name in names]
+        assert [a == b for a, b in zip(after, before, strict=True)] == [same, same]
+    keys.sources.cache_clear()
 
 
 def test_progress_ends_at_its_total_whatever_part_a_row_covers(

@@ -18,8 +18,9 @@ MEASURING = (
     f"{SUITE}/figures.py", f"{SUITE}/heads.py", f"{SUITE}/measuring.py",
     f"{SUITE}/play.py", f"{SUITE}/record.py",
 )  # fmt: skip
+ENGINE = ("wmq_kernels/*.py", "wmq_kernels/engine/*.py")  # runs our programs
 CALIBRATING = (
-    "calib/**/*.py", "wmq/calibrat*.py", "wmq/self_play.py", "wmq_kernels/*.py", f"{SUITE}/ours.py",
+    "calib/**/*.py", "wmq/calibrat*.py", "wmq/self_play.py", f"{SUITE}/ours.py", *ENGINE,
 )  # fmt: skip
 # Whatever else is in the suite's folder makes the ways of other libraries.
 PEERS = (

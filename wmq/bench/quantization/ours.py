@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
-from wmq.bench.quantization.keys import CALIBRATING, digest, sources
+from wmq.bench.quantization.keys import CALIBRATING, ENGINE, digest, sources
 from wmq.bench.quantization.ways import Context, Way
 from wmq.calibrate import calibrate
 from wmq.dataset import Dataset, write_atomically
@@ -41,9 +41,9 @@ def rows(onnx_sha256: str) -> dict[str, str]:
 
 
 def inputs(name: str, context: Context) -> str:
-    """A digest of all that the row's program is made of."""
+    """A digest of all that the row's program is made of, and run by."""
     if name == EMBEDDED:
-        return _sha256(embedded_model(".wmq"))
+        return digest(sources(ENGINE), _sha256(embedded_model(".wmq")))
     return digest(sources(CALIBRATING), _sha256(context.onnx), _recipe(name).to_json(),
                   _play(context), context.frames)  # fmt: skip
 
