@@ -10,12 +10,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
 from rollout_models import RANDOM, a_start
 
+from wmq.drift.paired import ratio_curve
+from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.intervals import Interval
 from wmq.report.compare import Comparison, compare, open_pair
@@ -258,6 +261,18 @@ def test_a_file_name_of_any_bytes_is_drawn(played: Comparison) -> None:
     odd = dataclasses.replace(played, controllers=("script:\udcff", "random"))
     assert "player 1 script:?, player 2 random" in make_page(Results(), odd).decode()
     assert shown_name(Path("folder") / "a\udcff.wmq") == "a?.wmq"
+
+
+def test_a_yardstick_that_never_moved_leaves_no_ratio_and_a_page(
+    played: Comparison, tmp_path: Path
+) -> None:
+    still = ratio_curve(Sample([0, 1]), np.ones((2, 3)), np.zeros((2, 3)))
+    assert still.horizons == []
+    drift = a_drift("a" * 64)
+    for ratios in ({"still": still}, {"still": still, **drift.relative["int8"]}):
+        found = msgspec.structs.replace(drift, relative={"int8": ratios})
+        write_result(tmp_path / "drift.json", found)
+        assert "still" in "".join(Page(make_page(read_results(tmp_path), played)).texts)
 
 
 def test_numbers_are_written_as_people_read_them() -> None:
