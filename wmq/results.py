@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from wmq.errors import WmqError
 from wmq.intervals import Interval
 
 LARGEST = 1 << 28  # bytes of a file
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]  # as far as a float64 counts
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -60,11 +61,11 @@ class Row(msgspec.Struct, frozen=True):
     library: str
     what: str
     reason: str = ""
-    layers: int | None = None
-    static_layers: int | None = None
-    float_operations: int | None = None
-    bytes: int | None = None
-    frames: int = 0
+    layers: Count | None = None
+    static_layers: Count | None = None
+    float_operations: Count | None = None
+    bytes: Count | None = None
+    frames: Count = 0
     figures: dict[str, Figure] = {}
     heads: dict[str, HeadFigure] = {}
     first_divergence: dict[str, float | None] = {}
@@ -78,7 +79,7 @@ class Suite(msgspec.Struct, frozen=True):
     model: str
     onnx_sha256: str
     games: list[str]
-    starts: int
+    starts: Count
     quick: bool
     rows: list[Row]
     seconds: float
@@ -134,7 +135,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """
 
     model: str
-    horizon: int
+    horizon: Count
     measure: str
     difference: Interval
     distinguishable: bool
@@ -154,12 +155,12 @@ class Drift(msgspec.Struct, frozen=True):
 
     model: str
     sha256: str
-    starts: int
-    horizon: int
+    starts: Count
+    horizon: Count
     pairs: list[Pair]
     relative: dict[str, dict[str, Curve]]
-    worlds: int
-    frames: int
+    worlds: Count
+    frames: Count
     statistics: list[WorldStatistic]
     verdicts: list[Verdict]
     sentence: str
@@ -194,13 +195,18 @@ class Sensitivity(msgspec.Struct, frozen=True):
 
     model: str
     sha256: str
-    frames: int
+    frames: Count
     entries: list[Sensitive]
-    saturations: dict[str, int]
+    saturations: dict[str, Count]
     seconds: float
 
 
 Found = TypeVar("Found", Suite, Drift, Sensitivity)
+
+
+def shown_name(path: Path) -> str:
+    """The name of a file as JSON can hold it: file names may be any bytes."""
+    return path.name.encode("utf-8", "replace").decode()
 
 
 def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:

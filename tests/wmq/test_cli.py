@@ -129,6 +129,9 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         ("export", ["r", "-o", "m.onnx"], "torch", "train,quantize"),
         ("export", ["r", "-o", "m.onnx"], "onnx", "train,quantize"),
         ("calibrate", ["m.onnx", "-o", "m.wmq", "--data", "d"], "onnx", "quantize"),
+        ("sensitivity", ["--data", "d", "--chart", "c.svg"], "matplotlib", "report"),
+        ("drift", ["--data", "d"], "onnx", "train,quantize"),
+        ("bench", ["quantization", "--data", "d", "-o", "q"], "onnx", "train,quantize"),
     ],
 )
 def test_missing_extra_is_named(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
 from rollout_models import RANDOM, a_start
 
+from wmq.drift.paired import ratio_curve
+from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.intervals import Interval
 from wmq.report.compare import Comparison, compare, open_pair
@@ -22,7 +27,7 @@ from wmq.report.html import data_script
 from wmq.report.load import COMMANDS, Results, check_models, read_results
 from wmq.report.page import make_page
 from wmq.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, decades, line_chart, steps
-from wmq.results import write_result
+from wmq.results import read_result, shown_name, write_result
 from wmq.rollout import both_controllers
 
 pytest_plugins = ("rollout_models",)
@@ -226,6 +231,50 @@ def test_a_result_whose_figures_are_all_unknown_is_drawn(
     assert not any("nan" in value.lower().split() or "inf" in value.split() for value in drawn)
 
 
+@pytest.mark.parametrize(
+    ("make", "path", "key"),
+    [
+        (a_suite, ("rows", 0, "bytes"), "rows"),
+        (a_suite, ("rows", 0, "layers"), "rows"),
+        (a_suite, ("starts",), "starts"),
+        (a_drift, ("horizon",), "horizon"),
+        (a_sensitivity, ("saturations", "layers.0.mamba.x"), "saturations"),
+    ],
+)
+def test_a_count_that_no_float_holds_names_its_key(
+    tmp_path: Path, make: Callable, path: tuple, key: str
+) -> None:
+    result = make("f" * 64)
+    file = tmp_path / "result.json"
+    content = json.loads(msgspec.json.encode(result))
+    place = content
+    for step in path[:-1]:
+        place = place[step]
+    for count in (10**400, -1):
+        place[path[-1]] = count
+        file.write_text(json.dumps(content))
+        with pytest.raises(WmqError, match=rf"result.json: .*{key}"):
+            read_result(file, type(result))
+
+
+def test_a_file_name_of_any_bytes_is_drawn(played: Comparison) -> None:
+    odd = dataclasses.replace(played, controllers=("script:\udcff", "random"))
+    assert "player 1 script:?, player 2 random" in make_page(Results(), odd).decode()
+    assert shown_name(Path("folder") / "a\udcff.wmq") == "a?.wmq"
+
+
+def test_a_yardstick_that_never_moved_leaves_no_ratio_and_a_page(
+    played: Comparison, tmp_path: Path
+) -> None:
+    still = ratio_curve(Sample([0, 1]), np.ones((2, 3)), np.zeros((2, 3)))
+    assert still.horizons == []
+    drift = a_drift("a" * 64)
+    for ratios in ({"still": still}, {"still": still, **drift.relative["int8"]}):
+        found = msgspec.structs.replace(drift, relative={"int8": ratios})
+        write_result(tmp_path / "drift.json", found)
+        assert "still" in "".join(Page(make_page(read_results(tmp_path), played)).texts)
+
+
 def test_numbers_are_written_as_people_read_them() -> None:
     assert number(None) == number(math.nan) == "–"
     assert number(-0.5, 2) == "−0.50"
@@ -240,6 +289,9 @@ LIMIT = 1e15
 
 
 @given(st.floats(-LIMIT, LIMIT), st.floats(-LIMIT, LIMIT))
+@example(0.0, 5e-324)
+@example(-5e-324, 5e-324)
+@example(2e-300, 5e-300)
 def test_ticks_are_few_ascend_and_enclose(one: float, other: float) -> None:
     lo, hi = sorted((one, other))
     ticks = steps(lo, hi)

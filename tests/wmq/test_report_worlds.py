@@ -221,6 +221,7 @@ def test_the_command_writes_page_and_viewer_file(models: Path, tmp_path: Path) -
         ([], "nothing to write"),
         (["-o", "{tmp}/a.html"], "a page needs results"),
         (["{tmp}/nowhere"], "no such folder"),
+        ([""], "holds none of suite.json"),
         (["{tmp}/results", "-o", "{tmp}/a.txt"], "has to end in .html"),
         (["{tmp}/results", "-o", "{tmp}/nowhere/a.html"], "its folder is not there"),
         (["--viewer", "{tmp}/a.html"], "has to end in .json"),

@@ -22,6 +22,8 @@ def check_chart(path: str) -> Path:
         raise WmqError(f"--chart {path}: not a picture; give a name that ends in .svg or .png")
     if not out.absolute().parent.is_dir():
         raise WmqError(f"--chart {path}: its folder does not exist; make it or choose another")
+    if out.is_dir():
+        raise WmqError(f"--chart {path}: is a folder; name a file in it")
     return out
 
 

@@ -27,7 +27,7 @@ COMMANDS = {
         "sensitivity", "report", "verify", "info", "conformance", "bench",
     )
 }  # fmt: skip
-# Command -> the extras with all that it imports; then what any other command may lack.
+# Command -> the extras with all that it always imports.
 COMMAND_EXTRAS = {
     "prepare": "replays",
     "train": "train",
@@ -37,14 +37,16 @@ COMMAND_EXTRAS = {
     "drift": "train,quantize",
     "sensitivity": "quantize",
     "report": "quantize",
+    "bench": "train,quantize",
 }
+# Module -> the extras that bring it, the plainest first.
 MODULE_EXTRAS = {
-    "torch": "train",
-    "onnx": "quantize",
-    "onnxruntime": "quantize",
-    "pyarrow": "replays",
-    "peppi_py": "replays",
-    "matplotlib": "report",
+    "torch": ("train",),
+    "onnx": ("quantize",),
+    "onnxruntime": ("quantize",),
+    "pyarrow": ("replays", "quantize", "train"),
+    "peppi_py": ("replays",),
+    "matplotlib": ("report",),
 }
 
 
@@ -82,9 +84,12 @@ class Commands(click.Group):
 
 
 def _missing(command: str, module: str) -> str:
+    """The command's extras if they bring the module, which an option may want beyond them."""
     module = module.split(".")[0]
-    extra = COMMAND_EXTRAS.get(command, MODULE_EXTRAS[module])
-    return f"wmq {command} needs {module}: pip install 'wmq[{extra}]'"
+    extras, bringing = COMMAND_EXTRAS.get(command, ""), MODULE_EXTRAS[module]
+    if not set(extras.split(",")) & set(bringing):
+        extras = bringing[0]
+    return f"wmq {command} needs {module}: pip install 'wmq[{extras}]'"
 
 
 def _describe(error: OSError) -> str:
@@ -151,5 +156,5 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
 def main() -> None:
     """Turn a trained game world model into an integer program with the same rollout everywhere.
 
-    The way: prepare, train, export, calibrate; then rollout, evaluate, verify.
+    The way: prepare, train, export, calibrate; then rollout, evaluate, drift, report, verify.
     """

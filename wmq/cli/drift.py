@@ -21,8 +21,8 @@ Examples:
   wmq drift model.wmq --float model.onnx --data dataset --quick
 
 \b
-An interrupted run goes on where it stopped: say -o FILE, beside which FILE.stages is kept,
-or -w FOLDER."""
+An interrupted run goes on where it stopped: say -o FILE.json, beside which FILE.json.stages is
+kept, or -w FOLDER."""
 
 
 def _sized(name: str, help_text: str, most: int):
@@ -63,9 +63,13 @@ def _sized(name: str, help_text: str, most: int):
     show_default="number of cores",
     help="Of the computation.",
 )
-@click.option("-o", "out", metavar="FILE", help="Write all figures as JSON.")
+@click.option("-o", "out", metavar="FILE.json", help="Write all figures as JSON.")
 @click.option(
-    "-w", "folder", metavar="FOLDER", show_default="FILE.stages", help="Keep finished stages here."
+    "-w",
+    "folder",
+    metavar="FOLDER",
+    show_default="FILE.json.stages",
+    help="Keep finished stages here.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def drift(
@@ -122,8 +126,8 @@ def _writable(out: str) -> Path:
     """Looked at before the work.  Raises WmqError."""
     path = Path(out)
     if path.suffix.lower() != ".json":
-        raise WmqError(f"{path}: figures are written as JSON; end the name with .json")
+        raise WmqError(f"-o {path}: figures are written as JSON; end the name with .json")
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else "its folder is not there"
-        raise WmqError(f"{path}: {what}; choose another name with -o")
+        raise WmqError(f"-o {path}: {what}; choose another name")
     return path

@@ -98,10 +98,10 @@ def report(
     from wmq.rollout import both_controllers
 
     page, worlds = _targets(folder, out, viewer)
-    results = read_results(folder) if folder else None
+    results = None if folder is None else read_results(folder)
     with all_stays():
         models = open_pair(floats, int8)
-    if folder and results:
+    if folder is not None and results:
         check_models(folder, results, {"float": models[0].sha256, "int8": models[1].sha256})
     characters = (p1_character, p2_character)
     begin = _start(models[0].schema, data, start, stage, characters)

@@ -97,6 +97,8 @@ def sensitivity(
         raise WmqError(f"-o {out}: its folder does not exist; make it or choose another")
     if Path(out).is_dir():
         raise WmqError(f"-o {out}: is a folder; name a file in it")
+    if Path(out).suffix.lower() != ".json":  # a model's name, perhaps
+        raise WmqError(f"-o {out}: figures are written as JSON; end the name with .json")
     picture = None
     if chart is not None:
         from wmq.sensitivity.chart import check_chart, draw

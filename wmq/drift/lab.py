@@ -26,7 +26,7 @@ from wmq.horizons import choose_starts, position_errors, true_frames
 from wmq.opening import IntegerModel, ModelError, model_path, open_program
 from wmq.predictors import OnnxPredictor, Predictor, ProgramPredictor
 from wmq.replays import Game
-from wmq.results import Curve, Drift, Pair, Verdict, WorldStatistic
+from wmq.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
 from wmq.schema import Schema
 
 FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of tracks
@@ -96,7 +96,7 @@ def drift(
         verdicts += _error_verdicts(name, tracks, sample, errors)
         verdicts.append(world_verdict(name, course.frames, statistics))
     return Drift(
-        model=program.path.name,
+        model=shown_name(program.path),
         sha256=program.sha256,
         starts=len(course.starts),
         horizon=course.horizon,
@@ -130,7 +130,7 @@ def _models(
         recipe = hashlib.sha256(f"{DYNAMIC} {_sha256(onnx)}".encode()).hexdigest()
         found[DYNAMIC] = (_dynamic(settings, onnx), recipe)
     for path in settings.others:
-        found[_free_name(path.name, found)] = (_open(path, settings.threads), _sha256(path))
+        found[_free_name(shown_name(path), found)] = (_open(path, settings.threads), _sha256(path))
     return found
 
 

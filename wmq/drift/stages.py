@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from wmq.dataset import cannot_write, write_atomically
+from wmq.dataset import write_atomically
+from wmq.errors import WmqError
 
 FORMAT = 1  # raised when the same key would give other arrays
 LARGEST = 1 << 32  # bytes of a stage in memory
@@ -32,14 +33,15 @@ class Stages:
     """Arrays that are made once and read back afterwards; without a folder, always made."""
 
     def __init__(self, folder: Path | None, key: dict[str, Any]):
-        """key: what all stages depend on.  Raises DatasetError if the folder cannot be made."""
+        """key: what all stages depend on.  Raises WmqError if the folder cannot be made."""
         self.folder = folder
         self.key = {"format": FORMAT, "libraries": {n: _version(n) for n in LIBRARIES}, **key}
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise cannot_write(folder, error) from None
+                raise WmqError(f"{folder}: stages cannot be kept there ({error.strerror}); "
+                               "choose another folder with -w") from None  # fmt: skip
 
     def kept(
         self, name: str, key: dict[str, Any], shapes: Shapes, make: Callable[[], Arrays]

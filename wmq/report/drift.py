@@ -21,12 +21,17 @@ TRACK_COLOURS = {"float": 0, "real": 7}
 
 
 def check_curves(name: str, drift: Drift) -> None:
-    """Raises WmqError, naming the curve, unless its lists have one length and some point."""
+    """Raises WmqError, naming the curve, unless its lists have one length.
+
+    A ratio has no point at a horizon at which its yardstick has not moved, so perhaps none at all.
+    """
     for where, curve in _curves(drift):
         lengths = {len(curve.horizons), len(curve.mean), len(curve.lo), len(curve.hi)}
-        if len(lengths) != 1 or 0 in lengths:
-            raise WmqError(f"{name}: {where}: horizons, mean, lo and hi have to be of one length "
-                           "and not empty; run `wmq drift` again")  # fmt: skip
+        if len(lengths) != 1:
+            raise WmqError(f"{name}: {where}: horizons, mean, lo and hi have to be of one length; "
+                           "run `wmq drift` again")  # fmt: skip
+        if not curve.horizons:
+            continue
         if not 0 <= min(curve.horizons) <= max(curve.horizons) <= LONGEST:
             raise WmqError(f"{name}: {where}: horizons outside of 0..{LONGEST}; run `wmq drift` "
                            "again")  # fmt: skip
@@ -102,7 +107,11 @@ def _pairs(drift: Drift) -> Html:
     return details(
         "The figures behind the curves",
         table("First other action", ["pair", "median"], parted),
-        *(_listed(title, curves) for title, curves in groups.items() if curves),
+        *(
+            _listed(title, curves)
+            for title, curves in groups.items()
+            if any(curve.horizons for curve in curves.values())
+        ),
     )
 
 

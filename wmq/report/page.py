@@ -52,7 +52,7 @@ def make_page(results: Results, comparison: Comparison) -> bytes:
         ),
         lang="en",
     )
-    return f"<!doctype html>\n{page}\n".encode()
+    return f"<!doctype html>\n{page}\n".encode("utf-8", "replace")  # file names may hold anything
 
 
 def _head() -> Html:

@@ -20,6 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 36  # margins of a line chart
 COLOURS = 8
 LARGEST = 1e15
 SMALLEST_SPAN = 1e-9  # of an axis, beside its numbers
+SMALLEST = 1e-300  # below, a number is none on an axis
 BARS = (460, 200)  # width of a chart of bars, and of its labels
 POINTS = (350, 142)
 LETTER = 7.0  # width that a letter of a label may take
@@ -214,6 +215,7 @@ def drawable(value: float | None) -> TypeGuard[float]:
 
 def steps(lo: float, hi: float, about: int = 5) -> list[float]:
     """Round numbers at even distances from at most `lo` to at least `hi`, two or more."""
+    lo, hi = (0.0 if abs(end) < SMALLEST else end for end in (lo, hi))
     span, size = hi - lo, max(abs(lo), abs(hi))
     if span <= SMALLEST_SPAN * size:
         span = size or 1.0

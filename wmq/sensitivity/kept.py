@@ -1,8 +1,9 @@
 """What a sensitivity run has measured so far, beside its result.
 
-Every entry is filed under the SHA-256 of all that it follows from: the float step's file, the
-games, the starts, and the integers and scales of what is rounded.  A run that was interrupted
-goes on, and after another calibration only what has changed is measured again.
+Every entry is filed under the SHA-256 of all that it follows from: the float step's file,
+onnxruntime's version, the games' frames, the starts, and the integers and scales of what is
+rounded.  A run that was interrupted goes on, and after another calibration only what has changed
+is measured again.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from threading import Event
 from time import perf_counter
 
 import msgspec
+import onnxruntime
 
 from calib.simulate import Change
 from calib.step_graph import read_step
@@ -25,7 +26,7 @@ from wmq.evaluate import Progress
 from wmq.horizons import choose_starts
 from wmq.opening import model_path, open_program, schema_of
 from wmq.replays import Game
-from wmq.results import Figure, Sensitive, Sensitivity, write_result
+from wmq.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.schema import Schema
 from wmq.sensitivity.kept import Keeper, key
 from wmq.sensitivity.measure import HORIZON, PERCENT, Field, figures, same_action
@@ -71,7 +72,8 @@ def sensitivity(
         raise WmqError(f"{dataset.path}: {settings.frames} frames of a game are too few to roll "
                        f"out {HORIZON} of them; give more with --frames")  # fmt: skip
     found = _read(pair)
-    about = [pair.sha256, [g.info.sha256 for g in games], settings.frames, settings.starts]
+    about = [pair.sha256, onnxruntime.__version__, settings.starts,
+             [(g.frames, g.controllers, sorted(g.info.missing)) for g in games]]  # fmt: skip
     work = Work(pair, Field(games, starts, pair.spreads, Event()), Keeper(out),
                 key("sensitivity", about), settings.threads, progress)  # fmt: skip
     entries = _entries(work, found)
@@ -81,7 +83,7 @@ def sensitivity(
     entries = [msgspec.structs.replace(entry, saturated=share) if entry.kind == "program" else entry
                for entry in entries]  # fmt: skip
     result = Sensitivity(
-        model=pair.model.path.name,
+        model=shown_name(pair.model.path),
         sha256=pair.model.sha256,
         frames=frames,
         entries=sorted(entries, key=lambda entry: _change(entry.figures, "val_loss"), reverse=True),

@@ -37,7 +37,7 @@ from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq.horizons import LONGEST
 from wmq.opening import model_path
-from wmq.results import Row, Suite, write_result
+from wmq.results import Row, Suite, shown_name, write_result
 
 if TYPE_CHECKING:
     from wmq.cli.progress import Progress
@@ -103,8 +103,8 @@ def measure(settings: Settings, progress: Progress) -> Suite:
             for name, what in chosen.items()]  # fmt: skip
 
     def write(rows: Sequence[Row]) -> Suite:
-        suite = Suite(onnx.name, onnx_sha256, games, len(play.starts), settings.quick, list(rows),
-                      time.monotonic() - began)  # fmt: skip
+        suite = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick,
+                      list(rows), time.monotonic() - began)  # fmt: skip
         write_result(settings.folder / "suite.json", suite)
         return suite
 
