@@ -18,8 +18,9 @@ from rollout_models import wmq
 from tiny import walking_game
 
 from calib.recipe import DEFAULT
+from wmq import provenance
 from wmq.baselines import Heads
-from wmq.bench.quantization import keys, measuring, ours, running
+from wmq.bench.quantization import measuring, ours, running
 from wmq.bench.quantization.measuring import frames_per_second
 from wmq.bench.quantization.play import Extent, Play, part_of, read_play, walk
 from wmq.bench.quantization.record import Record, is_kept, make_record
@@ -288,16 +289,16 @@ def test_another_engine_measures_our_rows_anew(
     before = [ours.inputs(name, context) for name in names]
     copy = tmp_path / "source"
     for folder in ("calib", "wmq", "wmq_kernels"):
-        shutil.copytree(keys.ROOT / folder, copy / folder, ignore=shutil.ignore_patterns(
+        shutil.copytree(provenance.ROOT / folder, copy / folder, ignore=shutil.ignore_patterns(
             "*.wmq", "*.onnx", "*.safetensors", "__pycache__"))  # fmt: skip
-    monkeypatch.setattr(keys, "ROOT", copy)
+    monkeypatch.setattr(provenance, "ROOT", copy)
     for change, same in (("", True), ("# another", False)):
         kernels = copy / "wmq_kernels" / "engine" / "kernels.py"
         kernels.write_text(kernels.read_text("utf-8") + change, "utf-8")
-        keys.sources.cache_clear()
+        provenance.sources.cache_clear()
         after = [ours.inputs(name, context) for name in names]
         assert [a == b for a, b in zip(after, before, strict=True)] == [same, same]
-    keys.sources.cache_clear()
+    provenance.sources.cache_clear()
 
 
 def test_progress_ends_at_its_total_whatever_part_a_row_covers(

@@ -13,7 +13,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,14 @@ import numpy as np
 
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.provenance import sources, versions
 
-FORMAT = 1  # raised when the same key would give other arrays
+SOURCES = (
+    "wmq/drift/*.py", "wmq/schema.py", "wmq/encoding.py", "wmq/targets.py", "wmq/controllers.py",
+    "wmq/horizons.py", "wmq/onnx_step.py", "wmq/lanes.py", "wmq/predictors.py", "wmq/groups.py",
+    "wmq/models/*.py", "wmq_kernels/*.py", "wmq_kernels/engine/*.py",
+)  # fmt: skip
 LARGEST = 1 << 32  # bytes of a stage in memory
-LIBRARIES = ("wmq", "numpy", "onnxruntime", "torch")
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[tuple[int, ...], np.dtype]]
 
@@ -35,7 +38,7 @@ class Stages:
     def __init__(self, folder: Path | None, key: dict[str, Any]):
         """key: what all stages depend on.  Raises WmqError if the folder cannot be made."""
         self.folder = folder
-        self.key = {"format": FORMAT, "libraries": {n: _version(n) for n in LIBRARIES}, **key}
+        self.key = {"sources": sources(SOURCES), "libraries": versions(), **key}
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +93,3 @@ def _read(path: Path) -> Arrays | None:
 
 def _file_name(name: str) -> str:
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
-from wmq.bench.quantization.keys import CALIBRATING, ENGINE, digest, sources
+from wmq.bench.quantization.keys import CALIBRATING, ENGINE
 from wmq.bench.quantization.ways import Context, Way
 from wmq.calibrate import calibrate
 from wmq.dataset import Dataset, write_atomically
@@ -21,6 +21,7 @@ from wmq.games import usable
 from wmq.groups import SIDE_BY_SIDE
 from wmq.opening import embedded_model, open_program
 from wmq.predictors import ProgramPredictor
+from wmq.provenance import digest, sources
 from wmq_kernels.program import NUMPY, Program
 
 EMBEDDED = "wmq embedded program"

@@ -17,10 +17,10 @@ import msgspec
 
 from calib.errors import CalibrationError
 from calib.recipe import FOLDER, Recipe, names, read_recipe
-from wmq.bench.quantization.keys import digest
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq.opening import embedded_model
+from wmq.provenance import digest
 from wmq.results import Figure, Suite, read_result
 
 FILE = FOLDER / "figures.json"

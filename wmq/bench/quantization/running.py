@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from calib.recipe import DEFAULT
 from wmq.bench.quantization import ours, peers
-from wmq.bench.quantization.keys import MEASURING, NO_PEERS, PEERS, digest, sources, versions
+from wmq.bench.quantization.keys import MEASURING, NO_PEERS, PEERS
 from wmq.bench.quantization.measuring import compared_row, library_of, record_row
 from wmq.bench.quantization.play import Extent, Play, read_play
 from wmq.bench.quantization.record import Record, is_kept, make_record
@@ -37,6 +37,7 @@ from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq.horizons import LONGEST
 from wmq.opening import model_path
+from wmq.provenance import digest, sources, versions
 from wmq.results import Row, Suite, shown_name, write_result
 
 if TYPE_CHECKING:
