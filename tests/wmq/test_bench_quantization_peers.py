@@ -355,7 +355,7 @@ def test_what_is_not_there_is_a_reason_of_one_line(
         torch_models.dynamic(plain, "sparc")
     monkeypatch.setitem(sys.modules, "torchao", None)
     for name in ("torchao int8 dynamic", "torchao int8 weight-only"):
-        with pytest.raises(Lacking, match="^torchao is not installed: pip install torchao$"):
+        with pytest.raises(Lacking, match="^torchao is not installed: pip install 'wmq\[bench\]'$"):
             peers.make(name, context)
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "wmq.bench.quantization.torch_ways")
@@ -367,7 +367,7 @@ def test_what_is_not_there_is_a_reason_of_one_line(
 def test_torchao_rounds_each_frame_by_itself(
     name: str, context: Context, games: list[Game], float_heads: list[dict[str, np.ndarray]]
 ) -> None:
-    pytest.importorskip("torchao", reason="torchao is not installed: pip install torchao")
+    pytest.importorskip("torchao", reason="torchao is not installed: pip install 'wmq[bench]'")
     way = peers.make(name, context)
     assert (way.layers, way.static_layers) == (LINEARS, 0)
     found = walked(way.predictor, games[:1])[0]

@@ -112,7 +112,7 @@ def torchao(plain: WorldModel, dynamic_inputs: bool) -> WorldModel:
             from torchao import quantization as ao
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torchao":
-            raise Lacking("torchao is not installed: pip install torchao") from None
+            raise Lacking("torchao is not installed: pip install 'wmq[bench]'") from None
         raise Lacking(f"this torchao does not go with torch {torch.__version__}: {error}") from None
     names = ("Int8DynamicActivationInt8WeightConfig", "Int8WeightOnlyConfig")
     name = names[0] if dynamic_inputs else names[1]
