@@ -355,7 +355,7 @@ def test_what_is_not_there_is_a_reason_of_one_line(
         torch_models.dynamic(plain, "sparc")
     monkeypatch.setitem(sys.modules, "torchao", None)
     for name in ("torchao int8 dynamic", "torchao int8 weight-only"):
-        with pytest.raises(Lacking, match=r"^torchao is not installed: pip install 'wmq\[bench\]'$"):
+        with pytest.raises(Lacking, match=r"^torchao is not installed: .*'wmq\[bench\]'$"):
             peers.make(name, context)
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "wmq.bench.quantization.torch_ways")
