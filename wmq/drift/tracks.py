@@ -50,6 +50,7 @@ class Track:
 
     def __init__(self, name: str, predictor: Predictor, sha256: str, course: Course):
         self.name, self.predictor, self.sha256, self.course = name, predictor, sha256, course
+        self._beginning: Track = self
 
     @cached_property
     def _walked(self) -> tuple[Arrays, dict[Start, Any]]:
@@ -75,9 +76,13 @@ class Track:
         """Give the memory of the states back; a stage that is missing would walk again."""
         self.__dict__.pop("_walked", None)
 
+    def begin_as(self, other: Track) -> None:
+        """Take the states of another track, whose model has the same, instead of walking."""
+        self._beginning = other
+
     def states(self, starts: Sequence[Start]) -> list[Any]:
         """The model's state at each start, before its row is read."""
-        return [self._walked[1][start] for start in starts]
+        return [self._beginning._walked[1][start] for start in starts]
 
     def one_ahead(self) -> np.ndarray:
         """`pos_mae` of each game, (games, 2) float64: sum and count."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from wmq.predictors import Predictor
 
+HALF = 0.5  # of every game's frames, for ways whose games share a call: about 50 s on two cores
+
 
 class Lacking(Exception):
     """A way that cannot be had here; its text is the reason, one line, for the table."""
