@@ -269,13 +269,15 @@ def test_the_command_prints_tables_and_writes_json(models: Path, dataset: Datase
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "small.wmq: 24 starts of 4 games with the true controllers, 20 frames"
-    for name in ("int8", "onnxruntime dynamic"):  # which is compared unless others are named
-        assert any(line.startswith(f"  {name} against float ") for line in lines)
+    assert any(line.startswith("  int8 against float ") for line in lines)
     assert any(line.startswith("  airborne, % of frames") for line in lines)
     assert any(line.startswith("note: the starts are of 4 games") for line in lines)
     assert lines[-1].startswith("Is int8 distinguishable from float?")
     found = read_result(out, Drift)
     assert (found.starts, found.horizon, found.worlds, found.frames) == (24, 20, 4, 30)
+    assert [pair.name for pair in found.pairs if pair.kind == "quantized"] == ["int8 against float"]
+    for statistic in found.statistics:  # dynamic int8 has worlds, unless others are named
+        assert {"float", "int8", "onnxruntime dynamic"} <= set(statistic.tracks)
     assert (tmp_path / "drift.json.stages").is_dir()
 
 
