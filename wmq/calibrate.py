@@ -22,7 +22,14 @@ from calib.step_graph import StepModel, read_step
 from calib.transforms import SEARCHED, Transforms
 from calib.weights import WeightRounding
 from wmq.cache import Cache
-from wmq.calibration_statistics import DEFAULT_FRAMES, choose_play, source_of, statistics_of
+from wmq.calibration_play import Source
+from wmq.calibration_statistics import (
+    DEFAULT_FRAMES,
+    Chosen,
+    choose_play,
+    source_of,
+    statistics_of,
+)
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq_kernels.program import Program, encode, model_sha256
@@ -99,18 +106,17 @@ def calibrate(
     Raises WmqError or CalibrationError; `out` is then as it was.
     """
     _check_paths(model, out)
-    step, onnx_sha256 = _read_model(model)
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
-    source = source_of(model, step, onnx_sha256, chosen, cache, progress)
-    statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
+    observed = _observe(model, chosen, frames, cache, progress)
+    step, statistics = observed.step, observed.statistics
     activations = recipe.activations
     ranges = statistics.ranges(activations.observer, activations.percent)
     calibration = {
         "recipe": recipe.to_json(),
         "observer": activations.observer,
-        "onnx_sha256": onnx_sha256,
-        "data": source.provenance,
+        "onnx_sha256": observed.onnx_sha256,
+        "data": observed.source.provenance,
         "frames": statistics.frames,
         "games": statistics.games,
     }
@@ -118,7 +124,7 @@ def calibrate(
     content = encode(program)
     roundings = roundings_of(step, program)
     measured = min(statistics.frames, MEASURED_FRAMES)
-    ratios = signal_to_noise(step, source.games(), roundings, measured, progress)
+    ratios = signal_to_noise(step, observed.source.games(), roundings, measured, progress)
     write_atomically(out, content)
     return Result(
         tensors=tuple(
@@ -138,6 +144,24 @@ def calibrate(
         products=products(program),
         least_products=least_products(program),
     )
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """A step, the SHA-256 of its file, and what its play showed."""
+
+    step: StepModel
+    onnx_sha256: str
+    source: Source
+    statistics: Statistics
+
+
+def _observe(model: Path, chosen: Chosen, frames: int, cache: Cache,
+             progress: Progress) -> _Observed:  # fmt: skip
+    step, onnx_sha256 = _read_model(model)
+    source = source_of(model, step, onnx_sha256, chosen, cache, progress)
+    statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
+    return _Observed(step, onnx_sha256, source, statistics)
 
 
 def _lowered(step: StepModel, statistics: Statistics, ranges: Ranges, recipe: Recipe,
@@ -164,11 +188,9 @@ def summarize(
 ) -> tuple[TensorSummary, ...]:
     """The statistics that `calibrate` would go by.  Raises WmqError or CalibrationError."""
     _check_model(model)
-    step, onnx_sha256 = _read_model(model)
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
-    source = source_of(model, step, onnx_sha256, chosen, cache, progress)
-    found = statistics_of(step, onnx_sha256, source, frames, cache, progress)
+    found = _observe(model, chosen, frames, cache, progress).statistics
     summaries = []
     for done, (name, tensor) in enumerate(found.tensors.items()):
         progress("finding limits", done, len(found.tensors))

@@ -167,7 +167,7 @@ def _evaluate_one(
     """The figures of one model, and its rollouts (starts, horizon, frame_size)."""
     schema = model.schema
     tallies = [Tally(schema, scales) for _ in games]
-    walked = _Counter(progress, name, sum(len(game.frames) - 1 for game in games))
+    walked = Counter(progress, name, sum(len(game.frames) - 1 for game in games))
 
     def take(number: int, first: int, heads: Heads) -> None:
         game = games[number]
@@ -183,7 +183,7 @@ def _evaluate_one(
     if not starts:
         return report, None
     count = settings.horizon
-    rolling = _Counter(progress, f"{name}, rolled out", len(starts) * count)
+    rolling = Counter(progress, f"{name}, rolled out", len(starts) * count)
     rolled = model.roll(games, starts, states, count, rolling.add)
     errors = position_errors(schema, rolled, true_frames(games, starts, count))
     return replace(report, rolled=rc_table(errors), by_horizon=errors.mean(0).tolist()), rolled
@@ -219,7 +219,7 @@ def compare(
     return replace(found, divergence=divergence_figures(first), first=first.tolist())
 
 
-class _Counter:
+class Counter:
     """Frames done, reported to `progress` from any thread."""
 
     def __init__(self, progress: Progress, what: str, total: int):

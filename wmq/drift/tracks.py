@@ -7,7 +7,6 @@ asks for it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy as np
 from wmq.baselines import Heads
 from wmq.drift.stages import Arrays, Shapes, Stages
 from wmq.drift.worlds import randomly_played
+from wmq.evaluate import Counter
 from wmq.horizons import Start
 from wmq.metrics import Tally
 from wmq.predictors import Predictor, Spreads, Tick
@@ -128,16 +128,3 @@ class Track:
         """A stage of this model."""
         name, key = f"{self.name} {stage}", {"model": self.sha256}
         return self.course.stages.kept(name, key, shapes, make)
-
-
-class Counter:
-    """Frames done, reported to `progress` from any thread."""
-
-    def __init__(self, progress: Progress, what: str, total: int):
-        self.progress, self.what, self.total = progress, what, total
-        self.done, self.lock = 0, threading.Lock()
-
-    def add(self, frames: int) -> None:
-        with self.lock:
-            self.done += frames
-            self.progress(self.what, self.done, self.total)
