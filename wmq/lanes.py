@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from wmq.baselines import Heads
+from wmq.frame_update import next_frames
 from wmq.horizons import Start
-from wmq.onnx_step import State, next_frames
+from wmq.onnx_step import State
 from wmq.replays import Game
 from wmq.schema import Schema
 from wmq.targets import head_widths

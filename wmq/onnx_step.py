@@ -1,8 +1,8 @@
-"""One frame of the float model, and the frame that follows from its heads.
+"""One frame of the float model.
 
 Integer frames and controllers (`wmq.schema`) come in, a row a game; they become the inputs
 of `model.onnx`, which onnxruntime runs with the state carried from call to call.  Heads
-leave in natural units; `next_frames` turns them into integer frames again.
+leave in natural units; `wmq.frame_update` turns them into integer frames again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from wmq.encoding import float_inputs
 from wmq.opening import ModelError, model_path, schema_of
-from wmq.schema import Q16, REBIRTH_ACTION, REBIRTH_FIELDS, Field, Schema
-from wmq.targets import PLAYERS, head_index, head_widths
+from wmq.schema import Q16, Schema
+from wmq.targets import head_widths
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
 
@@ -106,44 +106,3 @@ class OnnxStep(SessionStep):
         )
         self.config = step.config
         self.metadata = step.metadata
-
-
-def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
-    """The frames that follow from the heads, (batch, frame_size) int32.
-
-    The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
-    to its interval.  frames (batch, frame_size) int32; heads (batch, width) float.
-    """
-    after = frames.copy()
-    for head in ("continuous", "velocity", "dynamics", "binary"):
-        at = head_index(schema, head)
-        fields = [f for _ in (0, 1) for f in schema.head(head)]
-        values = heads[head].astype(np.float64)
-        for column, (place, field) in enumerate(zip(at, fields, strict=True)):
-            after[:, place] = _updated(field, frames[:, place], values[:, column])
-    for player, prefix in enumerate(PLAYERS):
-        for field in schema.head("classes"):
-            logits = heads[f"{prefix}.{field.name}"]
-            after[:, schema.index(field.name, player)] = logits.argmax(axis=-1)
-        action, age = schema.index("action", player), schema.index("state_age", player)
-        longest = int(schema.hi[age])
-        older = np.minimum(frames[:, age] + 1, longest)
-        after[:, age] = np.where(after[:, action] != frames[:, action], 0, older)
-        reborn = (after[:, action] == REBIRTH_ACTION) & (frames[:, action] != REBIRTH_ACTION)
-        spots = [schema.index(name, player) for name in REBIRTH_FIELDS]
-        places = schema.rebirth_places[frames[reborn, schema.stage_index], player]
-        after[np.ix_(reborn, spots)] = places
-    return after
-
-
-def _updated(field: Field, now: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """One number of the next frame; now int32 in the field's unit, value in natural units."""
-    if field.update == "sign":
-        return (value > 0).astype(np.int32)
-    lo, hi = field.lo * field.quantum, field.hi * field.quantum
-    if field.update == "add":
-        units = now.astype(np.float64) + np.floor(value * field.quantum + 0.5)
-    else:
-        units = np.floor(value + 0.5) * field.quantum
-    after = np.clip(units, lo, hi).astype(np.int32)
-    return np.minimum(after, now) if field.update == "round_falling" else after

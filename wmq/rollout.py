@@ -133,7 +133,7 @@ class _FloatGroup:
         self.saturations: list[int | None] = [None] * count
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
-        from wmq.onnx_step import next_frames
+        from wmq.frame_update import next_frames
 
         made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
         for t in range(frames):

@@ -19,7 +19,8 @@ from calib.collected import Arrays
 from calib.errors import CalibrationError
 from calib.statistics import SAVE_SECONDS
 from wmq.cache import Cache
-from wmq.onnx_step import OnnxStep, State, next_frames
+from wmq.frame_update import next_frames
+from wmq.onnx_step import OnnxStep, State
 
 GIVEN = 60  # true frames at the beginning: the state is then one that play has made
 LANES = 16  # games side by side

@@ -16,7 +16,7 @@ from calib.step_graph import to_bytes, zero_state
 from calib.weights import WeightRounding
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.cli import main
-from wmq.onnx_step import next_frames
+from wmq.frame_update import next_frames
 from wmq.schema import REBIRTH_PLACES, Schema
 from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine

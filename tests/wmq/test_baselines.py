@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wmq.baselines import Trivial, shares_unchanged, speeds
+from wmq.frame_update import next_frames
 from wmq.horizons import (
     LONGEST,
     Start,
@@ -18,7 +19,6 @@ from wmq.horizons import (
     true_frames,
 )
 from wmq.metrics import Tally
-from wmq.onnx_step import next_frames
 from wmq.replays import Game, GameInfo
 from wmq.schema import Q16, Schema
 from wmq.targets import NUMBER_HEADS

@@ -32,9 +32,10 @@ from wmq.bench.speed import Report, Settings, measure
 from wmq.bench.worker import onnx_files, onnx_peer, ours, torch_peer
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.workers import Worker
+from wmq.frame_update import next_frames
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.onnx_step import OnnxStep, next_frames
+from wmq.onnx_step import OnnxStep
 from wmq.opening import open_program, schema_of
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
@@ -313,7 +314,7 @@ def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:
         (("--only", "tensorflow"), "--only tensorflow: in no row's name"),
         (("only.wmq",), "give an integer program and a float model"),
         (("--json", "--markdown"), "only one of them"),
-        (("--chart", "speed.gif"), "a name that ends in .svg or .png"),
+        (("--chart", "speed.gif"), "end the name with .svg or .png"),
         (("--chart", "no/such/speed.svg"), "its folder does not exist"),
         (("no.wmq", "no.onnx"), "no.wmq: no such file"),
     ],

@@ -24,11 +24,12 @@ from wmq.cli import main
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluate import ModelReport, Settings, compare, evaluate
+from wmq.frame_update import next_frames
 from wmq.horizons import Start, true_frames
 from wmq.metrics import Tally
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.onnx_step import OnnxStep, next_frames
+from wmq.onnx_step import OnnxStep
 from wmq.predictors import CHUNK, OnnxPredictor, ProgramPredictor, cuts
 from wmq.schema import Q16, Schema
 from wmq.train.batches import model_inputs

@@ -8,7 +8,8 @@ import numpy as np
 from rollout_models import RANDOM, a_start
 
 from tests.calib.small_step import random_play
-from wmq.onnx_step import OnnxStep, next_frames
+from wmq.frame_update import next_frames
+from wmq.onnx_step import OnnxStep
 from wmq.rollout import FloatWorlds, both_controllers, roll
 from wmq.schema import Q16, Schema
 from wmq.starts import match_start

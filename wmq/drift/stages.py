@@ -24,7 +24,8 @@ from wmq.provenance import sources, versions
 
 SOURCES = (
     "wmq/drift/*.py", "wmq/schema.py", "wmq/encoding.py", "wmq/targets.py", "wmq/controllers.py",
-    "wmq/horizons.py", "wmq/onnx_step.py", "wmq/lanes.py", "wmq/predictors.py", "wmq/groups.py",
+    "wmq/horizons.py", "wmq/onnx_step.py", "wmq/frame_update.py", "wmq/lanes.py",
+    "wmq/predictors.py", "wmq/groups.py",
     "wmq/models/*.py", "wmq_kernels/*.py", "wmq_kernels/engine/*.py",
 )  # fmt: skip
 LARGEST = 1 << 32  # bytes of a stage in memory

@@ -5,9 +5,9 @@ from __future__ import annotations
 SUITE = "wmq/bench/quantization"
 MEASURING = (
     "wmq/schema.py", "wmq/targets.py", "wmq/encoding.py", "wmq/metrics.py", "wmq/horizons.py",
-    "wmq/intervals.py", "wmq/onnx_step.py", "wmq/lanes.py", "wmq/predictors.py",
-    f"{SUITE}/figures.py", f"{SUITE}/heads.py", f"{SUITE}/measuring.py",
-    f"{SUITE}/play.py", f"{SUITE}/record.py",
+    "wmq/intervals.py", "wmq/onnx_step.py", "wmq/frame_update.py", "wmq/lanes.py",
+    "wmq/predictors.py", f"{SUITE}/figures.py", f"{SUITE}/heads.py",
+    f"{SUITE}/measuring.py", f"{SUITE}/play.py", f"{SUITE}/record.py",
 )  # fmt: skip
 ENGINE = ("wmq_kernels/*.py", "wmq_kernels/engine/*.py")  # runs our programs
 CALIBRATING = (

@@ -21,7 +21,7 @@ from wmq.bench.worker.onnx_files import quantized
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
 from wmq.encoding import float_inputs
-from wmq.onnx_step import next_frames
+from wmq.frame_update import next_frames
 from wmq.schema import Schema
 
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}

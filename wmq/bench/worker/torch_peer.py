@@ -15,9 +15,9 @@ from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
 from wmq.encoding import float_inputs
 from wmq.errors import WmqError
+from wmq.frame_update import next_frames
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.onnx_step import next_frames
 
 DYNAMIC = "dynamic int8 "  # and the backend's name
 
