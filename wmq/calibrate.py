@@ -32,6 +32,7 @@ from wmq.calibration_statistics import (
 )
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.places import checked_place
 from wmq_kernels.program import Program, encode, model_sha256
 
 MEASURED_FRAMES = 2000  # of the signal-to-noise ratio
@@ -208,10 +209,7 @@ def summarize(
 
 def _check_paths(model: Path, out: Path) -> None:
     _check_model(model)
-    if out.suffix != ".wmq":
-        raise WmqError(f"{out}: an integer program's name ends in .wmq; choose such a name with -o")
-    if not out.absolute().parent.is_dir():
-        raise WmqError(f"{out}: its folder does not exist; make it or choose another with -o")
+    checked_place(out, "-o", (".wmq",))
 
 
 def _check_model(model: Path) -> None:

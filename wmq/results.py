@@ -211,7 +211,12 @@ def shown_name(path: Path) -> str:
 
 def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:
     """One JSON file, whole or not at all."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    write_atomically(path, as_json(result).encode() + b"\n")
+
+
+def as_json(result: Suite | Drift | Sensitivity) -> str:
+    """As it is written."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=1).decode()
 
 
 def read_result(path: str | os.PathLike[str], kind: type[Found]) -> Found:

@@ -20,6 +20,7 @@ import numpy as np
 from wmq import hashes
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.places import checked_place
 from wmq.rollout import Model, Progress, Rollout, roll
 from wmq.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16, SCHEMA_VERSION, Schema
 from wmq.starts import Start
@@ -63,14 +64,9 @@ class Difference:
 
 def check_output(path: str | os.PathLike[str]) -> Path:
     """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise WmqError(f"{path}: unknown form; end the name with one of {', '.join(SUFFIXES)}")
+    path = checked_place(path, "-o", SUFFIXES)
     if path.suffix in (".arrow", ".parquet") and find_spec("pyarrow") is None:
         raise WmqError(f"{path}: needs pyarrow; pip install 'wmq[replays]', or write .npz or .csv")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "its folder is not there"
-        raise WmqError(f"{path}: {what}; choose another name with -o")
     return path
 
 

@@ -307,7 +307,7 @@ def test_the_command_says_what_is_wrong_in_one_line(models: Path, dataset: Datas
         ([*pair, "--data", dataset.path, "--quick", "--other", junk], "junk.onnx"),
         ([*pair, "--data", dataset.path, "--other", tmp_path / "x.txt"], "not a model"),
         ([*pair, "--data", dataset.path, "-o", tmp_path / "drift.txt"], "end the name with .json"),
-        ([*pair, "--data", dataset.path, "-o", tmp_path / "no" / "d.json"], "is not there"),
+        ([*pair, "--data", dataset.path, "-o", tmp_path / "no" / "d.json"], "does not exist"),
         ([*pair, "--data", dataset.path, "--quick", "--frames", 9, "-w", tmp_path / "file"],
          "choose another folder with -w"),
     ]  # fmt: skip

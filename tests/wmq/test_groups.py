@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from replay_files import ROOT
 from rollout_models import a_start, played, wmq
 
-from wmq.cli.rollout import KERNELS
+from wmq.cli.options import KERNELS
 from wmq.groups import TEAMS, Team, shares
 from wmq.opening import open_program
 from wmq.rollout import IntegerWorlds, Rolled

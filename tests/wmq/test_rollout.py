@@ -135,7 +135,7 @@ BAD = [
     (["small.wmq", "--p1", "script:none"], "none: no such script"),
     (["small.wmq", "--p1-character", "joe"], "--p1-character joe: unknown; choose one of"),
     (["small.wmq", "-o", "x.txt"], "x.txt: unknown form"),
-    (["small.wmq", "-o", "none/x.npz"], "its folder is not there"),
+    (["small.wmq", "-o", "none/x.npz"], "its folder does not exist"),
     (["small.wmq", "--worlds", "100000"], "more than 20,000,000 frames"),
 ]
 

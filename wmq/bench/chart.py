@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from wmq.bench.speed import OURS, Report
-from wmq.errors import WmqError
+from wmq.places import checked_place
 
 SUFFIXES = (".svg", ".png")
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
@@ -17,14 +17,7 @@ def check_chart(path: str) -> Path:
     import matplotlib
 
     matplotlib.use("agg")
-    out = Path(path)
-    if out.suffix.lower() not in SUFFIXES:
-        raise WmqError(f"--chart {path}: not a picture; give a name that ends in .svg or .png")
-    if not out.absolute().parent.is_dir():
-        raise WmqError(f"--chart {path}: its folder does not exist; make it or choose another")
-    if out.is_dir():
-        raise WmqError(f"--chart {path}: is a folder; name a file in it")
-    return out
+    return checked_place(path, "--chart", SUFFIXES)
 
 
 def draw(report: Report, out: Path) -> None:

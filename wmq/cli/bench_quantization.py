@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.rollout import cores
+from wmq.cli.options import cores
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def _print_table(suite: Suite, folder: Path, markdown: bool, as_json: bool) -> N
     from wmq.bench.quantization import table
 
     if as_json:
-        click.echo((folder / "suite.json").read_text("utf-8"), nl=False)
+        from wmq.results import as_json as written
+
+        click.echo(written(suite))
         return
     for line in table.markdown(suite) if markdown else table.text(suite):
         click.echo(line)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.rollout import cores
+from wmq.cli.options import cores
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:

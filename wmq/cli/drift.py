@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
+from wmq.cli.options import threads_option
 from wmq.cli.progress import progress_bar
-from wmq.cli.rollout import cores
 from wmq.errors import WmqError
+from wmq.places import checked_place
 
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
@@ -56,13 +56,7 @@ def _sized(name: str, help_text: str, most: int):
 @_sized("worlds", "Worlds left to themselves, for each kind of controllers.", 10_000)
 @_sized("frames", "Frames of a world.", 36_000)
 @click.option("--quick", is_flag=True, help="A few seconds' work, to see that all is in order.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=cores,
-    show_default="number of cores",
-    help="Of the computation.",
-)
+@threads_option
 @click.option("-o", "out", metavar="FILE.json", help="Write all figures as JSON.")
 @click.option(
     "-w",
@@ -92,12 +86,13 @@ def drift(
     from wmq.drift import Settings
     from wmq.drift import drift as measure
     from wmq.drift.text import lines
+    from wmq.results import as_json as written
     from wmq.results import write_result
 
     if model is not None and Path(model).suffix.lower() != ".wmq":
         raise WmqError(f"{model}: not an integer program (.wmq); make one with `wmq calibrate`, "
                        "or give a float model with --float or --other")  # fmt: skip
-    path = _writable(out) if out else None
+    path = checked_place(out, "-o", (".json",)) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
     settings = Settings(
         data=Path(data),
@@ -116,18 +111,7 @@ def drift(
     if path:
         write_result(path, found)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        click.echo(written(found))
     else:
         for line in lines(found):
             click.echo(line)
-
-
-def _writable(out: str) -> Path:
-    """Looked at before the work.  Raises WmqError."""
-    path = Path(out)
-    if path.suffix.lower() != ".json":
-        raise WmqError(f"-o {path}: figures are written as JSON; end the name with .json")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "its folder is not there"
-        raise WmqError(f"-o {path}: {what}; choose another name")
-    return path

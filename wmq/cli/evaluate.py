@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wmq.cli.options import kernels_option, threads_option
 from wmq.cli.progress import progress_bar
-from wmq.cli.rollout import cores, kernels_option
 
 if TYPE_CHECKING:
     from wmq.evaluate import Comparison, Report
@@ -55,13 +55,7 @@ LABEL = 40  # width of the first column
     show_default=True,
     help="Starts of the rollouts, evenly spread over all games.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=cores,
-    show_default="number of cores",
-    help="Threads; the figures do not depend on them.",
-)
+@threads_option
 @kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every game.")
 def evaluate(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.rollout import MINUTE, STAGES, all_stays, compile_first, cores, open_start
+from wmq.cli.options import controller_options, cores, match_options
+from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
+from wmq.places import checked_place
 
 if TYPE_CHECKING:
     from wmq.report.compare import Comparison
@@ -46,28 +48,8 @@ Examples:
     show_default="match; with --data, the middle of the longest game",
     help="First frame of a match, a frame of a replay, or of a game of --data.",
 )
-@click.option("--stage", type=click.Choice(STAGES), show_default="battlefield", help="Of a match.")
-@click.option("--p1-character", metavar="NAME", show_default="fox", help="Of a match.")
-@click.option("--p2-character", metavar="NAME", show_default="falco", help="Of a match.")
-@click.option(
-    "--p1",
-    metavar="replay|idle|random|script:FILE",
-    show_default="replay for a game, else random",
-    help="Controller of player 1.",
-)
-@click.option(
-    "--p2",
-    metavar="replay|idle|random|script:FILE",
-    show_default="as --p1",
-    help="Controller of player 2.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of random controllers.",
-)
+@match_options
+@controller_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def report(
     folder: str | None,
@@ -139,18 +121,8 @@ def _targets(
         raise WmqError(f"-o {out}: a page needs results; name the FOLDER that holds them")
     if folder is None and viewer is None:
         raise WmqError("nothing to write: name a FOLDER of results, or --viewer FILE.json")
-    page = None if folder is None else _target(out or DEFAULT_PAGE, PAGE, "-o")
-    return page, None if viewer is None else _target(viewer, VIEWER, "--viewer")
-
-
-def _target(text: str, suffix: str, option: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() != suffix:
-        raise WmqError(f"{option} {path}: has to end in {suffix}")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "its folder is not there"
-        raise WmqError(f"{option} {path}: {what}; choose another name")
-    return path
+    page = None if folder is None else checked_place(out or DEFAULT_PAGE, "-o", (PAGE,))
+    return page, None if viewer is None else checked_place(viewer, "--viewer", (VIEWER,))
 
 
 def _start(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.options import (
+    controller_options,
+    kernels_option,
+    match_options,
+    threads_option,
+)
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -21,13 +26,8 @@ if TYPE_CHECKING:
     from wmq.starts import Start
     from wmq.summary import PlayerSummary
 
-STAGES = (
-    "battlefield", "dream-land", "final-destination",
-    "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
-)  # fmt: skip
 MINUTE = 3600  # frames
 LARGEST = 20_000_000  # frames in all worlds
-KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
 SLOW_COMPILE = 1.0  # seconds after which we say what is going on
 
 EPILOG = """\b
@@ -43,19 +43,6 @@ A script holds controls in ranges of frames, counted from the first new frame:
   20-24   c=0,1 trigger=0.35  # c-stick up, a light press of the trigger
   repeat 60                   # frame 60 is frame 0 again
 Where lines overlap, buttons add up and the later stick or trigger counts."""
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-
-
-kernels_option = click.option(
-    "--kernels",
-    type=click.Choice(KERNELS),
-    default="auto",
-    show_default=True,
-    help="What computes the integers: vnni needs AVX-512 VNNI; the bits are the same.",
-)
 
 
 @click.command(name="rollout", epilog=EPILOG)
@@ -75,9 +62,7 @@ kernels_option = click.option(
     metavar="match|GAME.slp@FRAME",
     help="First frame of a match, or a frame of a real game.",
 )
-@click.option("--stage", type=click.Choice(STAGES), show_default="battlefield", help="Of a match.")
-@click.option("--p1-character", metavar="NAME", show_default="fox", help="Of a match.")
-@click.option("--p2-character", metavar="NAME", show_default="falco", help="Of a match.")
+@match_options
 @click.option(
     "--warmup",
     type=click.IntRange(1, 100_000),
@@ -85,25 +70,7 @@ kernels_option = click.option(
     show_default=True,
     help="Real frames, ending in FRAME, that warm the state up.",
 )
-@click.option(
-    "--p1",
-    metavar="replay|idle|random|script:FILE",
-    show_default="replay for a game, else random",
-    help="Controller of player 1.",
-)
-@click.option(
-    "--p2",
-    metavar="replay|idle|random|script:FILE",
-    show_default="as --p1",
-    help="Controller of player 2.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of random controllers.",
-)
+@controller_options
 @click.option(
     "--worlds",
     type=click.IntRange(1, 100_000),
@@ -111,13 +78,7 @@ kernels_option = click.option(
     show_default=True,
     help="Rollouts with the seeds SEED, SEED + 1, ..",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=cores,
-    show_default="number of cores",
-    help="Of the computation; the result does not depend on it.",
-)
+@threads_option
 @kernels_option
 @click.option(
     "-o",

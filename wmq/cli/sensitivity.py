@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.options import threads_option
 from wmq.cli.progress import progress_bar
-from wmq.cli.rollout import cores
-from wmq.errors import WmqError
+from wmq.places import checked_place
 
 if TYPE_CHECKING:
     from wmq.results import Figure, Sensitive, Sensitivity
@@ -55,13 +55,7 @@ WHOLE = ("together", "program")
     show_default=True,
     help="Starts of rollouts of 20 frames, evenly spread over all games.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=cores,
-    show_default="number of cores",
-    help="Threads; the figures do not depend on them.",
-)
+@threads_option
 @click.option(
     "-o",
     "out",
@@ -93,15 +87,11 @@ def sensitivity(
     from wmq.sensitivity.run import Settings
     from wmq.sensitivity.run import sensitivity as run
 
-    if not Path(out).absolute().parent.is_dir():
-        raise WmqError(f"-o {out}: its folder does not exist; make it or choose another")
-    if Path(out).is_dir():
-        raise WmqError(f"-o {out}: is a folder; name a file in it")
-    if Path(out).suffix.lower() != ".json":  # a model's name, perhaps
-        raise WmqError(f"-o {out}: figures are written as JSON; end the name with .json")
+    checked_place(out, "-o", (".json",))
     picture = None
     if chart is not None:
-        from wmq.sensitivity.chart import check_chart, draw
+        from wmq.bench.chart import check_chart
+        from wmq.sensitivity.chart import draw
 
         picture = check_chart(chart)
     settings = Settings(games, frames, starts, threads)

@@ -7,19 +7,14 @@ import sys
 
 import click
 
-from wmq.cli.rollout import compile_first, cores, kernels_option, open_model
+from wmq.cli.options import kernels_option, threads_option
+from wmq.cli.rollout import compile_first, open_model
 from wmq.errors import WmqError
 
 
 @click.command(name="verify", epilog="Example: wmq verify model.wmq minute.npz")
 @click.argument("files", nargs=-1, required=True, metavar="[MODEL.wmq] ROLLOUT.npz")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=cores,
-    show_default="number of cores",
-    help="Of the computation; the result does not depend on it.",
-)
+@threads_option
 @kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) -> None:

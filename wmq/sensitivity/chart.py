@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wmq.bench.chart import check_chart
 from wmq.results import Sensitive, Sensitivity
 
-__all__ = ["check_chart", "draw"]
 PANELS = ("val_loss", "pos_mae", "rc(20)")  # all in percent of float32's
 COLORS = {"class": "#1b6ca8", "together": "#8a8a8a", "program": "#404040"}
 
