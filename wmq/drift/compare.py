@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from wmq.drift.sample import Sample
 from wmq.drift.statistics import ACTIONS, Measure, Sums, measures, world_sums
-from wmq.drift.verdict import exchange_test, holm
+from wmq.drift.verdict import can_differ, exchange_test, holm
 from wmq.intervals import Interval, interval
 from wmq.replays import Game
 from wmq.results import WorldStatistic
@@ -24,7 +24,7 @@ def summed(schema: Schema, starts: np.ndarray, frames: np.ndarray) -> Sums:
     return {name: np.stack([world[name] for world in worlds]) for name in worlds[0]}
 
 
-def action_counts(schema: Schema, games: Sequence[Game]) -> np.ndarray:
+def action_counts(schema: Schema, games: Iterable[Game]) -> np.ndarray:
     """Frames of each action in games, both players, (400,) float64."""
     at = [schema.index("action", player) for player in (0, 1)]
     counts = [np.bincount(game.frames[:, at].ravel(), minlength=ACTIONS) for game in games]
@@ -47,12 +47,19 @@ def world_statistics(
         for controllers, own in tracks.items()
         for measure in measures(reference)
     ]
-    models = list(found[0].p)
-    corrected = {model: holm([s.p[model] for s in found]) for model in models}
+    corrected = {model: _corrected(found, model) for model in found[0].p}
     return [
-        msgspec.structs.replace(s, holm={model: corrected[model][k] for model in models})
+        msgspec.structs.replace(s, holm={model: float(p[k]) for model, p in corrected.items()})
         for k, s in enumerate(found)
     ]
+
+
+def _corrected(found: Sequence[WorldStatistic], model: str) -> np.ndarray:
+    """The probabilities after Holm's correction for those that can differ."""
+    p = np.array([s.p[model] for s in found])
+    family = np.array([can_differ(s.differences[model]) for s in found])
+    p[family] = holm(p[family])
+    return p
 
 
 def _statistic(

@@ -284,7 +284,7 @@ def _statistics(
     tracks = {name: {REAL: real, **own} if name == "real" else own
               for name, own in worlds.items()}  # fmt: skip
     training = dataset.select("train")[:REFERENCE_GAMES]
-    play = [dataset.load(info, schema) for info in training] or games
+    play = (dataset.load(info, schema) for info in training) if training else games
     sample = Sample([start.game for start in starts])
     return world_statistics(sample, action_counts(schema, play), tracks, FLOAT)
 

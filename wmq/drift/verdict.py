@@ -6,7 +6,8 @@ there are many statistics, of which one in twenty is outside of its interval by 
 alone.  So each gets a probability by exchanging, in a random half of the games, the two
 models (if they are alike, every exchange is as likely as what was found; Fisher 1935,
 section 21), and Holm's step-down correction (1979) keeps the chance of one false alarm
-among all of them below 5 %.
+among all of them below 5 %.  Statistics that no exchange could change, such as events that
+happen in neither model, can raise no alarm and are not counted (Tarone 1990).
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return found.tolist()
 
 
+def can_differ(found: Interval) -> bool:
+    """Whether two models' sums differ in any game, by the difference of a figure of them."""
+    return found.value is not None and not found.value == found.lo == found.hi == 0
+
+
 def error_verdict(
     model: str, horizon: int, measure: str, unit: str, change: tuple[Interval, np.ndarray]
 ) -> Verdict:
@@ -88,10 +94,11 @@ def world_verdict(model: str, frames: int, statistics: Sequence[WorldStatistic])
 
 def _counted(model: str, statistics: Sequence[WorldStatistic]) -> str:
     """How many differ, with and without the correction."""
-    left = sum(s.holm[model] < LEVEL for s in statistics)
-    raw = sum(s.differences[model].excludes_zero for s in statistics)
-    return (f"{left} of {len(statistics)} world statistics differ after Holm's correction, {raw} "
-            f"before it, where {len(statistics) * LEVEL:.1f} are chance")  # fmt: skip
+    family = [s for s in statistics if can_differ(s.differences[model])]
+    left = sum(s.holm[model] < LEVEL for s in family)
+    raw = sum(s.differences[model].excludes_zero for s in family)
+    return (f"{left} of {len(family)} world statistics differ after Holm's correction, {raw} "
+            f"before it, where {len(family) * LEVEL:.1f} are chance")  # fmt: skip
 
 
 def one_sentence(
