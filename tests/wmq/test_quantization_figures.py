@@ -18,6 +18,7 @@ from wmq.bench.quantization.figures import (
     tally_figures,
 )
 from wmq.bench.quantization.heads import Agreement, bits_divergence, divergence, head_figures
+from wmq.bench.quantization.table import rank_correlation
 from wmq.errors import WmqError
 from wmq.evaluate import together
 from wmq.intervals import POWER, draw_weights
@@ -227,3 +228,11 @@ def test_heads_that_are_no_numbers_are_refused() -> None:
     ours["p1.jumps"][2, 1] = np.nan
     with pytest.raises(WmqError, match="head p1.jumps: not finite"):
         Agreement(SCHEMA, 4).add(0, true, ours)
+
+
+def test_rank_correlation_is_that_of_textbooks() -> None:
+    """IQ and hours of television, the example of Wikipedia's page on Spearman's rho: -29/165."""
+    quotients = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
+    hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    assert rank_correlation(quotients, hours) == pytest.approx(-29 / 165)
+    assert rank_correlation([1, 2, 2, 3], [1, 3, 2, 4]) == pytest.approx(0.9**0.5)  # of R

@@ -244,11 +244,22 @@ def test_a_record_that_was_interrupted_is_no_record(
 
     with pytest.raises(KeyboardInterrupt):
         make_record(tmp_path / "record", "a key", play, lambda: way, stops)
-    assert not is_kept(tmp_path / "record", "a key")
+    assert not is_kept(tmp_path / "record", "a key", play)
     make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
-    assert is_kept(tmp_path / "record", "a key")
-    assert not is_kept(tmp_path / "record", "another")
+    assert is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "another", play)
     assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
+    with open(tmp_path / "record" / "heads-0.f32", "r+b") as file:
+        file.truncate(1000)
+    assert not is_kept(tmp_path / "record", "a key", play)
+
+
+def test_a_part_of_the_rows_leaves_the_others_in_the_file(run: Any, tmp_path: Path) -> None:
+    first = run("torch int8")
+    second = run("torch part")
+    assert set(rows_of(second)) == {FLOAT, "torch part"}
+    written = read_result(tmp_path / "work" / "suite.json", Suite)
+    assert rows_of(written) == rows_of(first) | rows_of(second)
 
 
 def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:
@@ -426,12 +437,16 @@ def test_everything_quick_of_the_embedded_model_on_real_games(tmp_path: Path) ->
     suite = json.loads(result.stdout)
     assert suite["quick"] and len(suite["games"]) == 2
     rows = {row["name"]: row for row in suite["rows"]}
-    for name in ("wmq embedded program", "wmq static-best", "wmq static-minmax"):
+    for name, most in (
+        ("wmq embedded program", 0.5),
+        ("wmq static-best", 1),
+        ("wmq static-minmax", 10),
+    ):
         row = rows[name]
         assert row["reason"] == "" and row["layers"] == row["static_layers"] == 26
         assert row["float_operations"] == 0 and row["frames"] == 1200
-        assert row["figures"]["same_action"]["value"] > 95
-        assert abs(row["figures"]["val_loss"]["difference"]["value"]) < 25
+        assert row["figures"]["same_action"]["value"] > 99
+        assert abs(row["figures"]["val_loss"]["difference"]["value"]) < most  # %
     moved = read_result(tmp_path / "work" / "drift.json", Drift)
     assert {verdict.horizon for verdict in moved.verdicts} >= {1, 60}
     ranked = read_result(tmp_path / "work" / "sensitivity.json", Sensitivity)

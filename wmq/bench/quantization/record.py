@@ -71,10 +71,13 @@ def columns(play: Play) -> dict[str, slice]:
     return found
 
 
-def is_kept(folder: Path, key: str) -> bool:
+def is_kept(folder: Path, key: str, play: Play) -> bool:
     """Whether the record of this key is there, whole."""
+    row_bytes = 4 * sum(head_widths(play.schema).values())
     try:
-        return json.loads((folder / KEY).read_text("utf-8")) == {"key": key}
+        sizes = [_heads_path(folder, number).stat().st_size for number in range(len(play.steps))]
+        kept = json.loads((folder / KEY).read_text("utf-8"))
+        return kept == {"key": key} and sizes == [steps * row_bytes for steps in play.steps]
     except (OSError, ValueError):
         return False
 

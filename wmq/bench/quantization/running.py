@@ -84,8 +84,9 @@ class _Job:
 
 
 def measure(settings: Settings, progress: Progress) -> Suite:
-    """All rows, in order; the first is float32, the record.
+    """The chosen rows, in order; the first is float32, the record.
 
+    suite.json also has those of the others that are there.
     Raises WmqError, CalibrationError or ProgramError for what concerns all rows; a row's own
     failure is its reason.
     """
@@ -94,20 +95,22 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     extent = QUICK if settings.quick else FULL
     with open(onnx, "rb") as file:
         onnx_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    chosen = choose(all_rows(onnx_sha256), settings.only, settings.quick)
+    names = all_rows(onnx_sha256)
+    chosen = choose(names, settings.only, settings.quick)
     play = read_play(settings.data, onnx, extent)
     context = _context(settings, onnx, extent)
     games = [game.info.sha256 for game in play.games]
     common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
                     sources(MEASURING), versions())  # fmt: skip
     jobs = [_job(name, what, common, context, settings.folder / "rows")
-            for name, what in chosen.items()]  # fmt: skip
+            for name, what in names.items()]  # fmt: skip
+    jobs = [job for job in jobs if job.kept or job.name in chosen]
 
     def write(rows: Sequence[Row]) -> Suite:
         suite = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick,
                       list(rows), time.monotonic() - began)  # fmt: skip
         write_result(settings.folder / "suite.json", suite)
-        return suite
+        return replace(suite, rows=[row for row in rows if row.name in chosen])
 
     if all(job.kept for job in jobs):
         return write([job.kept.row for job in jobs if job.kept])
@@ -115,7 +118,7 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     measured: dict[str, Row] = {}
     folder = settings.folder / "record"
     bar = _Bar(
-        progress, play, sum(not job.kept for job in jobs[1:]) + (not is_kept(folder, common))
+        progress, play, sum(not job.kept for job in jobs[1:]) + (not is_kept(folder, common, play))
     )
     record, first = _record(jobs[0], common, context, play, folder, bar)
     for job in jobs:
@@ -193,7 +196,7 @@ def _record(
         except Lacking as lacking:
             raise WmqError(f"{job.name}: {lacking}; without it there is no record") from None
 
-    if is_kept(folder, common):
+    if is_kept(folder, common, play):
         return Record(folder, play), make
     bar.begin(f"{job.name}, the record")
     way = make_record(folder, common, play, make, bar.add)

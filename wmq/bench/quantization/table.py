@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from wmq.bench.report import table
 from wmq.results import Figure, Row, Suite
@@ -21,6 +23,7 @@ COLUMNS = (
     (("rc(20)", "%"), 7),
     (("frames", "a s"), 6),
 )
+ROLLED = "rc(20)"
 WIDTHS = [width for _, width in COLUMNS]
 WHAT = (
     "Differences to the first row on the same frames, the mean over all games; * where the "
@@ -39,8 +42,9 @@ def text(suite: Suite) -> Iterator[str]:
         yield " ".join(["".ljust(NAME), *cells]).rstrip()
     for row in suite.rows:
         yield from _lines(row)
-    yield ""
-    yield from textwrap.wrap(WHAT, 100)
+    for remark in (WHAT, *_prediction(suite)):
+        yield ""
+        yield from textwrap.wrap(remark, 100)
     for note, names in _notes(suite).items():
         yield ""
         yield from textwrap.wrap(f"{'; '.join(names)}:", 100)
@@ -53,8 +57,9 @@ def markdown(suite: Suite) -> Iterator[str]:
     titles = ["way", *(" ".join(filter(None, titles)) for titles, _ in COLUMNS)]
     measured = [row for row in suite.rows if not row.reason]
     yield from table(titles, [[row.name, *_cells(row)] for row in measured])
-    yield ""
-    yield WHAT
+    for remark in (WHAT, *_prediction(suite)):
+        yield ""
+        yield remark
     for note, names in _notes(suite).items():
         yield ""
         yield f"{'; '.join(names)}: {note}"
@@ -62,6 +67,30 @@ def markdown(suite: Suite) -> Iterator[str]:
         if row.reason:
             yield ""
             yield f"{row.name}: {row.reason}"
+
+
+def _prediction(suite: Suite) -> Iterator[str]:
+    """Whether one step predicts a rollout: how alike both order the ways; a program counts once."""
+    found: dict[tuple[float, ...], str] = {}
+    for row in suite.rows[1:]:
+        figures = map(row.figures.get, ("val_loss", "pos_mae", ROLLED))
+        costs = [figure.difference.value for figure in figures if figure and figure.difference]
+        known = tuple(cost for cost in costs if cost is not None)
+        if len(known) == 3:
+            found.setdefault(known, row.name)
+    if len(found) < 3:
+        return
+    loss, position, rolled = zip(*found, strict=True)
+    yield (f"Of {len(found)} ways, the order by {ROLLED} is that by val_loss with a rank "
+           f"correlation (Spearman 1904) of {rank_correlation(loss, rolled):.2f}, that by pos_mae "
+           f"with {rank_correlation(position, rolled):.2f}.")  # fmt: skip
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rho: the correlation of ranks; equal values share the mean of theirs."""
+    ranks = [(np.less.outer(v, v).sum(axis=0) + np.less_equal.outer(v, v).sum(axis=0)) / 2
+             for v in map(np.asarray, (one, other))]  # fmt: skip
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _notes(suite: Suite) -> dict[str, list[str]]:
@@ -103,7 +132,7 @@ def _cells(row: Row) -> list[str]:
         _difference(figures.get("pos_mae")),
         _difference(figures.get("change_acc")),
         _number(figures["same_action"].value if "same_action" in figures else None, ".2f"),
-        _difference(figures.get("rc(20)")),
+        _difference(figures.get(ROLLED)),
         _number(row.frames_per_second, ",.0f"),
     ]
 

@@ -16,6 +16,7 @@ from wmq.cli.progress import Progress
 from wmq.dataset import Dataset, write_atomically
 from wmq.drift import Settings as DriftSettings
 from wmq.drift import drift
+from wmq.errors import WmqError
 from wmq.opening import embedded_model, model_path
 from wmq.results import Drift, Sensitivity, Suite, write_result
 from wmq.sensitivity.run import Settings as SensitivitySettings
@@ -79,7 +80,12 @@ def _program(onnx_sha256: str, folder: Path) -> Path:
     """The embedded program where it was made from this model, else that of the default recipe."""
     if ours.EMBEDDED in ours.rows(onnx_sha256):
         return embedded_model(".wmq")
-    return ours.path_of(f"wmq {DEFAULT}", folder / "models")
+    row = f"wmq {DEFAULT}"
+    program = ours.path_of(row, folder / "models")
+    if not program.is_file():
+        raise WmqError(f"{program}: not there, as the row {row} failed; its reason is in the table "
+                       f"that `wmq bench quantization --only '{row}'` prints")  # fmt: skip
+    return program
 
 
 def _page(settings: Settings, program: Path, onnx: Path, frames: int,
