@@ -44,7 +44,7 @@ WHOLE = ("together", "program")
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
-    default=1500,
+    default=1000,
     show_default=True,
     help="No more than so many frames of each game (60 a second).",
 )

@@ -28,6 +28,7 @@ from wmq.replays import Game
 from wmq.schema import Q16, Schema
 
 SMALLEST_NUDGE = 1e-6  # of the scaled input
+SIDE_BY_SIDE = 64  # starts in a call of torch, of which a call costs more than of onnxruntime
 INT8_STEPS = 127  # from zero to the end of a symmetric int8 scale
 
 
@@ -91,7 +92,7 @@ def in_torch(track: Track, model: OnnxPredictor, name: str, double: bool) -> np.
         from wmq.drift.torch_step import TorchStep, one_thread_each
 
         predictor = StepPredictor(TorchStep(read_step(model.step.path), double), {},
-                                  model.threads)  # fmt: skip
+                                  model.threads, SIDE_BY_SIDE)  # fmt: skip
         states = track.states(track.course.starts)
         with one_thread_each():
             return _from_the_starts(track, predictor, states, tick)

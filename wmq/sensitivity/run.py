@@ -46,7 +46,7 @@ class Settings:
     """
 
     games: int = 8
-    frames: int = 1500
+    frames: int = 1000
     starts: int = 100
     threads: int = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wmq.bench.quantization import onnx_files
 from wmq.bench.quantization.onnx_count import counts
 from wmq.bench.quantization.opened import Opened, open_float
-from wmq.bench.quantization.ways import HALF, Context, Way
+from wmq.bench.quantization.ways import PART, Context, Way
 from wmq.lanes import LANES, StepPredictor
 from wmq.onnx_step import SessionStep
 from wmq.predictors import OnnxPredictor
@@ -20,7 +20,7 @@ ALONE = "the scales of a call's inputs are found in that call: every game is wal
 RANGES = ("ranges from {}; onnxruntime keeps every activation of a part of {} frames, which bounds "
          "its memory")  # fmt: skip
 
-ALONE_SHARE = 0.25  # of the frames, where games are walked one by one: about 50 s
+ALONE_SHARE = 0.2  # of the frames, where games are walked one by one: about 30 s
 
 
 def make(name: str, context: Context) -> Way:
@@ -51,6 +51,6 @@ def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: s
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")
     step = SessionStep(content, opened.schema, opened.path)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes)
-    share = HALF if lanes > 1 else ALONE_SHARE
+    share = PART if lanes > 1 else ALONE_SHARE
     return Way(predictor, lanes, share, found.layers, found.static_layers, found.float_operations,
                len(content), notes)  # fmt: skip

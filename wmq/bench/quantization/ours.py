@@ -14,7 +14,7 @@ from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
 from wmq.bench.quantization.keys import CALIBRATING, ENGINE
-from wmq.bench.quantization.ways import Context, Way
+from wmq.bench.quantization.ways import PART, Context, Way
 from wmq.calibrate import calibrate
 from wmq.dataset import Dataset, write_atomically
 from wmq.games import usable
@@ -52,7 +52,7 @@ def inputs(name: str, context: Context) -> str:
 def make(name: str, context: Context, progress: Progress) -> Way:
     """Raises WmqError, CalibrationError or ProgramError."""
     if name == EMBEDDED:
-        return _way(embedded_model(".wmq"), context)
+        return _way(embedded_model(".wmq"), context, 1.0)
     path = path_of(name, context.folder)
     made_of = path.with_suffix(".json")
     key = {"inputs": inputs(name, context)}
@@ -63,7 +63,7 @@ def make(name: str, context: Context, progress: Progress) -> Way:
         calibrate(context.onnx, path, recipe, data=None if set_name else context.data,
                   set_name=set_name, frames=context.frames, progress=progress)  # fmt: skip
         write_atomically(made_of, json.dumps(key).encode())
-    return _way(path, context)
+    return _way(path, context, 1.0 if name == f"wmq {DEFAULT}" else PART)
 
 
 def path_of(name: str, folder: Path) -> Path:
@@ -89,11 +89,11 @@ def float_operations(program: Program) -> int:
     )  # fmt: skip
 
 
-def _way(path: Path, context: Context) -> Way:
+def _way(path: Path, context: Context, share: float) -> Way:
     predictor = ProgramPredictor(path, context.threads)
     program = predictor.engine.program
     layers = len(linears(program))
-    return Way(predictor, SIDE_BY_SIDE, 1.0, layers, layers, float_operations(program),
+    return Way(predictor, SIDE_BY_SIDE, share, layers, layers, float_operations(program),
                path.stat().st_size, (_calibrated_on(program),), _sha256(path))  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from wmq.bench.quantization import torch_models as models
 from wmq.bench.quantization.opened import Opened, open_float
 from wmq.bench.quantization.peers import BACKENDS
 from wmq.bench.quantization.torch_step import SequencePredictor, TorchSequence, TorchStep
-from wmq.bench.quantization.ways import HALF, Context, Way
+from wmq.bench.quantization.ways import PART, Context, Way
 from wmq.export import usual_frames
 from wmq.lanes import StepPredictor
 from wmq.models.world import WorldModel
@@ -54,7 +54,7 @@ def _sequence(
     step = model.step if dtype == torch.float32 else None  # the step knows one type alone
     sequence = TorchSequence(plain, model.forward, step, dtype)
     predictor = SequencePredictor(sequence, opened.spreads, context.threads)
-    return Way(predictor, predictor.lanes, HALF, models.int8_layers(model), 0,
+    return Way(predictor, predictor.lanes, PART, models.int8_layers(model), 0,
                _float_operations(sequence), models.stored_bytes(model), notes)  # fmt: skip
 
 

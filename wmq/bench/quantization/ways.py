@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wmq.predictors import Predictor
 
-HALF = 0.5  # of every game's frames, for ways whose games share a call: about 50 s on two cores
+PART = 0.35  # of the frames of every game, for all ways but the default: about 30 s on two cores
 
 
 class Lacking(Exception):
