@@ -13,7 +13,7 @@ def checked_place(name: str | os.PathLike[str], option: str, suffixes: Sequence[
     """The path of a file that can be written, whether or not there is one yet.
 
     option    what the user gave it with, as "-o"
-    suffixes  one of which the name has to end in
+    suffixes  one of which the name has to end in, small letters here
     Raises WmqError.
     """
     path = Path(name)
@@ -21,7 +21,7 @@ def checked_place(name: str | os.PathLike[str], option: str, suffixes: Sequence[
     wrong = None
     if path.is_dir():
         wrong = "is a folder; name a file in it"
-    elif path.suffix not in suffixes:
+    elif path.suffix.lower() not in suffixes:
         wrong = f"unknown form; end the name with {' or '.join(suffixes)}"
     elif not folder.is_dir():
         wrong = "its folder does not exist; make it or choose another"

@@ -116,7 +116,7 @@ class WorldStatistic(msgspec.Struct, frozen=True):
     tracks       name of a model, or "real" -> the statistic with its interval over worlds
     differences  name of a model -> that model minus float, paired over worlds
     p            name of a model -> probability of so large a difference by chance
-    holm         the same after Holm's correction for all statistics of the model
+    holm         the same after Holm's correction for all statistics in which the model can differ
     """
 
     name: str

@@ -65,20 +65,23 @@ class Difference:
 def check_output(path: str | os.PathLike[str]) -> Path:
     """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
     path = checked_place(path, "-o", SUFFIXES)
-    if path.suffix in (".arrow", ".parquet") and find_spec("pyarrow") is None:
-        raise WmqError(f"{path}: needs pyarrow; pip install 'wmq[replays]', or write .npz or .csv")
+    if path.suffix.lower() in (".arrow", ".parquet") and find_spec("pyarrow") is None:
+        raise WmqError(
+            f"-o {path}: needs pyarrow; pip install 'wmq[replays]', or write .npz or .csv"
+        )
     return path
 
 
 def write_rollout(path: Path, rollout: Rollout) -> None:
     """Write in the form that the suffix names.  Raises WmqError."""
     sink = io.BytesIO()
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         np.savez_compressed(sink, allow_pickle=False, **_arrays(rollout))
-    elif path.suffix == ".csv":
+    elif suffix == ".csv":
         sink.write(_csv(rollout).encode())
     else:
-        _write_table(sink, rollout, path.suffix)
+        _write_table(sink, rollout, suffix)
     write_atomically(path, sink.getvalue())
 
 
@@ -163,7 +166,7 @@ def _write_table(sink: io.BytesIO, rollout: Rollout, suffix: str) -> None:
 def read_rollout(path: str | os.PathLike[str]) -> Stored:
     """An `.npz` file of `write_rollout`, trusted in nothing.  Raises WmqError."""
     path = Path(path)
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote")
     if not path.is_file():
         what = "not a regular file" if path.exists() else "no such file"

@@ -215,6 +215,21 @@ def test_worlds_of_many_games_are_added_up():
     assert not verdict.distinguishable and "not distinguishable" in verdict.sentence
 
 
+def test_only_statistics_that_can_differ_are_counted():
+    rows = [course(61, on_ground={0: np.arange(61) % k}, action={0: FALLING}) for k in (2, 3, 4, 5)]
+    worlds = [summed(SCHEMA, np.stack([r[0] for r in part]), np.stack([r[1:] for r in part]))
+              for part in (rows, rows[::-1])]  # fmt: skip
+    reference = action_counts(SCHEMA, [game_of(rows[0])])
+    tracks = {"real": {"real": worlds[0], "float": worlds[0], "int8": worlds[1]}}
+    statistics = world_statistics(Sample([0, 1, 2, 3]), reference, tracks, "float")
+    able = [s for s in statistics if s.differences["int8"].lo != s.differences["int8"].hi]
+    assert 0 < len(able) < len(statistics)
+    least = min(able, key=lambda s: s.p["int8"])
+    assert least.holm["int8"] == min(1, len(able) * least.p["int8"])
+    assert all(s.holm["int8"] == s.p["int8"] == 1 for s in statistics if s not in able)
+    assert f" of {len(able)} world statistics" in world_verdict("int8", 60, statistics).sentence
+
+
 def game_of(rows: np.ndarray) -> Game:
     info = GameInfo("0" * 64, "val", len(rows), 31, (0, 0), "3.12.0", (), (0.0, 0.0))
     return Game(info, rows, np.zeros((len(rows), SCHEMA.controllers_size), np.int32))

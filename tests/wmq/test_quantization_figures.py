@@ -18,12 +18,13 @@ from wmq.bench.quantization.figures import (
     tally_figures,
 )
 from wmq.bench.quantization.heads import Agreement, bits_divergence, divergence, head_figures
-from wmq.bench.quantization.table import rank_correlation
+from wmq.bench.quantization.table import markdown, rank_correlation
 from wmq.errors import WmqError
 from wmq.evaluate import together
-from wmq.intervals import POWER, draw_weights
+from wmq.intervals import POWER, Interval, draw_weights
 from wmq.metrics import Tally
 from wmq.replays import Game
+from wmq.results import Figure, Row, Suite
 from wmq.schema import Schema
 from wmq.targets import NUMBER_HEADS, head_widths
 
@@ -236,3 +237,21 @@ def test_rank_correlation_is_that_of_textbooks() -> None:
     hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
     assert rank_correlation(quotients, hours) == pytest.approx(-29 / 165)
     assert rank_correlation([1, 2, 2, 3], [1, 3, 2, 4]) == pytest.approx(0.9**0.5)  # of R
+
+
+def test_the_table_says_whether_one_step_predicts_a_rollout() -> None:
+    """Of ways on the same frames; a program that two rows have counts once."""
+
+    def row(name: str, frames: int, *costs: float) -> Row:
+        names = ("val_loss", "pos_mae", "rc(20)")
+        figures = {figure: Figure(1.0, Interval(cost, cost, cost), True)
+                   for figure, cost in zip(names, costs, strict=True)}  # fmt: skip
+        return Row(name, "wmq", "", frames=frames, figures=figures)
+
+    rows = [row("float32", 900, 0, 0, 0), row("a", 300, 1, 3, 10), row("b", 300, 2, 2, 20)]
+    few = markdown(Suite("m", "", ["g"], 5, False, rows, 1.0))
+    assert "rank" not in "\n".join(few)
+    rows += [row("c", 300, 3, 1, 30), row("c again", 300, 3, 1, 30), row("all", 900, 9, 9, 0)]
+    found = "\n".join(markdown(Suite("m", "", ["g"], 5, False, rows, 1.0)))
+    assert "Over the 3 ways on 300 frames, the rank correlation" in found
+    assert "with val_loss is 1.00, with pos_mae -1.00." in found

@@ -249,17 +249,29 @@ def test_a_record_that_was_interrupted_is_no_record(
     assert is_kept(tmp_path / "record", "a key", play)
     assert not is_kept(tmp_path / "record", "another", play)
     assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
-    with open(tmp_path / "record" / "heads-0.f32", "r+b") as file:
-        file.truncate(1000)
-    assert not is_kept(tmp_path / "record", "a key", play)
+    for name in ("heads-0.f32", "rolled.npy"):
+        path = tmp_path / "record" / name
+        content = path.read_bytes()
+        path.write_bytes(content[:1000])
+        assert not is_kept(tmp_path / "record", "a key", play)
+        path.write_bytes(content)
+        assert is_kept(tmp_path / "record", "a key", play)
 
 
-def test_a_part_of_the_rows_leaves_the_others_in_the_file(run: Any, tmp_path: Path) -> None:
-    first = run("torch int8")
+def test_a_part_of_the_rows_leaves_the_others_in_the_file(
+    run: Any, peers: Peers, tmp_path: Path
+) -> None:
+    first = run("torch int8", "torchao missing")
     second = run("torch part")
     assert set(rows_of(second)) == {FLOAT, "torch part"}
-    written = read_result(tmp_path / "work" / "suite.json", Suite)
-    assert rows_of(written) == rows_of(first) | rows_of(second)
+    path = tmp_path / "work" / "suite.json"
+    assert rows_of(read_result(path, Suite)) == rows_of(first) | rows_of(second)
+    for kept in (tmp_path / "work" / "rows").glob("torch-int8-*"):
+        kept.unlink()
+    peers.failing["torch int8"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run("torch int8")
+    assert set(rows_of(read_result(path, Suite))) >= {FLOAT, "torch part", "torchao missing"}
 
 
 def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:

@@ -30,7 +30,8 @@ def a_suite(quick: bool = False, onnx: bytes | None = None, rows: int = 9) -> Su
     content = onnx if onnx is not None else embedded_model(".onnx").read_bytes()
     figures = {name: Figure(99.5 if name == "same_action" else 1.0, Interval(0.25, 0.1, 0.4), True)
                for name in SHOWN}  # fmt: skip
-    known = [Row(f"wmq {name}", "wmq", "", figures=figures) for name in ("static-minmax", DEFAULT)]
+    known = [Row(f"wmq {name}", "wmq", "", figures=figures, frames=432)
+             for name in ("static-minmax", f"{DEFAULT}, first 35%")]  # fmt: skip
     listed = [Row("float32 onnxruntime", "onnxruntime", "", frames=1234), *known[:rows]]
     return Suite("model.onnx", hashlib.sha256(content).hexdigest(), ["a", "b"], 300, quick, listed,
                  1.0)  # fmt: skip
@@ -61,7 +62,7 @@ def test_recipes_are_listed_with_the_figures_of_a_suite(file: Path, tmp_path: Pa
     row = next(line for line in lines if line.startswith("static-percentile"))
     assert row.split() == ["static-percentile", "not", "measured"]
     assert f"{DEFAULT} (default)" in "\n".join(lines)
-    assert "1,234 frames of 2 games, 300 starts" in lines[-1]
+    assert "432 frames, the beginnings of 2 games" in lines[-1]
     assert all(len(line) <= 100 for line in lines)
 
 

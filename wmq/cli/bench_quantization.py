@@ -44,7 +44,7 @@ Examples:
     help="Threads of every row.",
 )
 @click.option("--markdown", is_flag=True, help="Print the table for a page.")
-@click.option("--json", "as_json", is_flag=True, help="Print suite.json, with every figure.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows with every figure.")
 def quantization(
     model: str | None,
     data: str,

@@ -80,8 +80,8 @@ def _print(listed: list[dict[str, Any]], found: RecipeFigures | None) -> None:
         click.echo(textwrap.fill(recipe["what"], 96, initial_indent="    ",
                                  subsequent_indent="    "))  # fmt: skip
     if found:
-        click.echo(f"\nthe embedded model, {found.frames:,} frames of {found.games} games, "
-                   f"{found.starts} starts")  # fmt: skip
+        click.echo(f"\nthe embedded model, {found.frames:,} frames, the beginnings of "
+                   f"{found.games} games")  # fmt: skip
 
 
 def _cell(name: str, figures: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def can_differ(found: Interval) -> bool:
-    """Whether two models' sums differ in any game, by the difference of a figure of them."""
+    """False where both models have the same figure in every draw: no exchange could change it."""
     return found.value is not None and not found.value == found.lo == found.hi == 0
 
 

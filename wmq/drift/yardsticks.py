@@ -28,7 +28,7 @@ from wmq.replays import Game
 from wmq.schema import Q16, Schema
 
 SMALLEST_NUDGE = 1e-6  # of the scaled input
-SIDE_BY_SIDE = 64  # starts in a call of torch, of which a call costs more than of onnxruntime
+TORCH_LANES = 64  # starts in one call, as torch's cost a call is high
 INT8_STEPS = 127  # from zero to the end of a symmetric int8 scale
 
 
@@ -92,7 +92,7 @@ def in_torch(track: Track, model: OnnxPredictor, name: str, double: bool) -> np.
         from wmq.drift.torch_step import TorchStep, one_thread_each
 
         predictor = StepPredictor(TorchStep(read_step(model.step.path), double), {},
-                                  model.threads, SIDE_BY_SIDE)  # fmt: skip
+                                  model.threads, TORCH_LANES)  # fmt: skip
         states = track.states(track.course.starts)
         with one_thread_each():
             return _from_the_starts(track, predictor, states, tick)

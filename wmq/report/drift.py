@@ -136,7 +136,7 @@ def worlds_section(drift: Drift) -> list[Html]:
     """One chart a statistic, and beside it each model's difference to float."""
     intro = (
         f"{drift.worlds:,} worlds of {drift.frames:,} frames, left to themselves; points are "
-        "means, whiskers 95 % intervals over worlds. Bold: distinguishable from float, where p is "
+        "means, whiskers 95 % intervals over games. Bold: distinguishable from float, where p is "
         "corrected for the number of statistics."
     )
     parts = [tag("p", intro)]

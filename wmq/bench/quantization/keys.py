@@ -8,6 +8,7 @@ MEASURING = (
     "wmq/intervals.py", "wmq/onnx_step.py", "wmq/frame_update.py", "wmq/lanes.py",
     "wmq/predictors.py", f"{SUITE}/figures.py", f"{SUITE}/heads.py",
     f"{SUITE}/measuring.py", f"{SUITE}/play.py", f"{SUITE}/record.py",
+    f"{SUITE}/ways.py",
 )  # fmt: skip
 ENGINE = ("wmq_kernels/*.py", "wmq_kernels/engine/*.py")  # runs our programs
 CALIBRATING = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wmq.bench.quantization import onnx_files
+from wmq.bench.quantization import onnx_files, ways
 from wmq.bench.quantization.onnx_count import counts
 from wmq.bench.quantization.opened import Opened, open_float
-from wmq.bench.quantization.ways import PART, Context, Way
+from wmq.bench.quantization.ways import Context, Way
 from wmq.lanes import LANES, StepPredictor
 from wmq.onnx_step import SessionStep
 from wmq.predictors import OnnxPredictor
@@ -19,8 +19,6 @@ STATIC = {f"onnxruntime static QDQ {method}": method for method in onnx_files.ME
 ALONE = "the scales of a call's inputs are found in that call: every game is walked by itself"
 RANGES = ("ranges from {}; onnxruntime keeps every activation of a part of {} frames, which bounds "
          "its memory")  # fmt: skip
-
-ALONE_SHARE = 0.2  # of the frames, where games are walked one by one: about 30 s
 
 
 def make(name: str, context: Context) -> Way:
@@ -41,7 +39,7 @@ def _float32(opened: Opened, context: Context) -> Way:
     content = opened.path.read_bytes()
     found = counts(content)
     half = ("large weights are float16 in the file",) if opened.step.half else ()
-    return Way(OnnxPredictor(opened.path, context.threads), LANES, 1.0, found.layers,
+    return Way(OnnxPredictor(opened.path, context.threads), LANES, ways.WHOLE, found.layers,
                found.static_layers, found.float_operations, len(content), half)  # fmt: skip
 
 
@@ -51,6 +49,6 @@ def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: s
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")
     step = SessionStep(content, opened.schema, opened.path)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes)
-    share = PART if lanes > 1 else ALONE_SHARE
+    share = ways.MOST if lanes > 1 else ways.ALONE
     return Way(predictor, lanes, share, found.layers, found.static_layers, found.float_operations,
                len(content), notes)  # fmt: skip

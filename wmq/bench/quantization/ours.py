@@ -14,7 +14,14 @@ from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
 from wmq.bench.quantization.keys import CALIBRATING, ENGINE
-from wmq.bench.quantization.ways import PART, Context, Way
+from wmq.bench.quantization.ways import (
+    ALONE,
+    MOST,
+    TORCH_ALONE,
+    WHOLE,
+    Context,
+    Way,
+)
 from wmq.calibrate import calibrate
 from wmq.dataset import Dataset, write_atomically
 from wmq.games import usable
@@ -27,6 +34,7 @@ from wmq_kernels.program import NUMPY, Program
 EMBEDDED = "wmq embedded program"
 SET = "self-play"  # calibrates where there is no training game
 STATE_BITS = (8, 16, 32)
+SHORT = {f"wmq {DEFAULT}, first {share:.0%}": share for share in (MOST, ALONE, TORCH_ALONE)}
 Progress = Callable[[str, int, int], None]
 
 
@@ -36,6 +44,7 @@ def rows(onnx_sha256: str) -> dict[str, str]:
     if _embedded_source() == onnx_sha256:
         found[EMBEDDED] = "the program that comes with wmq"
     found |= {f"wmq {name}": f"recipe {name}" for name in names()}
+    found |= {name: f"recipe {DEFAULT} on the frames of other ways" for name in SHORT}
     found |= {f"wmq state {bits} bits": f"recipe {DEFAULT}, recurrent state of {bits} bits"
               for bits in STATE_BITS}  # fmt: skip
     return found
@@ -52,10 +61,17 @@ def inputs(name: str, context: Context) -> str:
 def make(name: str, context: Context, progress: Progress) -> Way:
     """Raises WmqError, CalibrationError or ProgramError."""
     if name == EMBEDDED:
-        return _way(embedded_model(".wmq"), context, 1.0)
-    path = path_of(name, context.folder)
+        return _way(embedded_model(".wmq"), context, WHOLE)
+    default = _recipe(name) == read_recipe(DEFAULT)
+    return _way(program(name, context, progress), context,
+                SHORT.get(name, WHOLE if default else MOST))  # fmt: skip
+
+
+def program(name: str, context: Context, progress: Progress) -> Path:
+    """The row's program, calibrated if there is none of these inputs.  Raises as `make`."""
+    path = context.folder / f"{_base(name).replace(' ', '-')}.wmq"
     made_of = path.with_suffix(".json")
-    key = {"inputs": inputs(name, context)}
+    key = {"inputs": inputs(_base(name), context)}
     if not (path.is_file() and _read(made_of) == key):
         made_of.unlink(missing_ok=True)
         recipe = _recipe(name)
@@ -63,12 +79,12 @@ def make(name: str, context: Context, progress: Progress) -> Way:
         calibrate(context.onnx, path, recipe, data=None if set_name else context.data,
                   set_name=set_name, frames=context.frames, progress=progress)  # fmt: skip
         write_atomically(made_of, json.dumps(key).encode())
-    return _way(path, context, 1.0 if name == f"wmq {DEFAULT}" else PART)
+    return path
 
 
-def path_of(name: str, folder: Path) -> Path:
-    """Where a row's program is kept."""
-    return folder / f"{name.replace(' ', '-')}.wmq"
+def _base(name: str) -> str:
+    """The row that has the same program on more frames."""
+    return f"wmq {DEFAULT}" if name in SHORT else name
 
 
 def linears(program: Program) -> list[str]:
@@ -109,7 +125,7 @@ def _calibrated_on(program: Program) -> str:
 
 
 def _recipe(name: str) -> Recipe:
-    chosen = name.removeprefix("wmq ")
+    chosen = _base(name).removeprefix("wmq ")
     if not chosen.startswith("state "):
         return read_recipe(chosen)
     recipe = read_recipe(DEFAULT)

@@ -16,7 +16,8 @@ import click
 import msgspec
 
 from calib.errors import CalibrationError
-from calib.recipe import FOLDER, Recipe, names, read_recipe
+from calib.recipe import DEFAULT, FOLDER, Recipe, names, read_recipe
+from wmq.bench.quantization.ways import MOST
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq.opening import embedded_model
@@ -35,12 +36,11 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class RecipeFigures(msgspec.Struct, frozen=True):
-    """onnx_sha256  of the embedded float step; over `frames` frames of `games` games"""
+    """onnx_sha256  of the embedded float step; over the first `frames` frames of `games` games"""
 
     onnx_sha256: str
     games: int
     frames: int
-    starts: int
     recipes: dict[str, Measured]
 
 
@@ -53,15 +53,17 @@ def from_suite(suite: Suite, where: str) -> RecipeFigures:
     if suite.quick:
         raise WmqError(f"{where}: quick: from too few frames; measure without --quick")
     rows = {row.name: row for row in suite.rows if not row.reason}
-    recipes = {
-        name: Measured(recipe_digest(read_recipe(name)), {
-            figure: rows[f"wmq {name}"].figures[figure] for figure in SHOWN})
-        for name in names() if f"wmq {name}" in rows
-    }  # fmt: skip
+    recipes, frames = {}, 0
+    for name in names():
+        # the default on the frames of the other recipes
+        row = rows.get(f"wmq {DEFAULT}, first {MOST:.0%}" if name == DEFAULT else f"wmq {name}")
+        if row:
+            figures = {figure: row.figures[figure] for figure in SHOWN}
+            recipes[name] = Measured(recipe_digest(read_recipe(name)), figures)
+            frames = row.frames
     if not recipes:
         raise WmqError(f"{where}: rows: none is of a recipe; measure without --only")
-    return RecipeFigures(suite.onnx_sha256, len(suite.games), suite.rows[0].frames, suite.starts,
-                         recipes)  # fmt: skip
+    return RecipeFigures(suite.onnx_sha256, len(suite.games), frames, recipes)
 
 
 def read_figures(path: Path = FILE) -> RecipeFigures | None:

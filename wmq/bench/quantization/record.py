@@ -21,6 +21,7 @@ from wmq.baselines import Heads
 from wmq.bench.quantization.play import Play, part_of, roll, walk
 from wmq.bench.quantization.ways import Way
 from wmq.dataset import write_atomically
+from wmq.horizons import LONGEST
 from wmq.metrics import Tally
 from wmq.predictors import Tick, cuts
 from wmq.targets import head_widths
@@ -76,8 +77,10 @@ def is_kept(folder: Path, key: str, play: Play) -> bool:
     row_bytes = 4 * sum(head_widths(play.schema).values())
     try:
         sizes = [_heads_path(folder, number).stat().st_size for number in range(len(play.steps))]
+        rolled = np.load(folder / ROLLED, mmap_mode="r").shape
         kept = json.loads((folder / KEY).read_text("utf-8"))
-        return kept == {"key": key} and sizes == [steps * row_bytes for steps in play.steps]
+        return (kept == {"key": key} and sizes == [steps * row_bytes for steps in play.steps]
+                and rolled == (len(play.starts), LONGEST, play.schema.frame_size))  # fmt: skip
     except (OSError, ValueError):
         return False
 

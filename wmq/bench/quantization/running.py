@@ -38,7 +38,7 @@ from wmq.errors import WmqError
 from wmq.horizons import LONGEST
 from wmq.opening import model_path
 from wmq.provenance import digest, sources, versions
-from wmq.results import Row, Suite, shown_name, write_result
+from wmq.results import Row, Suite, read_result, shown_name, write_result
 
 if TYPE_CHECKING:
     from wmq.cli.progress import Progress
@@ -65,11 +65,11 @@ class Settings:
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A row on the disk, and the key of what it depends on; sha256 as in `Way`."""
+    """A row on the disk, the key of what it depends on, and `_identity` of its way."""
 
     key: str
     row: Row
-    sha256: str = ""
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,47 +92,59 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     """
     began = time.monotonic()
     onnx = model_path(settings.onnx, ".onnx")
-    extent = QUICK if settings.quick else FULL
     with open(onnx, "rb") as file:
         onnx_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     names = all_rows(onnx_sha256)
     chosen = choose(names, settings.only, settings.quick)
+    extent = _extent(settings)
     play = read_play(settings.data, onnx, extent)
-    context = _context(settings, onnx, extent)
+    context = open_context(settings)
     games = [game.info.sha256 for game in play.games]
     common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
                     sources(MEASURING), versions())  # fmt: skip
     jobs = [_job(name, what, common, context, settings.folder / "rows")
             for name, what in names.items()]  # fmt: skip
-    jobs = [job for job in jobs if job.kept or job.name in chosen]
+    path = settings.folder / "suite.json"
+    about = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick, [], 0.0)
+    rows = _failed_before(path, about)
+    rows |= {job.name: job.kept.row for job in jobs if job.kept}
+    measured = {job.kept.identity: job.kept.row for job in reversed(jobs) if job.kept}
 
-    def write(rows: Sequence[Row]) -> Suite:
-        suite = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick,
-                      list(rows), time.monotonic() - began)  # fmt: skip
-        write_result(settings.folder / "suite.json", suite)
-        return replace(suite, rows=[row for row in rows if row.name in chosen])
+    def write() -> Suite:
+        listed = [rows[name] for name in names if name in rows]
+        suite = replace(about, rows=listed, seconds=time.monotonic() - began)
+        write_result(path, suite)
+        return replace(suite, rows=[row for row in listed if row.name in chosen])
 
-    if all(job.kept for job in jobs):
-        return write([job.kept.row for job in jobs if job.kept])
-    rows: list[Row] = []
-    measured: dict[str, Row] = {}
+    left = [job for job in jobs if job.name in chosen and not job.kept]
+    if not left:
+        return write()
     folder = settings.folder / "record"
-    bar = _Bar(
-        progress, play, sum(not job.kept for job in jobs[1:]) + (not is_kept(folder, common, play))
-    )
+    pieces = sum(job is not jobs[0] for job in left) + (not is_kept(folder, common, play))
+    bar = _Bar(progress, play, pieces)
     record, first = _record(jobs[0], common, context, play, folder, bar)
-    for job in jobs:
-        if job.kept:
-            row = job.kept.row
-            measured.setdefault(job.kept.sha256, row)
-        elif job is jobs[0]:
-            row = _keep(job, record_row(job.name, job.what, first(), record))
+    for job in left:
+        if job is jobs[0]:
+            rows[job.name] = _keep(job, record_row(job.name, job.what, first(), record))
         else:
             bar.begin(job.name)
-            row = _attempt(job, context, record, bar, progress, measured)
-        rows.append(row)
-        suite = write(rows)
+            rows[job.name] = _attempt(job, context, record, bar, progress, measured)
+        suite = write()
     return suite
+
+
+def _extent(settings: Settings) -> Extent:
+    return QUICK if settings.quick else FULL
+
+
+def _failed_before(path: Path, about: Suite) -> dict[str, Row]:
+    """Rows without figures of the suite that is there, if it is one of the same."""
+    try:
+        found = read_result(path, Suite)
+    except WmqError:
+        return {}
+    same = replace(found, rows=[], seconds=0.0) == about
+    return {row.name: row for row in found.rows if row.reason} if same else {}
 
 
 def all_rows(onnx_sha256: str) -> dict[str, str]:
@@ -153,14 +165,16 @@ def choose(names: dict[str, str], only: Sequence[str], quick: bool) -> dict[str,
             if not quick or name == record or name in QUICK_ROWS}  # fmt: skip
 
 
-def _context(settings: Settings, onnx: Path, extent: Extent) -> Context:
+def open_context(settings: Settings) -> Context:
+    """What the ways are made from, with its folders.  Raises WmqError."""
     models = settings.folder / "models"
     for folder in (models, settings.folder / "rows"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WmqError(f"{folder}: {error.strerror}; choose another folder with -o") from None
-    return Context(onnx, settings.data, models, settings.threads, extent.calibration)
+    return Context(model_path(settings.onnx, ".onnx"), settings.data, models, settings.threads,
+                   _extent(settings).calibration)  # fmt: skip
 
 
 def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _Job:
@@ -179,8 +193,8 @@ def _read_kept(path: Path, key: str) -> Kept | None:
     return kept if kept.key == key else None
 
 
-def _keep(job: _Job, row: Row, sha256: str = "") -> Row:
-    content = msgspec.json.encode(Kept(job.key, row, sha256))
+def _keep(job: _Job, row: Row, identity: str = "") -> Row:
+    content = msgspec.json.encode(Kept(job.key, row, identity))
     write_atomically(job.path, msgspec.json.format(content, indent=1) + b"\n")
     return row
 
@@ -216,12 +230,13 @@ def _attempt(
     try:
         way = (peers.make(job.name, context) if job.name in peers.NAMES
                else ours.make(job.name, context, progress))  # fmt: skip
-        twin = measured.get(way.sha256) if way.sha256 else None
+        identity = _identity(way)
+        twin = measured.get(identity) if identity else None
         if twin:
             notes = [*twin.notes, f"the same program as {twin.name}"]
-            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes), way.sha256)
+            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes), identity)
         row = compared_row(job.name, job.what, way, record, bar.add)
-        measured[way.sha256] = row
+        measured[identity] = row
     except Lacking as lacking:
         reason = str(lacking)
     except Exception as error:
@@ -229,9 +244,14 @@ def _attempt(
         kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}"
     else:
-        return _keep(job, row, way.sha256)
+        return _keep(job, row, identity)
     return Row(job.name, library_of(job.name), job.what,
                reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
+
+
+def _identity(way: Way) -> str:
+    """The same for ways with the same row; "" for one that is like no other."""
+    return f"{way.sha256} {way.share}" if way.sha256 else ""
 
 
 class _Bar:

@@ -24,6 +24,7 @@ COLUMNS = (
     (("frames", "a s"), 6),
 )
 ROLLED = "rc(20)"
+FEWEST_WAYS = 3  # of which ranks are compared
 WIDTHS = [width for _, width in COLUMNS]
 WHAT = (
     "Differences to the first row on the same frames, the mean over all games; * where the "
@@ -70,20 +71,22 @@ def markdown(suite: Suite) -> Iterator[str]:
 
 
 def _prediction(suite: Suite) -> Iterator[str]:
-    """Whether one step predicts a rollout: how alike both order the ways; a program counts once."""
-    found: dict[tuple[float, ...], str] = {}
-    for row in suite.rows[1:]:
+    """Whether one step predicts a rollout, by the ways on the frames that most ways have."""
+    rows = [row for row in suite.rows[1:] if row.figures]
+    frames = [row.frames for row in rows]
+    most = max(frames, key=frames.count, default=0)
+    costs: dict[tuple[float, ...], None] = {}  # a program that two rows have counts once
+    for row in rows:
         figures = map(row.figures.get, ("val_loss", "pos_mae", ROLLED))
-        costs = [figure.difference.value for figure in figures if figure and figure.difference]
-        known = tuple(cost for cost in costs if cost is not None)
-        if len(known) == 3:
-            found.setdefault(known, row.name)
-    if len(found) < 3:
-        return
-    loss, position, rolled = zip(*found, strict=True)
-    yield (f"Of {len(found)} ways, the order by {ROLLED} is that by val_loss with a rank "
-           f"correlation (Spearman 1904) of {rank_correlation(loss, rolled):.2f}, that by pos_mae "
-           f"with {rank_correlation(position, rolled):.2f}.")  # fmt: skip
+        known = tuple(f.difference.value for f in figures
+                      if f and f.difference and f.difference.value is not None)  # fmt: skip
+        if row.frames == most and len(known) == 3:
+            costs[known] = None
+    if len(costs) >= FEWEST_WAYS:
+        loss, position, rolled = zip(*costs, strict=True)
+        yield (f"Over the {len(costs)} ways on {most:,} frames, the rank correlation of {ROLLED} "
+               f"with val_loss is {rank_correlation(loss, rolled):.2f}, with pos_mae "
+               f"{rank_correlation(position, rolled):.2f}.")  # fmt: skip
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:

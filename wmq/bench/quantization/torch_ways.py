@@ -9,13 +9,12 @@ from wmq.bench.quantization import torch_models as models
 from wmq.bench.quantization.opened import Opened, open_float
 from wmq.bench.quantization.peers import BACKENDS
 from wmq.bench.quantization.torch_step import SequencePredictor, TorchSequence, TorchStep
-from wmq.bench.quantization.ways import PART, Context, Way
+from wmq.bench.quantization.ways import MOST, TORCH_ALONE, Context, Way
 from wmq.export import usual_frames
 from wmq.lanes import StepPredictor
 from wmq.models.world import WorldModel
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
-SHARES = {"x86": 0.08, "fbgemm": 0.08, "onednn": 0.06, "qnnpack": 0.05}  # about half a minute
 LEFT_FLOAT = 3  # outputs of the heads that the plan's run left in float: l_cancel and hurtbox
 PROBE = 300  # frames that show whether two back ends compute the same
 ALONE = "the scale of a call's inputs is found in that call: every game is walked by itself"
@@ -54,7 +53,7 @@ def _sequence(
     step = model.step if dtype == torch.float32 else None  # the step knows one type alone
     sequence = TorchSequence(plain, model.forward, step, dtype)
     predictor = SequencePredictor(sequence, opened.spreads, context.threads)
-    return Way(predictor, predictor.lanes, PART, models.int8_layers(model), 0,
+    return Way(predictor, predictor.lanes, MOST, models.int8_layers(model), 0,
                _float_operations(sequence), models.stored_bytes(model), notes)  # fmt: skip
 
 
@@ -72,7 +71,7 @@ def _dynamic(
     if twins:
         notes.append(f"the same bits as {twins[0]} on {PROBE} frames")
     eager = TorchStep(plain, model.step)
-    return Way(predictor, 1, SHARES[backend], models.int8_layers(model), 0,
+    return Way(predictor, 1, TORCH_ALONE, models.int8_layers(model), 0,
                _float_operations(eager), models.stored_bytes(model), tuple(notes))  # fmt: skip
 
 

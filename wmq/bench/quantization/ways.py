@@ -7,7 +7,12 @@ from pathlib import Path
 
 from wmq.predictors import Predictor
 
-PART = 0.35  # of the frames of every game, for all ways but the default: about 30 s on two cores
+# Of the frames of every game, so that the whole takes less than 40 minutes on two cores.  Each of
+# the shares below 1 also has the default's row, as the beginning of a game is not like the rest.
+WHOLE = 1.0  # float32 and the default
+MOST = 0.35  # what shares a call among games, some 30 s
+ALONE = 0.2  # onnxruntime, a game a call
+TORCH_ALONE = 0.05  # torch, a game a call
 
 
 class Lacking(Exception):
@@ -37,9 +42,10 @@ class Way:
     """A way, ready to predict, and the figures that are counted and not measured.
 
     side_by_side  games that share one call, and with it the scales of dynamic quantization
-    share         of every game's frames that is worth the time: slow ways have less than 1
+    share         of every game's frames that is worth the time, one of those above
     layers, static_layers, float_operations, bytes, notes: as in `wmq.results.Row`
-    sha256        of what is run; ways with the same one are measured once; "": measure it
+    sha256        of what is run; ways with this and the share in common are measured once; "":
+                  measure it
     """
 
     predictor: Predictor

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calib.recipe import DEFAULT
 from wmq.bench.quantization import ours
-from wmq.bench.quantization.running import Settings, measure
+from wmq.bench.quantization.running import Settings, measure, open_context
 from wmq.cli.progress import Progress
 from wmq.dataset import Dataset, write_atomically
 from wmq.drift import Settings as DriftSettings
@@ -58,7 +58,7 @@ def reproduce(settings: Settings, progress: Progress) -> Found:
     sizes = QUICK if settings.quick else FULL
     suite = measure(settings, progress)
     onnx = model_path(settings.onnx, ".onnx")
-    program = _program(suite.onnx_sha256, settings.folder)
+    program = _program(suite, settings, progress)
     moved = drift(
         DriftSettings(
             settings.data, program, onnx, dynamic=True, starts=sizes.starts,
@@ -76,16 +76,14 @@ def reproduce(settings: Settings, progress: Progress) -> Found:
     return Found(suite, moved, ranked, page)
 
 
-def _program(onnx_sha256: str, folder: Path) -> Path:
+def _program(suite: Suite, settings: Settings, progress: Progress) -> Path:
     """The embedded program where it was made from this model, else that of the default recipe."""
-    if ours.EMBEDDED in ours.rows(onnx_sha256):
+    if ours.EMBEDDED in ours.rows(suite.onnx_sha256):
         return embedded_model(".wmq")
-    row = f"wmq {DEFAULT}"
-    program = ours.path_of(row, folder / "models")
-    if not program.is_file():
-        raise WmqError(f"{program}: not there, as the row {row} failed; its reason is in the table "
-                       f"that `wmq bench quantization --only '{row}'` prints")  # fmt: skip
-    return program
+    row = next(row for row in suite.rows if row.name == f"wmq {DEFAULT}")
+    if row.reason:
+        raise WmqError(f"{row.name}: {row.reason}; without it there is no drift to measure")
+    return ours.program(row.name, open_context(settings), progress)
 
 
 def _page(settings: Settings, program: Path, onnx: Path, frames: int,
