@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from replay_files import unpack
 from rollout_models import wmq
+from suites import EXTENT, FLOAT, STEPS, Peers, quality, quietly, rows_of
 from tiny import walking_game
 
 from calib.recipe import DEFAULT
 from wmq import provenance
 from wmq.baselines import Heads
-from wmq.bench.quantization import measuring, ours, running
+from wmq.bench.quantization import measuring, ours
 from wmq.bench.quantization.measuring import frames_per_second
-from wmq.bench.quantization.play import Extent, Play, part_of, read_play, walk
+from wmq.bench.quantization.play import Play, part_of, read_play, walk
 from wmq.bench.quantization.record import Record, is_kept, make_record
 from wmq.bench.quantization.running import Settings, choose, measure
 from wmq.bench.quantization.table import markdown, text
@@ -32,105 +30,11 @@ from wmq.errors import WmqError
 from wmq.evaluate import Settings as EvaluateSettings
 from wmq.evaluate import evaluate
 from wmq.horizons import Start
-from wmq.predictors import OnnxPredictor, ProgramPredictor, Take
+from wmq.predictors import OnnxPredictor, Take
 from wmq.replays import Game
-from wmq.results import Drift, Row, Sensitivity, Suite, read_result
+from wmq.results import Suite, read_result
 
-pytest_plugins = ("replay_files", "rollout_models")
-
-FLOAT = "float32 onnxruntime"
-EXTENT = Extent(games=0, frames=0, starts=9, calibration=256)
-STEPS = 299  # of a validation game
-
-
-def quietly(what: str, done: int, total: int, note: str = "") -> None:
-    pass
-
-
-@dataclass
-class Peers:
-    """Stands in for the ways of other libraries, and counts how often each is made.
-
-    failing  row name -> what making it raises
-    shares   row name -> share of the frames
-    """
-
-    program: Path
-    made: Counter = field(default_factory=Counter)
-    failing: dict[str, BaseException] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)
-    NAMES: dict[str, str] = field(default_factory=lambda: {
-        FLOAT: "the record", "torch int8": "a stand-in", "torch part": "of half the frames",
-        "torchao missing": "not here", "torch broken": "ends in an error",
-        "torch inf": "heads beyond all numbers",
-    })  # fmt: skip
-
-    def make(self, name: str, context: Context) -> Way:
-        self.made[name] += 1
-        if name in self.failing:
-            raise self.failing[name]
-        if name == FLOAT:
-            return Way(OnnxPredictor(context.onnx, context.threads), 2, 1.0, 0, 0, 50, 1000)
-        predictor: Any = ProgramPredictor(self.program, context.threads)
-        if name == "torch inf":
-            predictor = Infinite(predictor)
-        return Way(predictor, 2, self.shares.get(name, 1.0), 22, 0, None, 500, ("made up",))
-
-
-class Infinite:
-    """A predictor one of whose heads leaves all bounds in the second game."""
-
-    def __init__(self, inner: ProgramPredictor):
-        self.inner, self.schema, self.spreads = inner, inner.schema, inner.spreads
-
-    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
-        def spoiled(number: int, first: int, heads: Heads) -> None:
-            take(number, first, heads | {"p2.action": np.full_like(heads["p2.action"], np.inf)})
-
-        return self.inner.walk(games, starts, spoiled)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    (root / "games").mkdir()
-    games = [walking_game(f"{k:02x}", "val", STEPS + 1) for k in range(1, 5)]
-    games += [walking_game(f"{k:02x}", "train", 200) for k in range(5, 8)]
-    for game in games:
-        write_game(root, game)
-    write_index(root, [game.info for game in games], [])
-    return root
-
-
-@pytest.fixture
-def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
-    found = Peers(models / "small.wmq")
-    found.failing = {"torchao missing": Lacking("torchao is not installed:\n pip install torchao"),
-                     "torch broken": ValueError("scales of 3 rows")}  # fmt: skip
-    found.shares = {"torch part": 0.5}
-    monkeypatch.setattr(running, "peers", found)
-    monkeypatch.setattr(running, "FULL", EXTENT)
-    monkeypatch.setattr(measuring, "PACED", 0.001)
-    yield found
-
-
-@pytest.fixture
-def run(models: Path, data: Path, peers: Peers, tmp_path: Path) -> Any:
-    def measured(*only: str, folder: str = "work", threads: int = 1) -> Suite:
-        return measure(Settings(models / "small.onnx", data, tmp_path / folder, only, False,
-                                threads), quietly)  # fmt: skip
-
-    return measured
-
-
-def rows_of(suite: Suite) -> dict[str, Row]:
-    return {row.name: row for row in suite.rows}
-
-
-def quality(suite: Suite) -> Any:
-    """Everything but times."""
-    rows = [msgspec.structs.replace(row, frames_per_second=None) for row in suite.rows]
-    return msgspec.to_builtins(msgspec.structs.replace(suite, rows=rows, seconds=0.0))
+pytest_plugins = ("replay_files", "rollout_models", "suites")
 
 
 def test_figures_are_those_of_evaluate(run: Any, models: Path, data: Path, tmp_path: Path) -> None:
@@ -437,37 +341,3 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     peers.failing[FLOAT] = Lacking("onnxruntime is not installed")
     result = wmq("bench", "quantization", model, "--data", data, "-o", tmp_path / "a")
     assert result.exit_code == 2 and "without it there is no record" in result.stderr
-
-
-def test_everything_quick_of_the_embedded_model_on_real_games(tmp_path: Path) -> None:
-    games = unpack(tmp_path, "val", 2)
-    prepared = wmq("prepare", *games, "-o", tmp_path / "dataset", "--split", "val")
-    assert prepared.exit_code == 0, prepared.output
-    command = ("bench", "quantization", "--data", tmp_path / "dataset", "-o", tmp_path / "work",
-               "--quick", "--json")  # fmt: skip
-    result = wmq(*command)
-    assert result.exit_code == 0, result.output
-    suite = json.loads(result.stdout)
-    assert suite["quick"] and len(suite["games"]) == 2
-    rows = {row["name"]: row for row in suite["rows"]}
-    for name, frames, most in (
-        ("wmq embedded program", 1200, 0.5),
-        ("wmq static-best", 1200, 1),
-        ("wmq static-minmax", 420, 10),
-    ):
-        row = rows[name]
-        assert row["reason"] == "" and row["layers"] == row["static_layers"] == 26
-        assert row["float_operations"] == 0 and row["frames"] == frames
-        assert row["figures"]["same_action"]["value"] > 99
-        assert abs(row["figures"]["val_loss"]["difference"]["value"]) < most  # %
-    moved = read_result(tmp_path / "work" / "drift.json", Drift)
-    assert {verdict.horizon for verdict in moved.verdicts} >= {1, 60}
-    ranked = read_result(tmp_path / "work" / "sensitivity.json", Sensitivity)
-    assert len(ranked.entries) > 20
-    page = (tmp_path / "work" / "report.html").read_text("utf-8")
-    assert moved.sentence[:40] in page and "http://" not in page.replace("http://www.w3.org", "")
-    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "work" / "rows").iterdir()}
-    again = wmq(*command)  # goes on where nothing is left to do
-    assert again.exit_code == 0
-    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "work" / "rows").iterdir()} == kept
-    assert json.loads(again.stdout)["rows"] == suite["rows"]
