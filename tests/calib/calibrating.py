@@ -1,4 +1,7 @@
-"""A small model, small datasets, and `wmq calibrate` run on them with a cache of its own."""
+"""A small model, small datasets, and `wmq calibrate` run on them with a cache of its own.
+
+Named in `pytest_plugins` by the tests that use its fixtures; PYTEST_DONT_REWRITE.
+"""
 
 from __future__ import annotations
 
