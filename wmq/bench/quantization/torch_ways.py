@@ -93,8 +93,8 @@ def _why_float(plain: WorldModel, model: WorldModel, backend: str) -> str:
     left = len(models.linears(model)) - models.int8_layers(model)
     itself = models.int8_layers(models.dynamic(plain, backend))
     return (f"torch {torch.__version__} by itself quantizes {itself} Linears, whatever their size; "
-            f"the {left} of {LEFT_FLOAT} outputs that the plan's run left in float are left out "
-            "by name (qconfig_spec)")  # fmt: skip
+            f"the {left} smallest, of {LEFT_FLOAT} outputs each, are left in float by name "
+            "(qconfig_spec)")  # fmt: skip
 
 
 def _same(one: TorchStep, other: TorchStep) -> bool:
