@@ -15,7 +15,7 @@ from wmq.lanes import StepPredictor
 from wmq.models.world import WorldModel
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
-LEFT_FLOAT = 3  # outputs of the heads that the plan's run left in float: l_cancel and hurtbox
+LEFT_FLOAT = 3  # outputs of the smallest heads, l_cancel and hurtbox
 PROBE = 300  # frames that show whether two back ends compute the same
 ALONE = "the scale of a call's inputs is found in that call: every game is walked by itself"
 SEVEN = "torch asks for inputs of 7 bits (reduce_range=True)"
@@ -84,7 +84,7 @@ def _dynamic_step(
 
 
 def left_float(plain: WorldModel) -> list[str]:
-    """Names of the Linears that the plan's run did not quantize."""
+    """Names of the smallest Linears, which the row PLAN leaves in float."""
     linears = (pair for pair in plain.named_modules() if isinstance(pair[1], torch.nn.Linear))
     return [name for name, module in linears if module.out_features == LEFT_FLOAT]
 
