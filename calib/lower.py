@@ -91,8 +91,9 @@ def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:
     linears += [f"heads.{module_name(head)}" for head in step.sizes.heads]
     for index, pattern in enumerate(patterns):
         if not fnmatch.filter(linears, pattern):
-            raise CalibrationError(f"activations.two_digits[{index}]: {pattern!r} names no Linear "
-                                   f"after a norm; try {linears[0]} or heads.*")  # fmt: skip
+            raise CalibrationError(f"activations.two_digits[{index}], to which --promote adds: "
+                                   f"{pattern!r} names no Linear after a norm; try {linears[0]} "
+                                   "or heads.*")  # fmt: skip
 
 
 def _check_norms(transforms: Transforms) -> None:

@@ -53,8 +53,8 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
         raise ModelError(f"{path}: not a model; give a file that ends in .wmq or .onnx")
     if path.suffix.lower() != suffix:
         wanted, way_out = {
-            ".wmq": ("an integer program", "make one with `wmq calibrate`, or say --float"),
-            ".onnx": ("a float model", "make one with `wmq export`, or say --int8"),
+            ".wmq": ("an integer program", "make one with `wmq calibrate`"),
+            ".onnx": ("a float model", "make one with `wmq export`"),
         }[suffix]
         raise ModelError(f"{path}: not {wanted} ({suffix}); {way_out}")
     if not path.exists():
