@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,10 +31,10 @@ def sources(patterns: tuple[str, ...], but: tuple[str, ...] = ()) -> str:
     return found.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Of the libraries that are installed."""
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """Of those that are installed."""
     found = {}
-    for library in LIBRARIES:
+    for library in libraries:
         try:
             found[library] = version(library)
         except PackageNotFoundError:

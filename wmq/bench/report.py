@@ -6,11 +6,11 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from wmq.bench.messages import WHOLE
 from wmq.bench.speed import OURS, Cell, Figure, Report
+from wmq.provenance import versions
 
 LIBRARIES = ("numba", "numpy", "onnxruntime", "torch")
 WHAT = (
@@ -31,12 +31,7 @@ def machine() -> dict[str, Any]:
     found["processor"] = _processor()
     found["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     found["python"] = platform.python_version()
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+    return found | versions(LIBRARIES)
 
 
 def _processor() -> str:
