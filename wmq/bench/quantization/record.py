@@ -81,7 +81,7 @@ def is_kept(folder: Path, key: str, play: Play) -> bool:
         kept = json.loads((folder / KEY).read_text("utf-8"))
         return (kept == {"key": key} and sizes == [steps * row_bytes for steps in play.steps]
                 and rolled == (len(play.starts), LONGEST, play.schema.frame_size))  # fmt: skip
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return False
 
 
