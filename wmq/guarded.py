@@ -8,8 +8,8 @@ from pathlib import Path
 
 from wmq.dataset import FULL
 from wmq.errors import WmqError
-from wmq.prepare import Outcome, Task, WorkerPool
 from wmq.replays import Game, ReplayError, read_replay
+from wmq.sandbox import Outcome, Task, WorkerPool
 
 READ_SECONDS = 60.0
 

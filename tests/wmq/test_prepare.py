@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from wmq import prepare as machinery
 from wmq.cli.prepare import prepare
 from wmq.dataset import Dataset, write_index
 from wmq.errors import WmqError
-from wmq.prepare import Outcome, Task, WorkerPool, find_replays, prepare_dataset, split_of
+from wmq.prepare import find_replays, prepare_dataset, split_of
 
 pytest_plugins = ("replay_files",)
 
@@ -195,57 +194,6 @@ def test_games_keep_their_split_and_copies_are_named(val_games: list[Path], tmp_
 def test_automatic_split_puts_a_twentieth_into_val() -> None:
     names = [f"{(i * 2654435761) % 2**32:08x}" for i in range(20000)]
     assert abs(sum(split_of(name) == "val" for name in names) / 20000 - 0.05) < 0.002
-
-
-# What a hostile file may do to the reader, chosen by the file's name; run in a worker.
-def misbehave(task: Task) -> Outcome:
-    name = task.file.name
-    if name == "loop":
-        while True:
-            pass
-    if name == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if name == "swallow":
-        try:
-            return Outcome(sha256=f"{len(bytearray(2 * machinery.MEMORY_LIMIT))} bytes")
-        except MemoryError:
-            return Outcome(reason="no memory")
-    if name == "fatal":
-        return Outcome(fatal="disk full")
-    return Outcome(sha256=f"{os.getpid()}")
-
-
-def in_pool(perform: Callable[[Task], Outcome], *names: str, jobs: int) -> dict[str, Outcome]:
-    with WorkerPool(perform, jobs, seconds=0.5) as pool:
-        done = pool.run([Task(Path(name)) for name in names])
-        return {task.file.name: outcome for task, outcome in done}
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_hang_and_crash_cost_one_file_each(jobs: int) -> None:
-    good = [f"good{i}" for i in range(5)]
-    outcomes = in_pool(misbehave, "good0", "loop", "good1", "crash", *good[2:], jobs=jobs)
-    assert all(outcomes[name].sha256 and not outcomes[name].reason for name in good)
-    assert outcomes["loop"].reason == "took longer than 0.5 s" and outcomes["loop"].timed_out
-    assert "SIGSEGV" in outcomes["crash"].reason
-
-
-def test_worker_that_stays_alive_is_used_again() -> None:
-    outcomes = in_pool(misbehave, *"abcdef", jobs=1)
-    assert len({outcome.sha256 for outcome in outcomes.values()}) == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux only")
-def test_memory_is_limited() -> None:
-    with WorkerPool(misbehave, 1, seconds=20) as pool:
-        outcomes = dict(pool.run([Task(Path("swallow")), Task(Path("good"))]))
-    assert outcomes[Task(Path("swallow"))].reason == "no memory"
-    assert not outcomes[Task(Path("good"))].reason
-
-
-def test_fatal_outcome_ends_the_run() -> None:
-    with pytest.raises(WmqError, match="disk full"):
-        in_pool(misbehave, "good", "fatal", jobs=1)
 
 
 def test_file_that_took_too_long_is_tried_again_with_more_time(
