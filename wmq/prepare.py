@@ -7,7 +7,6 @@ finished files of the dataset: to resume a killed run, start it again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,11 +29,13 @@ from wmq.dataset import (
     write_rejection,
 )
 from wmq.errors import WmqError
+from wmq.folder_lock import folder_lock
 from wmq.replays import ReplayError, read_replay, sha256_of
 from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 
 VAL_SHARE = 0.05  # of the games, with split "auto"
 Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,16 @@ def prepare_dataset(
     jobs: int = 1,
     seconds: float = 60.0,
     progress: Progress = lambda what, done, total: None,
+    warn: Warn = lambda text: None,
 ) -> Summary:
     """Add the replays at `paths` to the dataset at `root`, which is made if it is not there.
 
-    seconds  time limit for one file.  Raises WmqError for a wrong call or a full disk.
+    seconds  time limit for one file
+    warn     takes a line of text
+    Raises WmqError for a wrong call or a full disk.
     """
     files = find_replays(paths)
-    with _locked_dataset(root), WorkerPool(_perform, jobs, seconds) as pool:
+    with _locked_dataset(root, warn), WorkerPool(_perform, jobs, seconds) as pool:
         hashes, unread = _hash(files, pool, progress)
         first: dict[str, Path] = {}  # the first file of each content
         for file in files:
@@ -165,7 +169,7 @@ def _printable(name: str) -> str:
 
 
 @contextmanager
-def _locked_dataset(root: Path) -> Iterator[None]:
+def _locked_dataset(root: Path, warn: Warn) -> Iterator[None]:
     """Make the folder ready, for one run at a time.  Raises DatasetError."""
     if root.exists() and not root.is_dir():
         raise DatasetError(f"{root}: is a file; give a folder with -o")
@@ -174,27 +178,22 @@ def _locked_dataset(root: Path) -> Iterator[None]:
         raise DatasetError(f"{root}: holds other files; give a new folder with -o")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(root, os.O_RDONLY)
     except OSError as error:
         raise cannot_write(root, error) from None
-    try:
-        _take(root, folder)
+    with folder_lock(root, "another `wmq prepare` is writing it; wait for it", warn):
+        _tidy(root)
         if not known:  # first, so that an interrupted run leaves a dataset, if an empty one
             write_index(root, [], [])
         yield
-    finally:
-        os.close(folder)  # ends the lock
 
 
-def _take(root: Path, folder: int) -> None:
+def _tidy(root: Path) -> None:
+    """Remove what a killed run left half written, and make the folders."""
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for left_over in root.glob("**/.*.tmp"):
             left_over.unlink(missing_ok=True)
         for name in ("games", "rejected"):
             (root / name).mkdir(exist_ok=True)
-    except BlockingIOError:
-        raise DatasetError(f"{root}: another `wmq prepare` is writing it; wait for it") from None
     except OSError as error:
         raise cannot_write(root, error) from None
 

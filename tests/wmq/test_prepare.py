@@ -260,7 +260,7 @@ def test_wrong_calls_are_one_line_that_names_the_path(tmp_path: Path, case: str)
 
 def test_two_runs_at_once_are_refused(val_games: list[Path], tmp_path: Path) -> None:
     with (
-        machinery._locked_dataset(tmp_path / "d"),
+        machinery._locked_dataset(tmp_path / "d", pytest.fail),
         pytest.raises(WmqError, match="another `wmq prepare`"),
     ):
         prepare_dataset(val_games[:1], tmp_path / "d")

@@ -93,12 +93,12 @@ def calibrate(
     from wmq.cache import Cache
     from wmq.calibrate import calibrate as run
     from wmq.calibrate import summarize
-    from wmq.cli.progress import progress_bar
+    from wmq.cli.progress import progress_bar, warn
 
     chosen = _with_state(read_recipe(recipe), state_bits, state_error_feedback)
     chosen = _promoted(chosen, promote)
     dataset = None if data is None else Path(data)
-    cache = Cache.of_statistics(lambda text: click.echo(f"wmq: {text}", err=True))
+    cache = Cache.of_statistics(warn)
     facts: dict = {"recipe": chosen.name}
     with progress_bar() as progress:
         given = (chosen, dataset, set_name, frames, progress, play, cache)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.progress import progress_bar
+from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def prepare(
 
     try:
         with progress_bar() as progress:
-            summary = prepare_dataset(paths, Path(out), split, jobs, time_limit, progress)
+            summary = prepare_dataset(paths, Path(out), split, jobs, time_limit, progress, warn)
     except KeyboardInterrupt:
         click.echo("wmq: interrupted; run the same command again to go on", err=True)
         sys.exit(130)

@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import click
+
 
 class Progress(Protocol):
     """Called with a title, the work done and in all, and a short note for people."""
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None: ...
+
+
+def warn(text: str) -> None:
+    """One line on stderr; the work goes on."""
+    click.echo(f"wmq: {text}", err=True)
 
 
 @contextmanager
