@@ -40,7 +40,7 @@ from wmq.folder_lock import folder_lock
 from wmq.matches import one_of_each
 from wmq.replays import ReplayError, read_replay, sha256_of
 from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
-from wmq.splits import VAL_SHARE, split_of
+from wmq.splits import VAL_SHARE, check_share, split_of
 
 Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
 Warn = Callable[[str], None]
@@ -93,6 +93,7 @@ def prepare_dataset(
     val_share  of the games, for split "auto"
     Raises WmqError for a wrong call or a full disk.
     """
+    check_share(val_share)
     files = find_replays(paths)
     with _locked_dataset(root, warn), WorkerPool(_perform, jobs, seconds) as pool:
         hashes, unread = _hash(files, pool, progress)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wmq.dataset import BUSY, SPLITS, Dataset, GameInfo, write_index
+from wmq.errors import WmqError
 from wmq.folder_lock import folder_lock
 
 VAL_SHARE = 0.05  # of the games
@@ -19,6 +20,12 @@ VAL_SHARE = 0.05  # of the games
 def split_of(fingerprint: str, val_share: float = VAL_SHARE) -> str:
     """The split of a game that is split automatically, whatever other games there are."""
     return "val" if int(fingerprint[:8], 16) < val_share * 2**32 else "train"
+
+
+def check_share(val_share: float) -> None:
+    """Raises WmqError; NaN is no share either."""
+    if not 0 <= val_share <= 1:
+        raise WmqError(f"--val-share {val_share:g}: give a number from 0 to 1")
 
 
 def games_of_split(games: Sequence[GameInfo]) -> dict[str, int]:
@@ -49,6 +56,7 @@ def split_again(
     Only the index is written, so an interruption leaves the old splits or the new ones.
     Returns the dataset and the number of games that moved.  Raises WmqError.
     """
+    check_share(val_share)
     Dataset.open(root)  # says what is wrong with the folder before it is locked
     with folder_lock(root, BUSY, warn):
         dataset = Dataset.open(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import re
 import shutil
@@ -9,8 +10,10 @@ import struct
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from replay_files import FRAME_EVENTS, PRE, RAW, REPLAYS, changed, events, frame_id
 
+from wmq.cli import main
 from wmq.dataset import Dataset, write_index
 from wmq.prepare import prepare_dataset
 from wmq.replays import read_replay, sha256_of
@@ -159,3 +162,37 @@ def test_both_players_files_of_a_real_match_are_one_game(tmp_path: Path) -> None
         (tmp_path / f"{number}.slp").write_bytes(lzma.decompress(packed))
     summary = prepare_dataset([tmp_path], tmp_path / "d")
     assert (summary.added, len(summary.copies)) == (1, 1)
+
+
+def test_summary_names_the_match_the_kirby_and_the_empty_split(tmp_path: Path) -> None:
+    if not CASES.exists():
+        pytest.skip(f"no cases at {CASES}")
+    for packed in CASES.glob("*.xz"):
+        (tmp_path / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
+    command = ["prepare", str(tmp_path), "-o", str(tmp_path / "d"), "--jobs", "1"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0
+    assert re.search(r"(?m)^same match: same_game_player\d.slp: as the game [0-9a-f]{64}$",
+                     result.stdout)  # fmt: skip
+    assert re.search(r"(?m)^1 rejected: action is N, .*Kirby with a copied special", result.stdout)
+    assert "1 games added" in result.stdout and "1 duplicates" in result.stdout
+    assert re.fullmatch(r"wmq: .*: no game in (train|val); .*\n", result.stderr)
+    facts = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert (facts["files"], facts["added"], facts["present"], len(facts["rejected"]),
+            len(facts["copies"])) == (3, 0, 1, 1, 1)  # fmt: skip
+    assert sum(facts["rejected_by_reason"].values()) == 1 and facts["clamped"]["state_age"]
+
+
+def test_share_goes_with_the_automatic_split_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.slp").write_bytes(b"")
+    command = ["prepare", str(tmp_path), "-o", str(tmp_path / "d"), "--val-share", "0.2"]
+    result = CliRunner().invoke(main, [*command, "--split", "train"])
+    assert result.exit_code == 2 and "--val-share goes with --split auto" in result.stderr
+
+
+@pytest.mark.parametrize(("share", "split"), [(0.0, "train"), (1.0, "val")])
+def test_share_decides_the_automatic_split(
+    recordings: list[Path], tmp_path: Path, share: float, split: str
+) -> None:
+    summary = prepare_dataset(recordings[:1], tmp_path / "d", val_share=share)
+    assert [info.split for info in summary.games] == [split]
