@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from wmq.dataset import FULL, GameInfo, Rejection
+from wmq.games import usable
 from wmq.refusals import count_kinds
 from wmq.splits import games_of_split
 
@@ -20,6 +21,7 @@ def census(games: Sequence[GameInfo], rejected: Sequence[Rejection]) -> dict:
     frames    of all games; a frame is two player-frames
     clamped   by field: its interval, the player-frames outside, and in how many games
     missing   by field: games whose version lacks it
+    unused    games that `wmq train` and `wmq calibrate` leave out, see `wmq.games.usable`
     rejected_by_reason  files by kind of reason
     """
     beyond, in_games = Counter[str](), Counter[str]()
@@ -41,6 +43,7 @@ def census(games: Sequence[GameInfo], rejected: Sequence[Rejection]) -> dict:
         "missing": {
             field.name: missing[field.name] for field in FULL.fields if field.name in missing
         },
+        "unused": len(games) - len(usable(games)),
         "rejected_by_reason": count_kinds(rejection.reason for rejection in rejected),
     }
 
@@ -60,6 +63,11 @@ def census_lines(facts: dict) -> list[str]:
         f"missing in {_games(count)} of older versions: {', '.join(names)}"
         for count, names in by_count.items()
     ]
+    if facts["unused"]:
+        lines.append(
+            f"not trained on: {_games(facts['unused'])} without velocities, or with a player idle "
+            "on over half of the frames"
+        )
     lines += [
         f"clamped to {found['interval'][0]}..{found['interval'][1]}: {name} of "
         f"{found['player_frames']:,} of {2 * facts['frames']:,} player-frames, in "

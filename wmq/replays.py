@@ -57,7 +57,7 @@ class GameInfo:
     characters  internal ids at the first frame, player 1 and 2
     missing     names of the fields that the file's version lacks; zeros in the arrays
     idle        share of frames without any input, player 1 and 2
-    fingerprint of the match, see `wmq.matches`
+    fingerprint  of the match, see `wmq.matches`
     clamped     (field, player-frames whose value lay outside the schema's interval) of each
                 field of the full schema that has any; a control is named "pad.trigger"
     """

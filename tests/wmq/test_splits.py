@@ -158,6 +158,15 @@ def test_dataset_info_counts_splits_reasons_missing_and_clamped(tmp_path: Path) 
     assert "clamped to 0..31: ground of 120 of 30 player-frames, in 3 games" in lines
 
 
+def test_dataset_info_counts_games_that_training_leaves_out(tmp_path: Path) -> None:
+    plain = made_game("01", "train", 5).info
+    idle = replace(plain, sha256="02" * 32, idle=(0.1, 0.51))
+    old = replace(plain, sha256="03" * 32, split="val", missing=("speed_y",))
+    write_index(tmp_path, [plain, idle, old], [])
+    assert json.loads(wmq("dataset", "info", tmp_path, "--json").stdout)["unused"] == 2
+    assert "not trained on: 2 games" in wmq("dataset", "info", tmp_path).stdout
+
+
 @pytest.mark.parametrize("command", ["info", "split"])
 def test_folder_without_a_dataset_is_one_line(tmp_path: Path, command: str) -> None:
     result = wmq("dataset", command, tmp_path)
