@@ -32,7 +32,8 @@ from wmq.models.world import WorldModel
 from wmq.schema import Schema
 from wmq.targets import NUMBER_HEADS
 from wmq.train.config import RunConfig
-from wmq.train.loop import load_model, train
+from wmq.train.loop import train
+from wmq.train.run_folder import load_model
 
 
 @pytest.fixture(autouse=True)
@@ -163,8 +164,9 @@ def test_command_refuses_in_one_line(run: Path, tmp_path: Path) -> None:
     cases = [
         (tmp_path / "nowhere", tmp_path / "x.onnx", "not a training run"),
         (tmp_path, tmp_path / "x.onnx", "not a training run"),
-        (run, tmp_path / "nowhere" / "x.onnx", "cannot be written"),
-        (run, tmp_path, "cannot be written"),
+        (run, tmp_path / "nowhere" / "x.onnx", "its folder does not exist"),
+        (run, tmp_path, "is a folder"),
+        (run / "run.json", tmp_path / "x.onnx", "give the run's folder"),
     ]
     for source, out, message in cases:
         result = CliRunner().invoke(main, ["export", str(source), "-o", str(out)])
