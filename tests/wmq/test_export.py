@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +146,18 @@ def test_nothing_is_written_when_torch_and_onnxruntime_differ(
         monkeypatch.setattr(machinery, "difference_to_torch", lambda *_, d=difference: d)
         with pytest.raises(WmqError, match="differ by .* nothing was written"):
             export_run(run, out)
+    assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]
+
+
+def test_ctrl_c_while_writing_leaves_the_older_file_and_no_other(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real SIGINT when everything is written but the file's name."""
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", lambda handle: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run, out)
     assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]
 
 

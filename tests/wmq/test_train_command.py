@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 from tiny import TINY, walking_dataset
 
+import wmq.cli.train
 from wmq.cli import main
 from wmq.models.presets import PRESETS
 from wmq.train.interrupt import stop_requested
@@ -150,6 +152,19 @@ def test_figures_stand_beside_those_of_frozen(data: Path, tmp_path: Path) -> Non
     assert shown in again.stdout
     for result in (first, again):
         assert "val_loss" in result.stderr and "not better than frozen" in result.stderr
+
+
+def test_progress_tells_step_loss_and_speed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a bar or, without a terminal, a line now and then is made from."""
+    seen: list[tuple] = []
+    monkeypatch.setattr(
+        wmq.cli.train, "progress_bar", lambda: nullcontext(lambda *a: seen.append(a))
+    )
+    assert invoke(*training(data, tmp_path / "run", "--epochs", 5)).exit_code == 0
+    assert [row[:3] for row in seen] == [("steps", 1, 2), ("steps", 2, 2)]
+    assert all(re.fullmatch(r"loss \d+\.\d{3}, [\d,]+ frames/s", row[3]) for row in seen)
 
 
 def test_settings_that_differ_are_named(data: Path, tmp_path: Path) -> None:

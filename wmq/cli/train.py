@@ -27,13 +27,10 @@ PRINTED = ("val_loss", "plan_loss", "action_acc", "change_acc", "pos_mae", "vel_
 @contextmanager
 def _shown() -> Iterator[Progress]:
     """The loop's progress as that of all commands."""
-    speed = 0.0
     with progress_bar() as bar:
 
         def show(step: int, steps: int, row: dict) -> None:
-            nonlocal speed
-            speed = row.get("frames_per_second", speed)
-            note = f"loss {row['loss']:.3f}" + (f", {speed:,.0f} frames/s" if speed else "")
+            note = f"loss {row['loss']:.3f}, {row['frames_per_second']:,.0f} frames/s"
             bar("steps", step, steps, note)
 
         yield show
@@ -45,7 +42,7 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
         for name in SHOWN
         if name in found.figures
     ]
-    click.echo(f"step {step:,} of {steps:,}: {', '.join(figures)}", err=True)
+    warn(f"step {step:,} of {steps:,}: {', '.join(figures)}")
 
 
 def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
@@ -130,7 +127,7 @@ def train(
     """Train a world model on a dataset, or resume a run.
 
     To stop, press Ctrl-C (or send SIGTERM): the step is finished and saved, and the same command
-    resumes the run with the same numbers as if it had never stopped. A crash costs a minute at
+    (with the same --threads) resumes the run as if it had never stopped. A crash costs a minute at
     most. Every minute or so, and every few hundred steps, a line on stderr gives the figures on
     some validation games, beside those of predicting that nothing changes ("frozen").
 
@@ -182,7 +179,7 @@ def train(
 
 
 def _end_stopped(run: str, what: str, signal: int) -> NoReturn:
-    click.echo(f"wmq: {run}: {what}; run the same command again to resume", err=True)
+    warn(f"{run}: {what}; run the same command again to resume")
     sys.exit(128 + signal)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 NOTICE = "wmq: finishing the step and saving; once more to stop at once\n"
@@ -26,8 +25,8 @@ def stop_requested() -> Iterator[Callable[[], int]]:
         if found:
             raise KeyboardInterrupt
         found = number
-        # Not through sys.stderr, which may be in the middle of a write.
-        os.write(2, ("\n" if sys.stderr.isatty() else "").encode() + NOTICE.encode())
+        with suppress(OSError):  # not through sys.stderr, which may be in the middle of a write
+            os.write(2, ("\n" * os.isatty(2) + NOTICE).encode())
 
     handled = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in handled}

@@ -151,9 +151,9 @@ def _train(dataset: Dataset, games: list[GameInfo], run: Path, config: RunConfig
             group["lr"] = learning_rate(step - 1, steps, config)
         terms, state = train_step(model, optimizer, streams, state, config)
         row = {"step": step, "loss": sum_of(terms)} | terms
+        frames = (step - first) * config.streams * config.chunk
+        row["frames_per_second"] = frames / (time.monotonic() - started)
         if step % LOG_EVERY == 0:
-            seconds = time.monotonic() - started
-            row["frames_per_second"] = (step - first) * config.streams * config.chunk / seconds
             run_folder.log(run, row)
         stopping = bool(stop())
         if stopping or step == steps or step % save_every == 0 or saving.due():
