@@ -144,7 +144,7 @@ def test_missing_extra_is_named(
     [
         ["prepare", "nowhere", "-o", "out"],
         ["train", "--data", "nowhere", "-o", "out"],
-        ["export", "nowhere", "-o", "out"],
+        ["export", "nowhere", "-o", "out.onnx"],
         ["calibrate", "nowhere.onnx", "-o", "out.wmq", "--data", "nowhere"],
         ["rollout", "nowhere.wmq", "--int8", "--frames", "1"],
         ["rollout", "nowhere.onnx", "--float", "--frames", "1"],

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import TINY, walking_dataset
+from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
 from calib.step_graph import read_step
 from wmq import export as machinery
@@ -37,19 +36,7 @@ from wmq.train.config import RunConfig
 from wmq.train.loop import train
 from wmq.train.run_folder import load_model
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More of them cost more than a single frame gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import TINY, walking_dataset
+from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
@@ -30,19 +30,7 @@ from wmq.train.run_folder import load_model
 CONFIG = RunConfig(preset="tiny", epochs=2.0, streams=3, chunk=16, warmup=5, lr=5e-3)
 STEPS = 41  # of CONFIG on the dataset below
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More of them cost more than a tiny model gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 
 
 @pytest.fixture(scope="module")

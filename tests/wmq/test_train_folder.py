@@ -6,12 +6,10 @@ import json
 import os
 import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from tiny import TINY, walking_dataset
+from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
 from wmq import evaluate
 from wmq.dataset import Dataset
@@ -28,18 +26,7 @@ CONFIG = RunConfig(preset="tiny", epochs=0.5, streams=3, chunk=16, warmup=5, lr=
 STEPS = 10  # of CONFIG on the dataset below
 RUN_FILES = {"run.json", "metrics.jsonl", "latest.json"}
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +60,9 @@ def refusal(dataset: Dataset, run: Path, config: RunConfig = CONFIG, **options) 
 
 
 def test_other_settings_are_refused_and_named(dataset: Dataset, copy: Path) -> None:
-    text = refusal(dataset, copy, RunConfig(preset="mamba2-small", epochs=0.5, seed=7))
+    text = refusal(dataset, copy, RunConfig(preset="mamba2-medium", epochs=0.5, seed=7))
     for difference in (
-        "--preset mamba2-small here, tiny there", "--lr 0.0015 here, 0.005 there",
+        "--preset mamba2-medium here, tiny there", "--lr 0.0015 here, 0.005 there",
         "--seed 7 here, 0 there", "streams 32 here, 3 there",
     ):  # fmt: skip
         assert difference in text

@@ -36,7 +36,7 @@ from wmq.train.validation import Validation
 SPREAD_GAMES = 40  # games that the targets' spreads are measured on
 LOG_EVERY = 10  # steps
 SAVE_SECONDS = VALIDATE_SECONDS = 60.0  # besides every so many steps
-FRAMES_A_VALIDATED_ONE = 3  # trained between two validations by steps: a tenth of the time
+TRAINED_PER_VALIDATED = 3  # frames: validation takes a tenth of the time at most
 Progress = Callable[[int, int, dict], None]  # (step, steps, figures)
 
 
@@ -115,8 +115,7 @@ def _train(dataset: Dataset, games: list[GameInfo], run: Path, config: RunConfig
     is_validated = run_folder.drop_later_lines(run, first)
     if run_folder.write_settings(run, config) and found:
         run_folder.log(run, {"step": first, "epochs": config.epochs})
-    # A validation after a few steps would take longer than they do.
-    most_often = math.ceil(FRAMES_A_VALIDATED_ONE * validation.frames
+    most_often = math.ceil(TRAINED_PER_VALIDATED * validation.frames
                            / (config.streams * config.chunk * save_every))  # fmt: skip
     validate_every = save_every * max(1, most_often)
     saving, validating = Pace(SAVE_SECONDS), Pace(VALIDATE_SECONDS)

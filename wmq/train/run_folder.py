@@ -97,7 +97,8 @@ def settled(run: Path, config: RunConfig) -> RunConfig:
 
 def _shown(value: object) -> str:
     """A setting for people; the SHA-256 of a base is cut, and "" is none."""
-    return str(value)[:12] or "none"
+    text = str(value)
+    return (text[:12] if len(text) == 64 else text) or "none"
 
 
 def write_settings(run: Path, config: RunConfig) -> bool:
