@@ -237,6 +237,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise cannot_write(path, error) from None
+    except KeyboardInterrupt:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def cannot_write(path: Path, error: OSError) -> DatasetError:

@@ -22,7 +22,7 @@ from wmq.models.world import WorldModel
 from wmq.schema import Q16, Schema
 from wmq.train.batches import model_inputs
 from wmq.train.config import RunConfig
-from wmq.train.loop import load_model
+from wmq.train.run_folder import load_model
 
 CHECKED_FRAMES = 60  # run beside torch on every export
 TOLERANCE = 1e-4  # of a head's largest value

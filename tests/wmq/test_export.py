@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import TINY, walking_dataset
+from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
 from calib.step_graph import read_step
 from wmq import export as machinery
@@ -32,21 +33,10 @@ from wmq.models.world import WorldModel
 from wmq.schema import Schema
 from wmq.targets import NUMBER_HEADS
 from wmq.train.config import RunConfig
-from wmq.train.loop import load_model, train
+from wmq.train.loop import train
+from wmq.train.run_folder import load_model
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More of them cost more than a single frame gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +136,18 @@ def test_nothing_is_written_when_torch_and_onnxruntime_differ(
     assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]
 
 
+def test_ctrl_c_while_writing_leaves_the_older_file_and_no_other(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real SIGINT when everything is written but the file's name."""
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", lambda handle: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run, out)
+    assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]
+
+
 def test_command_prints_what_was_written(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "half.onnx"
     result = CliRunner().invoke(main, ["export", str(run), "-o", str(out), "--half", "--json"])
@@ -163,8 +165,9 @@ def test_command_refuses_in_one_line(run: Path, tmp_path: Path) -> None:
     cases = [
         (tmp_path / "nowhere", tmp_path / "x.onnx", "not a training run"),
         (tmp_path, tmp_path / "x.onnx", "not a training run"),
-        (run, tmp_path / "nowhere" / "x.onnx", "cannot be written"),
-        (run, tmp_path, "cannot be written"),
+        (run, tmp_path / "nowhere" / "x.onnx", "its folder does not exist"),
+        (run, tmp_path, "is a folder"),
+        (run / "run.json", tmp_path / "x.onnx", "give the run's folder"),
     ]
     for source, out, message in cases:
         result = CliRunner().invoke(main, ["export", str(source), "-o", str(out)])

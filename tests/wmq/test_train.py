@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import TINY, walking_dataset
+from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
@@ -20,28 +20,17 @@ from wmq.metrics import Tally
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
 from wmq.targets import NUMBER_HEADS
-from wmq.train import checkpoint
+from wmq.train import checkpoint, loop, pace
 from wmq.train.batches import Streams, exchange_players
 from wmq.train.config import RunConfig
-from wmq.train.loop import load_model, sum_of, train
+from wmq.train.loop import Stopped, sum_of, train
 from wmq.train.loss import loss_terms
+from wmq.train.run_folder import load_model
 
 CONFIG = RunConfig(preset="tiny", epochs=2.0, streams=3, chunk=16, warmup=5, lr=5e-3)
 STEPS = 41  # of CONFIG on the dataset below
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More of them cost more than a tiny model gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +92,7 @@ def test_killed_run_goes_on_to_the_same_losses_and_weights(
     with pytest.raises(KeyboardInterrupt):
         train(dataset, run, CONFIG, save_every=7, progress=kill)
     first = []
-    figures = train(dataset, run, CONFIG, 7, lambda step, steps, row: first.append(step))
+    figures = train(dataset, run, CONFIG, 7, lambda step, _, row: first.append(step)).figures
     assert first[0] == stop // 7 * 7 + 1
     assert losses(run) == losses(finished)
     assert figures == losses(finished)[-1]["val"]
@@ -113,10 +102,83 @@ def test_killed_run_goes_on_to_the_same_losses_and_weights(
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+class Stop:
+    """True from its nth question on; the loop asks once a step, and once a validated game."""
+
+    def __init__(self, at: int):
+        self.left = at
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("stops", [[0], [6, 0], [7], [41], [3, 8, 1]])
+def test_stopped_run_has_the_losses_and_weights_of_one_never_stopped(
+    dataset: Dataset, finished: Path, tmp_path: Path, stops: list[int]
+) -> None:
+    """Also stopped where a validation is due (7) or under way, and in the last step."""
+    run, step = tmp_path / "run", 0
+    for at in stops:
+        with pytest.raises(Stopped) as stopped:
+            train(dataset, run, CONFIG, save_every=7, stop=Stop(at))
+        found = checkpoint.latest(run)
+        assert found is not None and found["step"] == stopped.value.step >= step
+        step = found["step"]
+    train(dataset, run, CONFIG, save_every=7)
+    assert losses(run) == losses(finished)
+    wanted, found = weights(finished), weights(run)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_saving_and_validating_by_the_clock_change_no_number(
+    dataset: Dataset, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "VALIDATE_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "SHARE", 1e9)
+    run, seen = tmp_path / "run", []
+    train(dataset, run, CONFIG, 7, lambda step, _, row: seen.append(checkpoint.latest(run)["step"]))
+    assert seen == list(range(1, STEPS + 1))
+    assert all(row in losses(run) for row in losses(finished))
+    assert [row["step"] for row in losses(run) if "val" in row] == list(range(1, STEPS + 1))
+    wanted, found = weights(finished), weights(run)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_raised_epochs_stretch_the_cosine(
+    dataset: Dataset, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate of a step is that of a run of the new length, killed again or not."""
+    short = msgspec.structs.replace(CONFIG, epochs=1.0)
+    rates: dict[int, float] = {}
+    rate = loop.learning_rate
+
+    def noted(step: int, steps: int, config: RunConfig) -> float:
+        rates[step] = rate(step, steps, config)
+        return rates[step]
+
+    monkeypatch.setattr(loop, "learning_rate", noted)
+    for name, at in (("a", None), ("b", 5)):
+        train(dataset, tmp_path / name, short, save_every=7)
+        done = len(rates)
+        if at:
+            with pytest.raises(Stopped):
+                train(dataset, tmp_path / name, CONFIG, save_every=7, stop=Stop(at))
+        train(dataset, tmp_path / name, CONFIG, save_every=7)
+        assert done == 20 and len(rates) == STEPS
+        assert all(rates[k] == rate(k, STEPS, CONFIG) for k in range(done, STEPS))
+        rates.clear()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert {"step": 20, "epochs": 2.0} in losses(tmp_path / "a")
+    one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_finished_run_is_not_trained_again(dataset: Dataset, copy: Path) -> None:
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     steps = []
-    figures = train(dataset, copy, CONFIG, progress=lambda step, n, row: steps.append(step))
+    figures = train(dataset, copy, CONFIG, progress=lambda step, n, _: steps.append(step)).figures
     assert steps == [] and figures == losses(copy)[-1]["val"]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
@@ -254,19 +316,6 @@ def test_damaged_checkpoint_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_other_settings_are_refused(dataset: Dataset, copy: Path) -> None:
-    for other in (RunConfig(preset="tiny"), RunConfig(preset="mamba2-small")):
-        with pytest.raises(WmqError, match="a run with other settings"):
-            train(dataset, copy, other)
-
-
-def test_dataset_without_a_usable_game_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    val = Dataset(dataset.path, tuple(dataset.select("val")))
-    with pytest.raises(WmqError, match="no training game"):
-        train(val, tmp_path / "run", CONFIG)
-    assert not (tmp_path / "run").exists()
-
-
 def test_loss_that_is_not_finite_ends_the_run(dataset: Dataset, tmp_path: Path) -> None:
     wild = RunConfig(preset="tiny", streams=3, chunk=16, warmup=0, lr=1e30)
     with pytest.raises(WmqError, match="not finite; start again with a lower --lr"):
@@ -295,36 +344,6 @@ def test_model_is_loaded_while_a_newer_checkpoint_takes_the_place(
 
     monkeypatch.setattr(checkpoint, "load_tensors", race)
     assert load_model(copy)[2] == STEPS
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("run.json", None, "not a training run"),
-        ("run.json", "{}", "not a training run"),
-        ("run.json", '{"preset": "tiny", "more": 1}', "not a training run"),
-        ("run.json", '{"preset": "huge"}', "not a training run"),
-        ("latest.json", None, "no checkpoint yet"),
-    ],
-)
-def test_folder_that_is_no_run_is_refused(
-    copy: Path, name: str, text: str | None, message: str
-) -> None:
-    (copy / name).unlink()
-    if text is not None:
-        (copy / name).write_text(text)
-    with pytest.raises(WmqError, match=message) as caught:
-        load_model(copy)
-    assert str(copy) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_run_json_of_today_stays_readable(copy: Path) -> None:
-    """The form in which runs were written from the first one on."""
-    (copy / "run.json").write_text(
-        '{"preset": "tiny", "epochs": 3.5, "streams": 32, "chunk": 64, "lr": 0.0015, '
-        '"weight_decay": 0.05, "warmup": 100, "clip": 1.0, "seed": 0, "bf16": false}'
-    )
-    assert load_model(copy)[1] == RunConfig(preset="tiny", epochs=3.5)
 
 
 def test_seed_decides_the_weights(dataset: Dataset, tmp_path: Path) -> None:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
-from wmq.models.presets import ModelConfig
+from wmq.models.presets import PRESETS, ModelConfig
 from wmq.schema import Q16
 
 TINY = ModelConfig(d_model=32, n_layer=2, d_state=8, headdim=16)
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """More of them cost more than a tiny model gains."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def walking_game(name: str, split: str = "train", frames: int = 100) -> Game:

@@ -8,17 +8,25 @@ from pathlib import Path
 
 import click
 
+from wmq.places import checked_place
+
 
 @click.command(name="export", epilog="Example: wmq export run -o model.onnx")
 @click.argument("run", metavar="RUN")
-@click.option("-o", "out", required=True, metavar="MODEL.onnx", help="File of the float step.")
-@click.option("--half", is_flag=True, help="Store large weights in 16 bits: half the size.")
+@click.option("-o", "out", required=True, metavar="MODEL.onnx", help="File to write, .onnx.")
+@click.option("--half", is_flag=True, help="Store large weights in 16 bits, for half the size.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(run: str, out: str, half: bool, as_json: bool) -> None:
-    """Write the newest checkpoint of a run as a one-frame ONNX model."""
+    """Write the newest checkpoint of a training run as an ONNX model.
+
+    RUN is the folder that `wmq train -o RUN` made; it may still be in training. The model computes
+    one frame from the frame before, the controllers and a recurrent state. Before it is written, it
+    is compared with torch.
+    """
+    place = checked_place(out, "-o", (".onnx",))
     from wmq.export import CHECKED_FRAMES, export_run
 
-    found = export_run(Path(run), Path(out), half)
+    found = export_run(Path(run), place, half)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
         return

@@ -8,36 +8,41 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from wmq.cli.progress import progress_bar
+from wmq.cli.progress import progress_bar, warn
 from wmq.models.presets import PRESETS
 from wmq.train.config import RunConfig
 
 if TYPE_CHECKING:
-    from wmq.train.loop import Progress
+    from wmq.train.loop import Progress, Trained
 
+SHOWN = ("val_loss", "pos_mae", "change_acc")  # of each validation
 DEFAULTS = RunConfig(preset="mamba2-medium")
 PRINTED = ("val_loss", "plan_loss", "action_acc", "change_acc", "pos_mae", "vel_mae", "percent_mae")
 
 
 @contextmanager
-def _shown(save_every: int) -> Iterator[Progress]:
-    """The loop's progress as a bar, or as a line a checkpoint if stderr is no terminal."""
-    speed = 0.0
+def _shown() -> Iterator[Progress]:
+    """The loop's progress as that of all commands."""
     with progress_bar() as bar:
 
         def show(step: int, steps: int, row: dict) -> None:
-            nonlocal speed
-            speed = row.get("frames_per_second", speed)
-            note = f"loss {row['loss']:.3f}" + (f", {speed:,.0f} frames/s" if speed else "")
+            note = f"loss {row['loss']:.3f}, {row['frames_per_second']:,.0f} frames/s"
             bar("steps", step, steps, note)
-            if not sys.stderr.isatty() and (step % save_every == 0 or step == steps):
-                click.echo(f"step {step} of {steps}: {note}", err=True)
 
         yield show
+
+
+def _show_validation(step: int, steps: int, found: Trained) -> None:
+    figures = [
+        f"{name} {found.figures[name]:.4f} (frozen {found.frozen[name]:.4f})"
+        for name in SHOWN
+        if name in found.figures
+    ]
+    warn(f"step {step:,} of {steps:,}: {', '.join(figures)}")
 
 
 def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
@@ -46,7 +51,10 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     return value
 
 
-@click.command(name="train", epilog="Example: wmq train --data dataset -o run --epochs 2")
+@click.command(
+    name="train",
+    epilog="Example: wmq train --data dataset -o run --epochs 2, then wmq export run -o model.onnx",
+)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -57,24 +65,30 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
 @click.option(
     "--data", "data", required=True, metavar="DATASET", help="Folder made by `wmq prepare`."
 )
-@click.option("-o", "out", required=True, metavar="RUN", help="Folder of the run.")
+@click.option(
+    "-o",
+    "out",
+    required=True,
+    metavar="RUN",
+    help="Folder of the run: a new one, or one to resume.",
+)
 @click.option(
     "--epochs",
     type=click.FloatRange(min=0, max=1000, min_open=True),
     default=DEFAULTS.epochs,
     show_default=True,
     callback=_finite,
-    help="Passes over the training games.",
+    help="Passes over the training games. A run may be resumed with more.",
 )
 @click.option(
-    "--base", metavar="RUN", help="Begin with the weights of another run, not with random ones."
+    "--base", metavar="RUN", help="Start from the weights of another run instead of random ones."
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=DEFAULTS.seed,
     show_default=True,
-    help="Decides the first weights and the order of games.",
+    help="Of the first weights and the order of games.",
 )
 @click.option(
     "--lr",
@@ -82,14 +96,14 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     default=DEFAULTS.lr,
     show_default=True,
     callback=_finite,
-    help="Highest learning rate.",
+    help="Peak of the learning rate.",
 )
 @click.option(
     "--save-every",
     type=click.IntRange(min=1),
     default=250,
     show_default=True,
-    help="Steps between checkpoints.",
+    help="Steps between checkpoints; one is also saved every minute.",
 )
 @click.option(
     "--threads",
@@ -110,31 +124,64 @@ def train(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Train a world model; an interrupted run goes on where its last checkpoint is."""
+    """Train a world model on a dataset, or resume a run.
+
+    To stop, press Ctrl-C (or send SIGTERM): the step is finished and saved, and the same command
+    (with the same --threads) resumes the run as if it had never stopped. A crash costs a minute at
+    most. Every minute or so, and every few hundred steps, a line on stderr gives the figures on
+    some validation games, beside those of predicting that nothing changes ("frozen").
+
+    The learning rate rises over the first 100 steps and falls along a cosine to a hundredth of
+    its peak. Resume a run with more --epochs and the cosine is stretched to the new length: the
+    rate rises again to where it would be, had the run had that length from its start.
+
+    RUN holds run.json (settings), metrics.jsonl (losses and figures, one line each), the newest
+    checkpoint and latest.json (its step).
+    """
     from wmq.dataset import Dataset
     from wmq.export import weights_of, weights_sha256
-    from wmq.train import loop
+    from wmq.train import interrupt, loop, run_folder
+    from wmq.train.validation import worse
 
     if threads:
         loop.use_threads(threads)
-    model = loop.load_model(Path(base))[0] if base else None
+    model = run_folder.load_model(Path(base))[0] if base else None
     digest = weights_sha256(weights_of(model)) if model else ""
     config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr, base=digest)
     dataset = Dataset.open(data)
-    try:
-        with _shown(save_every) as progress:
-            figures = loop.train(dataset, Path(out), config, save_every, progress, model)
-    except KeyboardInterrupt:
-        again = "run the same command again to go on from the last checkpoint"
-        click.echo(f"wmq: interrupted; {again}", err=True)
-        sys.exit(130)
-    found = loop.checkpoint.latest(Path(out))
-    steps = found["step"] if found else 0
+    with interrupt.stop_requested() as stop:
+        try:
+            with _shown() as progress:
+                found = loop.train(dataset, Path(out), config, save_every, progress, model,
+                                   validated=_show_validation, warn=warn, stop=stop)  # fmt: skip
+        except loop.Stopped as stopped:
+            what = f"stopped and saved at step {stopped.step:,} of {stopped.steps:,}"
+            _end_stopped(out, what, stop())
+        except KeyboardInterrupt:
+            saved = run_folder.checkpoint.latest(Path(out))
+            what = f"the last checkpoint is of step {saved['step']:,}" if saved else "nothing saved"
+            _end_stopped(out, f"stopped at once; {what}", stop())
     if as_json:
-        plain = {name: None if math.isnan(value) else value for name, value in figures.items()}
-        click.echo(json.dumps({"run": out, "preset": preset, "steps": steps} | plain, indent=1))
-        return
-    click.echo(f"{out}: {preset}, {steps:,} steps; export it with `wmq export {out} -o model.onnx`")
-    for name in PRINTED:
-        if name in figures:
-            click.echo(f"  {name:12} {figures[name]:.4f}")
+        plain = {"run": out, "preset": preset, "steps": found.steps} | _plain(found.figures)
+        click.echo(json.dumps(plain | {"frozen": _plain(found.frozen)}, indent=1))
+    else:
+        click.echo(f"{out}: {preset}, {found.steps:,} steps; "
+                   f"export it with `wmq export {out} -o model.onnx`")  # fmt: skip
+        for name in PRINTED:
+            if name in found.figures:
+                click.echo(
+                    f"  {name:12} {found.figures[name]:.4f}  frozen {found.frozen[name]:.4f}"
+                )
+    names = worse(found.figures, found.frozen)
+    if names:
+        warn(f"{out}: {' and '.join(names)} not better than frozen, which predicts that nothing "
+             "changes; train for more --epochs, or on more games")  # fmt: skip
+
+
+def _end_stopped(run: str, what: str, signal: int) -> NoReturn:
+    warn(f"{run}: {what}; run the same command again to resume")
+    sys.exit(128 + signal)
+
+
+def _plain(figures: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}

@@ -1,25 +1,19 @@
-"""A training run's folder: weights, optimizer and place, written so that a kill loses
-nothing but the steps since.
-
-    run.json              configuration, fixed at the start
-    metrics.jsonl         one line an event
-    step-N.safetensors    weights, optimizer and recurrent state after step N
-    latest.json           name of the newest whole checkpoint, and the place in the data
-
-Everything is safetensors or JSON: nothing of a run is ever unpickled.
+"""Checkpoints of a training run: weights, optimizer and place, written so that neither a
+kill nor a power failure loses more than the steps since.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wmq.dataset import write_atomically
@@ -36,28 +30,39 @@ class _Place(msgspec.Struct, forbid_unknown_fields=True):
 class _Latest(msgspec.Struct, forbid_unknown_fields=True):
     step: Count
     place: _Place
+    games: str = ""  # unknown in runs of earlier versions
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer,
-         recurrent: list[tuple[Tensor, Tensor]], place: dict) -> None:  # fmt: skip
-    """Write step-N.safetensors, then point latest.json to it, then drop the older one."""
+         recurrent: list[tuple[Tensor, Tensor]], place: dict, games: str) -> None:  # fmt: skip
+    """Write step-N.safetensors, then point latest.json to it, then drop the older one.
+
+    place  of the streams; games: identity of the games that they play
+    Raises WmqError.
+    """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     for layer, (conv, ssm) in enumerate(recurrent):
         tensors |= {f"state.{layer}.conv": conv, f"state.{layer}.ssm": ssm}
     path = run / f"step-{step}.safetensors"
-    beside = run / f".{path.name}.tmp"
-    try:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, beside)
-        os.replace(beside, path)
-    except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
-        raise WmqError(f"{path}: cannot be written ({error}); free some space, run again") from None
-    write_atomically(run / "latest.json", json.dumps({"step": step, "place": place}).encode())
-    for old in [*run.glob("step-*.safetensors"), *run.glob(".step-*.tmp")]:
+    write_atomically(path, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
+    place = {"step": step, "place": place, "games": games}
+    write_atomically(run / "latest.json", json.dumps(place).encode())
+    _flush_names(run)  # the older one goes when the newer is on the disk, not before
+    for old in run.glob("step-*.safetensors"):
         if old != path:
             old.unlink()
+
+
+def _flush_names(folder: Path) -> None:
+    """Have the disk hold the folder's renamed files; some file systems cannot be asked."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def latest(run: Path) -> dict | None:
@@ -68,15 +73,15 @@ def latest(run: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, ValueError) as error:
-        raise WmqError(f"{path}: damaged ({error}); start a new run with -o") from None
+        raise WmqError(f"{path}: damaged ({error}); train a new run") from None
 
 
 def load_tensors(run: Path, step: int) -> dict[str, Tensor]:
     path = run / f"step-{step}.safetensors"
     try:
-        return load_file(path)
+        return safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
-        raise WmqError(f"{path}: no readable checkpoint ({error})") from None
+        raise WmqError(f"{path}: no readable checkpoint ({error}); train a new run") from None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

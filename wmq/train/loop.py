@@ -2,89 +2,189 @@
 
 Truncated back-propagation through time: each step is one chunk of every stream, with the
 recurrent state carried, but not differentiated, across chunks.  AdamW with warm-up and a
-cosine to a hundredth.  The same seed, data and threads give the same losses, killed or not.
+cosine to a hundredth of the peak.  The same seed, data and threads give the same losses and
+weights, whether or not the run was stopped, killed and resumed, and whenever it was saved.
+Raising the epochs of a run stretches the cosine: from the resumed step on, the learning rate
+is that of a run which had the new length from its start, so it rises again.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from wmq.dataset import Dataset, write_atomically
+from wmq.dataset import Dataset, GameInfo
 from wmq.errors import WmqError
-from wmq.metrics import Tally
-from wmq.models.presets import PRESETS, ModelConfig
+from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
-from wmq.targets import NUMBER_HEADS, spreads
-from wmq.train import checkpoint
-from wmq.train.batches import Streams, model_inputs, usable
+from wmq.targets import spreads
+from wmq.train import checkpoint, run_folder
+from wmq.train.batches import Streams, usable
 from wmq.train.config import RunConfig
 from wmq.train.loss import loss_terms, total_loss
+from wmq.train.pace import Pace
+from wmq.train.validation import Validation
 
 SPREAD_GAMES = 40  # games that the targets' spreads are measured on
-VAL_GAMES, VAL_FRAMES = 8, 1500  # of each check while training; `wmq evaluate` takes all
+LOG_EVERY = 10  # steps
+SAVE_SECONDS = VALIDATE_SECONDS = 60.0  # besides every so many steps
+TRAINED_PER_VALIDATED = 3  # frames: validation takes a tenth of the time at most
 Progress = Callable[[int, int, dict], None]  # (step, steps, figures)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """figures  of the last validation, {} without validation games; frozen: that predictor's"""
+
+    steps: int
+    figures: dict[str, float]
+    frozen: dict[str, float]
+
+
+class Stopped(Exception):
+    """The run was asked to stop and saved after `step` of `steps`."""
+
+    def __init__(self, step: int, steps: int):
+        super().__init__(f"stopped at step {step} of {steps}")
+        self.step, self.steps = step, steps
 
 
 def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
           progress: Progress = lambda step, steps, figures: None,
-          base: WorldModel | None = None) -> dict:  # fmt: skip
-    """Train, or go on where the run folder stopped.  Returns the last validation figures.
+          base: WorldModel | None = None, *,
+          validated: Callable[[int, int, Trained], None] = lambda step, steps, found: None,
+          warn: Callable[[str], None] = lambda text: None,
+          stop: Callable[[], int] = lambda: 0) -> Trained:  # fmt: skip
+    """Train, or resume the run in the folder.
 
-    base  a model whose weights and spreads a new run begins with; its size must be the preset's
+    base       a model whose weights and spreads a new run begins with; its size must be the
+               preset's
+    validated  called after each validation
+    warn       takes a line of text
+    stop       asked after each step: whether to save and raise Stopped
+    Raises WmqError.
     """
-    games = usable(dataset.select("train"))
-    if not games:
-        raise WmqError(f"{dataset.path}: no training game with velocities and two active players")
-    _claim(run, config)
+    games = _training_games(dataset)
+    if base is not None and base.config != PRESETS[config.preset]:
+        fitting = [f"--preset {name}" for name, size in PRESETS.items() if size == base.config]
+        raise WmqError(f"--base is no {config.preset}; give {' or '.join(fitting) or '--preset'}")
+    if not dataset.select("val"):
+        warn(f"{dataset.path}: no game in val, so no figures of validation; "
+             "`wmq dataset split` makes some")  # fmt: skip
+    with run_folder.opened(run, warn):
+        return _train(dataset, games, run, run_folder.settled(run, config), save_every, progress,
+                      base, validated, warn, stop)  # fmt: skip
+
+
+def _train(dataset: Dataset, games: list[GameInfo], run: Path, config: RunConfig, save_every: int,
+           progress: Progress, base: WorldModel | None,
+           validated: Callable[[int, int, Trained], None], warn: Callable[[str], None],
+           stop: Callable[[], int]) -> Trained:  # fmt: skip
+    """`train` in a folder that is this process's alone."""
     torch.manual_seed(config.seed)
     model = WorldModel(PRESETS[config.preset])
     optimizer = make_optimizer(model, config)
     streams = Streams(dataset, games, model.schema, config.streams, config.chunk, config.seed)
     state = model.zero_state(config.streams)
-    steps = max(1, round(config.epochs * sum(g.frames for g in games)
-                         / (config.streams * config.chunk)))  # fmt: skip
+    steps = step_count(games, config)
+    identity = hashlib.sha256("".join(g.sha256 for g in games).encode()).hexdigest()
     first = 0
     found = checkpoint.latest(run)
     if found:
-        tensors = checkpoint.load_tensors(run, found["step"])
+        first = found["step"]
+        tensors = checkpoint.load_tensors(run, first)
         checkpoint.restore_model(model, tensors, run)
         checkpoint.restore_optimizer(optimizer, tensors, run)
         state = checkpoint.restore_recurrent(tensors, state, run)
         streams.restore(found["place"])
-        first = found["step"]
-        _drop_later_lines(run / "metrics.jsonl", first)
+        if found["games"] not in ("", identity):
+            warn(f"{run}: the training games are others than before; the run goes on with these")
     elif base is not None:
-        if base.config != model.config:
-            raise WmqError(f"the base model is not a {config.preset}; give --preset as it was")
         model.load_state_dict(base.state_dict())
     else:
         _measure_spreads(model, dataset, games, config.seed)
-    figures: dict = {}
+    validation = Validation(dataset, model, games)
+    is_validated = run_folder.drop_later_lines(run, first)
+    if run_folder.write_settings(run, config) and found:
+        run_folder.log(run, {"step": first, "epochs": config.epochs})
+    most_often = math.ceil(TRAINED_PER_VALIDATED * validation.frames
+                           / (config.streams * config.chunk * save_every))  # fmt: skip
+    validate_every = save_every * max(1, most_often)
+    saving, validating = Pace(SAVE_SECONDS), Pace(VALIDATE_SECONDS)
     started = time.monotonic()
-    for step in range(first, steps):
+    saved = first
+
+    def save(step: int) -> None:
+        nonlocal saved
+        if saved != step:
+            with saving.timed():
+                checkpoint.save(run, step, model, optimizer, state, streams.state(), identity)
+            saved = step
+
+    def validate(step: int, log: bool = True) -> Trained:
+        with validating.timed():
+            figures = validation.figures(model, stop)
+        if figures is None:
+            save(step)
+            raise Stopped(step, steps)
+        found = Trained(step, figures, validation.frozen)
+        if figures and log:
+            run_folder.log(run, {"step": step, "val": figures})
+            validated(step, steps, found)
+        return found
+
+    if first >= steps:
+        return validate(first, log=not is_validated)
+    if first and first % validate_every == 0 and not is_validated:
+        validate(first)
+    for step in range(first + 1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, config)
+            group["lr"] = learning_rate(step - 1, steps, config)
         terms, state = train_step(model, optimizer, streams, state, config)
-        row = {"step": step + 1, "loss": sum_of(terms)} | terms
-        if (step + 1) % 10 == 0:
-            seconds = time.monotonic() - started
-            row["frames_per_second"] = (step + 1 - first) * config.streams * config.chunk / seconds
-            _log(run, row)
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            figures = validate(model, dataset)
-            _log(run, {"step": step + 1, "val": figures})
-            checkpoint.save(run, step + 1, model, optimizer, state, streams.state())
-        progress(step + 1, steps, row)
-    return figures or validate(model, dataset)
+        row = {"step": step, "loss": sum_of(terms)} | terms
+        frames = (step - first) * config.streams * config.chunk
+        row["frames_per_second"] = frames / (time.monotonic() - started)
+        if step % LOG_EVERY == 0:
+            run_folder.log(run, row)
+        stopping = bool(stop())
+        if stopping or step == steps or step % save_every == 0 or saving.due():
+            save(step)
+        progress(step, steps, row)
+        if stopping:
+            raise Stopped(step, steps)
+        if step < steps and (step % validate_every == 0 or validating.due()):
+            validate(step)
+    return validate(steps)
+
+
+def _training_games(dataset: Dataset) -> list[GameInfo]:
+    """Raises WmqError, with the way out, if there are none."""
+    chosen = dataset.select("train")
+    games = usable(chosen)
+    if games:
+        return games
+    if chosen:
+        raise WmqError(
+            f"{dataset.path}: none of its {len(chosen)} training games has velocities and two "
+            "active players; prepare more replays, of version 3.5 or later"
+        )
+    raise WmqError(
+        f"{dataset.path}: no training game, all {len(dataset.games)} are in val; prepare more "
+        "replays, or move games with `wmq dataset split`"
+    )
+
+
+def step_count(games: Sequence[GameInfo], config: RunConfig) -> int:
+    frames = config.epochs * sum(game.frames for game in games)
+    return max(1, round(frames / (config.streams * config.chunk)))
 
 
 def use_threads(count: int) -> None:
@@ -106,7 +206,7 @@ def train_step(model: WorldModel, optimizer: torch.optim.Optimizer, streams: Str
     terms = loss_terms(model, heads, batch)
     loss = total_loss(terms)
     if not torch.isfinite(loss):
-        raise WmqError("the loss is not finite; start again with a lower --lr")
+        raise WmqError("the loss is not finite; start again with a lower --lr and another -o")
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     optimizer.step()
@@ -139,24 +239,6 @@ def learning_rate(step: int, steps: int, config: RunConfig) -> float:
     return config.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
 
-@torch.no_grad()
-def validate(model: WorldModel, dataset: Dataset) -> dict[str, float]:
-    """Metrics on the beginnings of a few validation games, state carried."""
-    schema = model.schema
-    scales = {h: getattr(model, f"{h}_scale").numpy() for h in NUMBER_HEADS}
-    tally = Tally(schema, scales)
-    for info in dataset.select("val")[:VAL_GAMES]:
-        game = dataset.load(info, schema)
-        frames, pads = game.frames[: VAL_FRAMES + 1], game.controllers[: VAL_FRAMES + 1]
-        inputs = [x.unsqueeze(0) for x in model_inputs(schema, frames, pads)]
-        numbers, classes, controllers = inputs
-        heads, _ = model(numbers[:, :-1], controllers[:, :-1], classes[:, :-1],
-                         controllers[:, 1:], model.zero_state(1))  # fmt: skip
-        values = {name: value[0].numpy() for name, value in heads.items()}
-        tally.add(frames[:-1], frames[1:], values, info.missing)
-    return tally.result() if tally.sums else {}
-
-
 def _measure_spreads(model: WorldModel, dataset: Dataset, games: list, seed: int) -> None:
     rng = np.random.default_rng([seed, 1 << 20])
     chosen = rng.permutation(len(games))[:SPREAD_GAMES]
@@ -165,63 +247,3 @@ def _measure_spreads(model: WorldModel, dataset: Dataset, games: list, seed: int
     for head, (offset, scale) in found.items():
         getattr(model, f"{head}_offset").copy_(torch.from_numpy(offset))
         getattr(model, f"{head}_scale").copy_(torch.from_numpy(scale))
-
-
-def _claim(run: Path, config: RunConfig) -> None:
-    """Make the run folder, or see that it belongs to the same configuration."""
-    text = msgspec.json.format(msgspec.json.encode(config)) + b"\n"
-    path = run / "run.json"
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        before = path.read_bytes() if path.exists() else None
-    except OSError as error:
-        raise WmqError(f"{run}: {error.strerror}; choose another folder with -o") from None
-    if before is None:
-        write_atomically(path, text)
-    elif before != text:
-        raise WmqError(f"{path}: a run with other settings; give the same ones or another -o")
-
-
-def load_model(run: Path) -> tuple[WorldModel, RunConfig, int]:
-    """The newest checkpoint of a run.  Raises WmqError."""
-    try:
-        config = msgspec.json.decode((run / "run.json").read_bytes(), type=RunConfig)
-        size: ModelConfig = PRESETS[config.preset]
-    except (OSError, msgspec.MsgspecError, KeyError) as error:
-        raise WmqError(f"{run}: not a training run ({error}); make one with `wmq train`") from None
-    model = WorldModel(size)
-    step, tensors = _newest(run)
-    checkpoint.restore_model(model, tensors, run)
-    return model.eval(), config, step
-
-
-def _newest(run: Path) -> tuple[int, dict[str, Tensor]]:
-    """Step and tensors of the newest checkpoint, while a training may replace it."""
-    while True:
-        found = checkpoint.latest(run)
-        if found is None:
-            raise WmqError(f"{run}: no checkpoint yet; let `wmq train` run on")
-        try:
-            return found["step"], checkpoint.load_tensors(run, found["step"])
-        except WmqError:
-            if checkpoint.latest(run) == found:
-                raise
-
-
-def _log(run: Path, row: dict) -> None:
-    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def _drop_later_lines(path: Path, step: int) -> None:
-    """A killed run may have logged steps that its checkpoint does not hold."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, TypeError, KeyError):
-            pass  # the kill came in the middle of this line
-    write_atomically(path, "".join(line + "\n" for line in kept).encode())
