@@ -8,8 +8,9 @@ from pathlib import Path
 
 from wmq.dataset import FULL
 from wmq.errors import WmqError
-from wmq.replays import Game, ReplayError, read_replay
-from wmq.sandbox import Outcome, Task, WorkerPool
+from wmq.replay_file import ReplayError, UnreadableError
+from wmq.replays import Game, read_replay
+from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 
 READ_SECONDS = 60.0
 
@@ -19,17 +20,23 @@ class _Read(Outcome):
     game: Game | None = None
 
 
+def refusal(error: Exception) -> Outcome:
+    """In a worker: what an exception says about the file; only a reader's verdict is final."""
+    if isinstance(error, ReplayError):
+        return Outcome(reason=error.reason, final=not isinstance(error, UnreadableError))
+    if isinstance(error, WmqError):
+        return Outcome(fatal=str(error))
+    if isinstance(error, MemoryError):
+        return Outcome(reason=f"needs more than {MEMORY_LIMIT >> 20} MB of memory")
+    text = " ".join(str(error).split())[:160]
+    return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+
+
 def _read(task: Task) -> Outcome:
-    """In the worker: the game, or the reason against it."""
     try:
         return _Read(game=read_replay(task.file, FULL))
-    except ReplayError as error:
-        return Outcome(reason=error.reason)
-    except MemoryError:
-        return Outcome(reason="needs too much memory")
     except Exception as error:  # noqa: BLE001  (a hostile file must not end in a traceback)
-        text = " ".join(str(error).split())[:160]
-        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+        return refusal(error)
 
 
 def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:

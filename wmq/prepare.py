@@ -7,6 +7,7 @@ finished files of the dataset: to resume a killed run, start it again.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,9 +30,12 @@ from wmq.dataset import (
     write_rejection,
 )
 from wmq.errors import WmqError
+from wmq.file_names import printable as _printable
 from wmq.folder_lock import folder_lock
-from wmq.replays import ReplayError, read_replay, sha256_of
-from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
+from wmq.guarded import refusal
+from wmq.replay_file import broken_link, sha256_of
+from wmq.replays import read_replay
+from wmq.sandbox import Outcome, Task, WorkerPool
 
 VAL_SHARE = 0.05  # of the games, with split "auto"
 Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
@@ -77,8 +81,9 @@ def prepare_dataset(
     warn     takes a line of text
     Raises WmqError for a wrong call or a full disk.
     """
-    files = find_replays(paths)
-    with _locked_dataset(root, warn), WorkerPool(_perform, jobs, seconds) as pool:
+    workers = WorkerPool(_perform, jobs, seconds)
+    files = find_replays(paths, warn)
+    with _locked_dataset(root, warn), workers as pool:
         hashes, unread = _hash(files, pool, progress)
         first: dict[str, Path] = {}  # the first file of each content
         for file in files:
@@ -99,7 +104,8 @@ def prepare_dataset(
                     unread.append(rejection)
             else:
                 infos[task.sha256] = read_info(shard_path(root, task.sha256))
-                rejection_path(root, task.sha256).unlink(missing_ok=True)
+                with suppress(OSError):  # one that stays counts for nothing beside a shard
+                    rejection_path(root, task.sha256).unlink()
             progress("reading", done, len(tasks))
         games = tuple(sorted(infos.values(), key=lambda info: info.sha256))
         write_index(root, list(games), list(rejections.values()))
@@ -131,16 +137,18 @@ def prepare_dataset(
     )
 
 
-def find_replays(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_replays(
+    paths: Iterable[str | os.PathLike[str]], warn: Warn = lambda text: None
+) -> list[Path]:
     """All `.slp` files at or below `paths`, each once, by name.  Raises WmqError."""
     found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            below = [file for file in _walk(path) if file.suffix.lower() == ".slp"]
+            below = [file for file in _walk(path, warn) if file.suffix.lower() == ".slp"]
             if not below:
                 raise WmqError(f"{path}: no .slp file in this folder; give a folder of replays")
         elif not path.exists():
-            raise WmqError(f"{path}: no such file or folder")
+            raise WmqError(f"{path}: {broken_link(path) or 'no such file or folder'}")
         elif path.suffix.lower() != ".slp":
             raise WmqError(f"{path}: neither a .slp file nor a folder")
         else:
@@ -150,22 +158,34 @@ def find_replays(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return sorted(found.values(), key=lambda file: (file.name, str(file)))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, warn: Warn) -> Iterator[Path]:
+    """Every file below, also through links to folders; each real folder once, so loops end.
+
+    Links that lead nowhere are files of theirs; one that is no .slp may have been a folder on
+    a disk that is not there, and is named.
+    """
+    entered = {os.path.realpath(folder)}
+
     def refuse(error: OSError) -> None:
         raise WmqError(f"{error.filename}: {error.strerror}; make it readable or leave it out")
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names)
+    def is_new(path: str) -> bool:
+        real = os.path.realpath(path)
+        new = real not in entered
+        entered.add(real)
+        return new
+
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if is_new(os.path.join(parent, name))]
+        for file in (Path(parent, name) for name in sorted(names)):
+            if file.suffix.lower() != ".slp" and (reason := broken_link(file)):
+                warn(f"{file}: {reason}; skipped")
+            yield file
 
 
 def split_of(sha256: str) -> str:
     """The split of a game by its content, the same on every machine and in every dataset."""
     return "val" if int(sha256[:8], 16) < VAL_SHARE * 2**32 else "train"
-
-
-def _printable(name: str) -> str:
-    """A file name as text that any terminal and JSON can hold."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
@@ -194,12 +214,25 @@ def _tidy(root: Path) -> None:
             left_over.unlink(missing_ok=True)
         for name in ("games", "rejected"):
             (root / name).mkdir(exist_ok=True)
+            if not os.access(root / name, os.W_OK):  # before hours of reading
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise cannot_write(root, error) from None
 
 
-def _shards(root: Path) -> Iterator[Path]:
-    return (root / "games").glob("*.arrow")
+def _shards(root: Path) -> list[Path]:
+    return _files(root / "games", ".arrow")
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """Those of a folder of the dataset.  Raises DatasetError: to see none would empty the index."""
+    try:
+        return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(suffix)]
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be read ({error.strerror}); see that the dataset is still there "
+            "and run the same command again"
+        ) from None
 
 
 def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, Rejection]]:
@@ -211,7 +244,7 @@ def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, R
     for path in _shards(root):
         with suppress(DatasetError):
             infos[path.stem] = read_info(path)
-    for path in (root / "rejected").glob("*.json"):
+    for path in _files(root / "rejected", ".json"):
         rejection = read_rejection(path)
         if rejection and path.stem not in infos and not 0 < rejection.seconds < seconds:
             rejections[path.stem] = rejection
@@ -236,17 +269,8 @@ def _perform(task: Task) -> Outcome:
     try:
         if not task.sha256:
             return Outcome(sha256=sha256_of(task.file))
-        game = read_replay(task.file, FULL)
-        if game.info.sha256 != task.sha256:
-            return Outcome(reason="changed while it was read; run again", final=False)
+        game = read_replay(task.file, FULL, task.sha256)
         write_game(task.root, replace(game, info=replace(game.info, split=task.split)))
         return Outcome(sha256=task.sha256)
-    except ReplayError as error:
-        return Outcome(reason=error.reason)
-    except MemoryError:
-        return Outcome(reason=f"needs more than {MEMORY_LIMIT >> 20} MB of memory")
-    except WmqError as error:
-        return Outcome(fatal=str(error))
     except Exception as error:  # noqa: BLE001  (a hostile file must not end the run)
-        text = " ".join(str(error).split())[:160]
-        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+        return refusal(error)

@@ -13,6 +13,7 @@ import click
 
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
+from wmq.file_names import printable
 
 if TYPE_CHECKING:
     from wmq.prepare import Summary
@@ -42,7 +43,7 @@ LISTED = 100  # rejected files in the text output; --json has them all
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds for one file.",
+    help="Seconds of processor time for one file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every file.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any file is rejected.")
@@ -77,7 +78,7 @@ def prepare(
 def _plain(summary: Summary, out: str) -> dict:
     splits = [info.split for info in summary.games]
     return {
-        "dataset": out,
+        "dataset": printable(out),
         "files": summary.files,
         "added": summary.added,
         "present": summary.present,
@@ -101,7 +102,7 @@ def _print(summary: Summary, out: str) -> None:
         f"{len(facts['rejected'])} rejected, {len(facts['duplicates'])} duplicates"
     )
     click.echo(
-        f"{out}: {len(summary.games)} games ({facts['games']['train']} train, "
+        f"{facts['dataset']}: {len(summary.games)} games ({facts['games']['train']} train, "
         f"{facts['games']['val']} val), {facts['frames']:,} frames"
     )
 
