@@ -44,6 +44,10 @@ class DatasetError(WmqError):
     """A dataset that cannot be read or written."""
 
 
+class DamagedShardError(DatasetError):
+    """A shard that is not there or holds no game of this program: prepare makes it again."""
+
+
 @dataclass(frozen=True)
 class Rejection:
     """A file left out.  `sha256` is "" when the content could not be read.
@@ -246,8 +250,12 @@ def cannot_write(path: Path, error: OSError) -> DatasetError:
 
 
 def _damaged(path: Path, error: Exception) -> DatasetError:
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # Arrow's have none
+        return DatasetError(f"{path}: cannot be read ({error.strerror}); make it readable")
     reason = " ".join(str(error).split())[:120]
-    return DatasetError(f"{path}: damaged or missing shard ({reason}); run `wmq prepare` again")
+    return DamagedShardError(
+        f"{path}: damaged or missing shard ({reason}); run `wmq prepare` again"
+    )
 
 
 def _info_from_json(facts: dict) -> GameInfo:

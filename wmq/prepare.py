@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wmq.dataset import (
     FULL,
+    DamagedShardError,
     DatasetError,
     GameInfo,
     Rejection,
@@ -238,11 +239,12 @@ def _files(folder: Path, suffix: str) -> list[Path]:
 def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, Rejection]]:
     """What earlier runs left, by sha256; damaged files count as not there and are redone.
 
-    A file that took too long is tried again if it may take longer this time.
+    A file that took too long is tried again if it may take longer this time.  Raises
+    DatasetError for a shard that may be whole, but cannot be read now.
     """
     infos, rejections = {}, {}
     for path in _shards(root):
-        with suppress(DatasetError):
+        with suppress(DamagedShardError):
             infos[path.stem] = read_info(path)
     for path in _files(root / "rejected", ".json"):
         rejection = read_rejection(path)

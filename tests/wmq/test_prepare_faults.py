@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ from wmq.dataset import Dataset, Rejection, rejection_path, write_index
 from wmq.errors import WmqError
 from wmq.prepare import find_replays, prepare_dataset
 from wmq.replay_file import sha256_of
+from wmq.schema import Schema
+from wmq.starts import replay_start
 
 pytest_plugins = ("replay_files",)
 
@@ -118,6 +121,32 @@ def test_dataset_that_goes_away_is_one_line(
     assert str(root) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_shard_that_cannot_be_read_now_stays_in_the_index(
+    val_games: list[Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "d"
+    prepare_dataset(val_games[:1], root)
+    index, shard = (root / "index.json").read_bytes(), next(root.glob("games/*.arrow"))
+    shard.unlink()
+    shard.symlink_to(shard.name)  # too many levels of links, for root as well
+    with pytest.raises(WmqError, match="cannot be read") as caught:
+        prepare_dataset(val_games[:1], root)
+    assert str(shard) in str(caught.value) and "\n" not in str(caught.value)
+    assert (root / "index.json").read_bytes() == index
+
+
+def test_disk_that_fails_in_every_call_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(WmqError, match="cannot be written"):
+        write_index(tmp_path, [], [])
+
+
 def test_stop_of_the_terminal_costs_nothing(val_games: list[Path], tmp_path: Path) -> None:
     code = ("import sys; from pathlib import Path; from wmq.prepare import prepare_dataset\n"
             "if __name__ == '__main__':\n"
@@ -167,6 +196,14 @@ def test_names_that_are_not_utf8_are_read_and_shown(
     assert "ud83" not in written
     dataset = Dataset.open(root)
     assert dataset.load(dataset.games[0]).info == dataset.games[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 on other systems")
+def test_rollout_starts_in_a_game_with_such_a_name(val_games: list[Path], tmp_path: Path) -> None:
+    game = Path(shutil.copy(val_games[0], tmp_path / f"{SHIFT_JIS}.slp"))
+    start = replay_start(Schema(), game, 500)
+    assert start.label == f"{SHOWN}.slp at frame 500"
+    assert (start.given == replay_start(Schema(), val_games[0], 500).given).all()
 
 
 def test_name_of_several_lines_is_one_line(tmp_path: Path) -> None:
