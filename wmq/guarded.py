@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wmq.dataset import FULL
 from wmq.errors import WmqError
-from wmq.replay_file import ReplayError, UnreadableError
+from wmq.replay_file import ReplayError, UnreadableError, broken_link
 from wmq.replays import Game, read_replay
 from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 
@@ -44,11 +44,13 @@ def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:
     if find_spec("peppi_py") is None or find_spec("pyarrow") is None:
         raise WmqError(f"{path}: reading replays needs more; pip install 'wmq[replays]'")
     if not path.is_file():
-        what = "not a regular file" if path.exists() else "no such file"
+        missing = broken_link(path) or "no such file"
+        what = "not a regular file" if path.exists() else missing
         raise WmqError(f"{path}: {what}; give a .slp file")
     with WorkerPool(_read, 1, seconds) as pool:
         for _, outcome in pool.run([Task(path)]):
             if isinstance(outcome, _Read) and outcome.game is not None:
                 return outcome.game
-            raise ReplayError(path, f"{outcome.reason}; choose another game")
+            way_out = "choose another game" if outcome.final else "try again, or another game"
+            raise ReplayError(path, f"{outcome.reason}; {way_out}")
     raise ReplayError(path, "was not read; try again")

@@ -162,8 +162,8 @@ def find_replays(
 def _walk(folder: Path, warn: Warn) -> Iterator[Path]:
     """Every file below, also through links to folders; each real folder once, so loops end.
 
-    Links that lead nowhere are files of theirs; one that is no .slp may have been a folder on
-    a disk that is not there, and is named.
+    A link that leads nowhere counts as a file; unless it is named .slp, `warn` is told of it,
+    as it may have led to a folder on a disk that is not mounted.
     """
     entered = {os.path.realpath(folder)}
 

@@ -56,7 +56,7 @@ def held_copy(path: str | os.PathLike[str]) -> tuple[BinaryIO, str]:
             for chunk in _chunks(path):
                 sha256.update(chunk)
                 copy.write(chunk)
-            copy.flush()
+            copy.seek(0)  # and flush; where /dev/fd shares the position, reading starts here
         except OSError as error:
             raise UnreadableError(path, f"cannot be copied: {error.strerror}") from None
         until_whole.pop_all()
@@ -71,7 +71,7 @@ def held_name(copy: BinaryIO) -> str:
 def _nameless_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("replay"), "w+b")
-    return tempfile.TemporaryFile()  # type: ignore[return-value]
+    return tempfile.TemporaryFile()
 
 
 def _chunks(path: str | os.PathLike[str]) -> Iterator[bytes]:

@@ -23,10 +23,8 @@ from typing import Self, cast
 from wmq.errors import WmqError
 
 MEMORY_LIMIT = 2 << 30  # bytes of address space that one file may take in a worker
-PATIENCE = (
-    60.0,
-    10.0,
-)  # seconds, and in time limits: the longer is how long a worker may be silent
+SILENT_LIMITS = 10.0  # time limits for which a worker may be silent
+LEAST_SILENCE = 60.0  # seconds for which it always may
 TICK = 1.0  # seconds between two looks at silent workers
 
 
@@ -114,8 +112,8 @@ class AwakeClock:
 class WorkerPool:
     """Worker processes that do `perform`, with a pipe each; one that dies is replaced.
 
-    seconds  processor time for one task; a worker that uses none and does not answer either,
-             as on a disk that hangs, is ended after a multiple of it (PATIENCE)
+    seconds  processor time for one task; a worker that uses little and does not answer, as on
+             a disk that hangs, is ended after SILENT_LIMITS times as long
     Raises WmqError where the system cannot limit a process.
     """
 
@@ -123,7 +121,7 @@ class WorkerPool:
         if find_spec("resource") is None:
             raise WmqError("reading replays needs a POSIX system: Linux, macOS, or WSL on Windows")
         self.perform, self.jobs, self.seconds = perform, jobs, seconds
-        self.patience = max(PATIENCE[0], PATIENCE[1] * seconds)
+        self.patience = max(LEAST_SILENCE, SILENT_LIMITS * seconds)
         self.context = get_context("spawn")
         self.workers: dict = {}  # pipe -> process
 

@@ -64,7 +64,8 @@ def test_only_processor_time_counts() -> None:
 def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sandbox, "PATIENCE", (1.5, 1.0))
+    monkeypatch.setattr(sandbox, "LEAST_SILENCE", 1.5)
+    monkeypatch.setattr(sandbox, "SILENT_LIMITS", 1.0)
     monkeypatch.setattr(sandbox, "TICK", 0.1)
     outcomes = in_pool(misbehave, "wait", "good", "sleep", jobs=1)
     assert outcomes["wait"].reason.startswith("no answer for 1.5 s")
@@ -76,7 +77,7 @@ STOPPED = """
 import os, sys, time
 from pathlib import Path
 from wmq import sandbox
-sandbox.PATIENCE, sandbox.TICK = (1.5, 1.0), 0.1
+sandbox.LEAST_SILENCE, sandbox.SILENT_LIMITS, sandbox.TICK = 1.5, 1.0, 0.1
 
 def perform(task):
     print("at work", flush=True)
