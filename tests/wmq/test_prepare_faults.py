@@ -181,7 +181,8 @@ def test_names_that_are_not_utf8_are_read_and_shown(
         shutil.copy(val_games[0], folder / f"{name}.slp")
     (folder / f"{SHIFT_JIS}-bad.slp").write_bytes(b"no replay")
     command = [*WMQ, "prepare", folder, "-o", root, *(["--json"] if as_json else [])]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    run = subprocess.run(command, cwd=ROOT, env=strict, capture_output=True, check=True)
     shown, written = run.stdout.decode("utf-8"), (root / "index.json").read_text("utf-8")
     if as_json:
         facts = json.loads(shown)
