@@ -7,14 +7,13 @@ python docs/make_spec.py --check   exits with 1 if the page is stale, and writes
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from generated import ROOT, write_parts
 
 if TYPE_CHECKING:
     from wmq_kernels.isa import Instruction
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "SPEC.md"
 GOLDEN_FRAMES = (1, 60, 600, 3600)
 
 
@@ -82,27 +81,5 @@ def wrapped(text: str) -> list[str]:
 PARTS = {"instructions": instructions, "golden rollout": golden}
 
 
-def made(page: str) -> str:
-    """The page with each of its parts made anew."""
-    for name, make in PARTS.items():
-        begin, end = f"<!-- {name}: made by docs/make_spec.py -->", f"<!-- end of {name} -->"
-        before, rest = page.split(begin)
-        _, after = rest.split(end)
-        page = f"{before}{begin}\n\n{make()}\n{end}{after}"
-    return page
-
-
-def main(arguments: list[str]) -> int:
-    sys.path.insert(0, str(ROOT))
-    page = PAGE.read_text()
-    fresh = made(page)
-    if "--check" in arguments:
-        if fresh != page:
-            print("docs/SPEC.md is stale: run python docs/make_spec.py", file=sys.stderr)
-        return int(fresh != page)
-    PAGE.write_text(fresh)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_parts("docs/make_spec.py", ROOT / "docs" / "SPEC.md", PARTS))

@@ -1,11 +1,13 @@
 """A dataset of games: a folder that `wmq prepare` writes and everything else reads.
 
-    index.json             format, schema version, facts of all games, rejected files
+    index.json             format, schema version, facts of all games, rejected files, copies
     games/<sha256>.arrow   one game: a column a field, facts in the schema's metadata
     rejected/<sha256>.json one refused file: base name and reason
 
-`<sha256>` is that of the replay file.  A shard's bytes depend on the replay and its split
-alone.  Every file is written beside its place and renamed, so a name that is there is whole.
+`<sha256>` is that of the replay file.  A shard's bytes depend on the replay alone; which split
+a game is in, and whether it belongs to the dataset at all, stands in the index.  Copies are
+other recordings of the match of a game (`wmq.matches`).  Every file is written beside its place
+and renamed, so a name that is there is whole.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +33,11 @@ from wmq.schema import (
     Schema,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 REJECTION_FORM = 1  # one more when a reason that was kept may no longer hold
 INDEX = "index.json"
 SPLITS = ("train", "val")
+BUSY = "another `wmq prepare` or `wmq dataset split` is writing it; wait for it"
 FACTS = b"wmq.game"  # key of the game's facts in a shard's schema metadata
 FULL = Schema(projectiles=True)  # shards hold all fields; a reader's schema chooses
 
@@ -64,29 +68,34 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset opened for reading; games are in the order of their sha256."""
+    """A dataset opened for reading; games are in the order of their sha256.
+
+    copies  sha256 of a file left out -> fingerprint of its match, of which a game is there
+    """
 
     path: Path
     games: tuple[GameInfo, ...]
     rejected: tuple[Rejection, ...] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Dataset:
+    def open(cls, path: str | os.PathLike[str], may_be_empty: bool = False) -> Dataset:
         """Read the index.  Raises DatasetError."""
         path = Path(path)
         index = read_index(path)
         if index is None:
             raise DatasetError(f"{path}: no dataset here; make one with `wmq prepare`")
         try:
-            games = tuple(_info_from_json(facts) for facts in index["games"])
+            games = tuple(_info_from_json(facts, facts["split"]) for facts in index["games"])
             rejected = tuple(Rejection(**facts) for facts in index["rejected"])
+            copies = dict(index["copies"])
         except (KeyError, TypeError, ValueError):
             raise DatasetError(
                 f"{path / INDEX}: not an index of this program; run `wmq prepare` again"
             ) from None
-        if not games:
+        if not games and not may_be_empty:
             raise DatasetError(f"{path}: the dataset has no game; run `wmq prepare` again")
-        return cls(path, games, rejected)
+        return cls(path, games, rejected, copies)
 
     def select(self, split: str | None) -> list[GameInfo]:
         """The games of a split, or all for None."""
@@ -96,9 +105,9 @@ class Dataset:
         """The arrays of one game, in the fields of `schema`.  Raises DatasetError."""
         path = shard_path(self.path, info.sha256)
         game = read_game(path, schema)
-        if game.info != info:
+        if replace(game.info, split=info.split) != info:
             raise _damaged(path, ValueError("facts differ from the index"))
-        return game
+        return replace(game, info=info)
 
 
 def shard_path(root: Path, sha256: str) -> Path:
@@ -131,13 +140,19 @@ def read_index(root: Path) -> dict | None:
     return index
 
 
-def write_index(root: Path, games: list[GameInfo], rejected: list[Rejection]) -> None:
+def write_index(
+    root: Path,
+    games: list[GameInfo],
+    rejected: list[Rejection],
+    copies: Mapping[str, str] | None = None,
+) -> None:
     """Write the index atomically, sorted, so that it depends on the set alone."""
     index = {
         "format": FORMAT_VERSION,
         "schema": SCHEMA_VERSION,
         "games": [asdict(info) for info in sorted(games, key=lambda i: i.sha256)],
         "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: (r.name, r.sha256))],
+        "copies": dict(sorted((copies or {}).items())),
     }
     write_atomically(root / INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
@@ -176,6 +191,7 @@ def write_game(root: Path, game: Game) -> None:
         columns[name] = (values != 0).astype(np.uint8) if button else values
     batch = pa.record_batch({name: pa.array(values) for name, values in columns.items()})
     facts = {"format": FORMAT_VERSION, "schema": SCHEMA_VERSION} | asdict(game.info)
+    del facts["split"]
     batch = batch.replace_schema_metadata({FACTS: json.dumps(facts, sort_keys=True).encode()})
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
@@ -185,18 +201,18 @@ def write_game(root: Path, game: Game) -> None:
 
 
 def read_info(path: Path) -> GameInfo:
-    """The facts of one shard, without its columns.  Raises DatasetError."""
+    """The facts of one shard, without its columns and of no split.  Raises DatasetError."""
     import pyarrow as pa
 
     try:
         with pa.memory_map(os.fsencode(path)) as file:
-            return _info_from_json(json.loads(pa.ipc.open_file(file).schema.metadata[FACTS]))
+            return _info_from_json(json.loads(pa.ipc.open_file(file).schema.metadata[FACTS]), "")
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
 
 
 def read_game(path: Path, schema: Schema) -> Game:
-    """One shard.  Raises DatasetError."""
+    """One shard, of no split.  Raises DatasetError."""
     import pyarrow as pa
 
     names = [*_frame_columns(schema), *_controller_columns()]
@@ -208,7 +224,7 @@ def read_game(path: Path, schema: Schema) -> Game:
                 included_fields=[stored.get_field_index(name) for name, _, _ in names],
             )
             batch = pa.ipc.open_file(file, options=options).get_batch(0)
-            info = _info_from_json(json.loads(stored.metadata[FACTS]))
+            info = _info_from_json(json.loads(stored.metadata[FACTS]), "")
             if batch.num_rows != info.frames:
                 raise ValueError(f"{batch.num_rows} rows, {info.frames} expected")
             frames = np.empty((info.frames, schema.frame_size), dtype=np.int32)
@@ -258,16 +274,18 @@ def _damaged(path: Path, error: Exception) -> DatasetError:
     )
 
 
-def _info_from_json(facts: dict) -> GameInfo:
+def _info_from_json(facts: dict, split: str) -> GameInfo:
     return GameInfo(
         sha256=str(facts["sha256"]),
-        split=str(facts["split"]),
+        split=str(split),
         frames=int(facts["frames"]),
         stage=int(facts["stage"]),
         characters=tuple(facts["characters"]),
         version=str(facts["version"]),
         missing=tuple(facts["missing"]),
         idle=tuple(facts["idle"]),
+        fingerprint=str(facts["fingerprint"]),
+        clamped=tuple((str(name), int(count)) for name, count in facts["clamped"]),
     )
 
 

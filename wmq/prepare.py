@@ -3,20 +3,27 @@
 Each file is hashed and then read in a worker process (`wmq.sandbox`), so that a hostile one
 costs itself alone.  The worker writes the shard; the parent keeps the books.  All state is in
 finished files of the dataset: to resume a killed run, start it again.
+
+Of several recordings of one match, one is kept: that of an earlier finished run if there is
+one, else the longest of this run, else that of the lowest SHA-256.  So the dataset that one run
+makes depends on the replays alone, not on their order, the workers or interruptions; a later
+run leaves all games that are there, and their splits, as they are.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wmq.dataset import (
+    BUSY,
     FULL,
     DamagedShardError,
+    Dataset,
     DatasetError,
     GameInfo,
     Rejection,
@@ -31,14 +38,15 @@ from wmq.dataset import (
     write_rejection,
 )
 from wmq.errors import WmqError
-from wmq.file_names import printable as _printable
+from wmq.file_names import printable
 from wmq.folder_lock import folder_lock
 from wmq.guarded import refusal
+from wmq.matches import one_of_each
 from wmq.replay_file import broken_link, sha256_of
 from wmq.replays import read_replay
 from wmq.sandbox import Outcome, Task, WorkerPool
+from wmq.splits import VAL_SHARE, check_share, split_of
 
-VAL_SHARE = 0.05  # of the games, with split "auto"
 Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
 Warn = Callable[[str], None]
 
@@ -53,8 +61,11 @@ class Summary:
     games       all games of the dataset now
     rejected    files of this run that are left out
     duplicates  (name, name of the file with the same content)
+    copies      (name, sha256 of the game kept) of other recordings of a game's match
     elsewhere   (name, split) of games kept in another split than the one asked for
-    damaged     sha256 of shards that cannot be read and whose replay was not in this run
+    damaged     sha256 of games whose shard cannot be read and whose replay was not in this run
+    unfinished  games of an interrupted run that are read, but not in the dataset before that
+                run is resumed
     """
 
     files: int
@@ -63,8 +74,10 @@ class Summary:
     games: tuple[GameInfo, ...]
     rejected: tuple[Rejection, ...]
     duplicates: tuple[tuple[str, str], ...]
+    copies: tuple[tuple[str, str], ...]
     elsewhere: tuple[tuple[str, str], ...]
     damaged: tuple[str, ...]
+    unfinished: int
 
 
 def prepare_dataset(
@@ -75,13 +88,17 @@ def prepare_dataset(
     seconds: float = 60.0,
     progress: Progress = lambda what, done, total: None,
     warn: Warn = lambda text: None,
+    val_share: float = VAL_SHARE,
 ) -> Summary:
     """Add the replays at `paths` to the dataset at `root`, which is made if it is not there.
 
-    seconds  time limit for one file
-    warn     takes a line of text
+    split      of new games: "train", "val", or "auto", which goes by the game's match
+    seconds    time limit for one file
+    warn       takes a line of text
+    val_share  of the games, for split "auto"
     Raises WmqError for a wrong call or a full disk.
     """
+    check_share(val_share)
     workers = WorkerPool(_perform, jobs, seconds)
     files = find_replays(paths, warn)
     with _locked_dataset(root, warn), workers as pool:
@@ -91,12 +108,15 @@ def prepare_dataset(
             if file in hashes:
                 first.setdefault(hashes[file], file)
         infos, rejections = _state(root, seconds)
-        new = [sha256 for sha256 in first if sha256 not in infos and sha256 not in rejections]
-        tasks = [Task(first[s], s, root, split_of(s) if split == "auto" else split) for s in new]
+        before = Dataset.open(root, may_be_empty=True)
+        copies = _copies(before, infos.keys() | first.keys())
+        known = infos.keys() | rejections.keys() | copies.keys()
+        new = [sha256 for sha256 in first if sha256 not in known]
+        tasks = [Task(first[sha256], sha256, root) for sha256 in new]
         for done, (task, outcome) in enumerate(pool.run(tasks), 1):
             if outcome.reason:
                 seconds_hit = seconds if outcome.timed_out else 0.0
-                name = _printable(task.file.name)
+                name = printable(task.file.name)
                 rejection = Rejection(name, task.sha256, outcome.reason, seconds_hit)
                 if outcome.final:
                     rejections[task.sha256] = rejection
@@ -108,34 +128,80 @@ def prepare_dataset(
                 with suppress(OSError):  # one that stays counts for nothing beside a shard
                     rejection_path(root, task.sha256).unlink()
             progress("reading", done, len(tasks))
-        games = tuple(sorted(infos.values(), key=lambda info: info.sha256))
-        write_index(root, list(games), list(rejections.values()))
-        damaged = tuple(sorted({p.stem for p in _shards(root)} - infos.keys()))
+        after = _settle(before, infos, first, lambda match: _wanted(match, split, val_share))
+        write_index(root, list(after.games), list(rejections.values()), after.copies)
+        for sha256 in after.copies:
+            shard_path(root, sha256).unlink(missing_ok=True)
+        shards = {path.stem for path in _shards(root)}
+        damaged = (shards | {info.sha256 for info in before.games}) - infos.keys()
 
-    wanted = {s: split_of(s) if split == "auto" else split for s in first}
+    games = {info.sha256: info for info in after.games}
+    kept = {info.fingerprint: info for info in after.games}
+    shown = {
+        s: kept[after.copies[s]] if s in after.copies else games[s]
+        for s in first
+        if s in after.copies or s in games
+    }
     return Summary(
         files=len(files),
-        added=sum(s in infos for s in new),
-        present=sum(s in infos for s in first) - sum(s in infos for s in new),
-        games=games,
+        added=sum(s in games for s in new),
+        present=sum(s in games for s in first) - sum(s in games for s in new),
+        games=after.games,
         rejected=tuple(
-            replace(rejections[s], name=_printable(f.name))
+            replace(rejections[s], name=printable(f.name))
             for s, f in first.items()
             if s in rejections
         )
         + tuple(unread),
         duplicates=tuple(
-            (_printable(f.name), _printable(first[hashes[f]].name))
+            (printable(f.name), printable(first[hashes[f]].name))
             for f in files
             if f in hashes and first[hashes[f]] != f
         ),
-        elsewhere=tuple(
-            (_printable(f.name), infos[s].split)
-            for s, f in first.items()
-            if s in infos and infos[s].split != wanted[s]
+        copies=tuple(
+            (printable(first[s].name), info.sha256) for s, info in shown.items() if s not in games
         ),
-        damaged=damaged,
+        elsewhere=tuple(
+            (printable(first[s].name), info.split)
+            for s, info in shown.items()
+            if info.split != _wanted(info.fingerprint, split, val_share)
+        ),
+        damaged=tuple(sorted(damaged)),
+        unfinished=len(infos.keys() - games.keys() - after.copies.keys()),
     )
+
+
+def _wanted(match: str, split: str, val_share: float) -> str:
+    return split_of(match, val_share) if split == "auto" else split
+
+
+def _copies(dataset: Dataset, readable: Container[str]) -> dict[str, str]:
+    """The copies whose game can still be read."""
+    matches = {info.fingerprint for info in dataset.games if info.sha256 in readable}
+    return {s: match for s, match in dataset.copies.items() if match in matches}
+
+
+def _settle(
+    before: Dataset,
+    infos: dict[str, GameInfo],
+    given: Container[str],
+    wanted: Callable[[str], str],
+) -> Dataset:
+    """The dataset with the games of this run.
+
+    before  the dataset of earlier finished runs
+    infos   facts of all shards that can be read, by sha256
+    given   the sha256 of this run's files
+    wanted  the split of a new game, by the fingerprint of its match
+    """
+    splits = {info.sha256: info.split for info in before.games if info.sha256 in infos}
+    stay = {infos[s].fingerprint: s for s in splits}
+    found = ((s, i.fingerprint, i.frames) for s, i in infos.items() if s in given)
+    kept, others = one_of_each(stay, found)
+    games = [replace(infos[s], split=splits.get(s) or wanted(match)) for match, s in kept.items()]
+    after = replace(before, games=tuple(sorted(games, key=lambda info: info.sha256)))
+    earlier = {s: match for s, match in _copies(after, kept.values()).items() if kept[match] != s}
+    return replace(after, copies=earlier | others)
 
 
 def find_replays(
@@ -184,11 +250,6 @@ def _walk(folder: Path, warn: Warn) -> Iterator[Path]:
             yield file
 
 
-def split_of(sha256: str) -> str:
-    """The split of a game by its content, the same on every machine and in every dataset."""
-    return "val" if int(sha256[:8], 16) < VAL_SHARE * 2**32 else "train"
-
-
 @contextmanager
 def _locked_dataset(root: Path, warn: Warn) -> Iterator[None]:
     """Make the folder ready, for one run at a time.  Raises DatasetError."""
@@ -201,7 +262,7 @@ def _locked_dataset(root: Path, warn: Warn) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(root, error) from None
-    with folder_lock(root, "another `wmq prepare` is writing it; wait for it", warn):
+    with folder_lock(root, BUSY, warn):
         _tidy(root)
         if not known:  # first, so that an interrupted run leaves a dataset, if an empty one
             write_index(root, [], [])
@@ -237,7 +298,7 @@ def _files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, Rejection]]:
-    """What earlier runs left, by sha256; damaged files count as not there and are redone.
+    """What earlier runs read, by sha256; damaged files count as not there and are redone.
 
     A file that took too long is tried again if it may take longer this time.  Raises
     DatasetError for a shard that may be whole, but cannot be read now.
@@ -245,7 +306,9 @@ def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, R
     infos, rejections = {}, {}
     for path in _shards(root):
         with suppress(DamagedShardError):
-            infos[path.stem] = read_info(path)
+            info = read_info(path)
+            if info.sha256 == path.stem:
+                infos[path.stem] = info
     for path in _files(root / "rejected", ".json"):
         rejection = read_rejection(path)
         if rejection and path.stem not in infos and not 0 < rejection.seconds < seconds:
@@ -260,7 +323,7 @@ def _hash(
     hashes, unread = {}, []
     for done, (task, outcome) in enumerate(pool.run([Task(file) for file in files]), 1):
         if outcome.reason:
-            unread.append(Rejection(_printable(task.file.name), "", outcome.reason))
+            unread.append(Rejection(printable(task.file.name), "", outcome.reason))
         else:
             hashes[task.file] = outcome.sha256
         progress("hashing", done, len(files))
@@ -272,7 +335,7 @@ def _perform(task: Task) -> Outcome:
         if not task.sha256:
             return Outcome(sha256=sha256_of(task.file))
         game = read_replay(task.file, FULL, task.sha256)
-        write_game(task.root, replace(game, info=replace(game.info, split=task.split)))
+        write_game(task.root, game)
         return Outcome(sha256=task.sha256)
     except Exception as error:  # noqa: BLE001  (a hostile file must not end the run)
         return refusal(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wmq.matches import match_fingerprint
+from wmq.refusals import UnusableError, bad_ids, bad_start, bad_values, name_copied_specials
 from wmq.replay_file import ReplayError, UnreadableError, held_copy, held_name
 from wmq.schema import (
     ANALOG_CONTROLS,
     CONTROLLER_FIELDS,
-    FIRST_FRAME,
-    LEGAL_STAGES,
     PROJECTILE_FIELDS,
     Q16,
     Field,
@@ -31,8 +32,6 @@ from wmq.schema import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MIN_FRAMES = 1200  # 20 seconds
-ICE_CLIMBERS = 14  # external id, as in Game Start
 PORTS = ("P1", "P2", "P3", "P4")
 NO_GROUND = 65535
 DEFAULT_SCHEMA = Schema()
@@ -46,10 +45,13 @@ class GameInfo:
     sha256      of the replay file's bytes
     split       "train" or "val"; "" for a replay outside a dataset
     frames      number of frame ids, the first of which is -123
-    stage       external id, a key of LEGAL_STAGES
+    stage       external id, a key of `schema.LEGAL_STAGES`
     characters  internal ids at the first frame, player 1 and 2
     missing     names of the fields that the file's version lacks; zeros in the arrays
     idle        share of frames without any input, player 1 and 2
+    fingerprint  of the match, see `wmq.matches`
+    clamped     (field, player-frames whose value lay outside the schema's interval) of each
+                field of the full schema that has any; a control is named "pad.trigger"
     """
 
     sha256: str
@@ -60,6 +62,8 @@ class GameInfo:
     version: str
     missing: tuple[str, ...]
     idle: tuple[float, float]
+    fingerprint: str = ""
+    clamped: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,6 @@ POST_COLUMNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "last_attack": ("last_attack_landed", _as_is),
     "character": ("character", _as_is),
 }
-# Values beyond these ends mean a file that is wrong, not a rare value: the game is refused.
-# Everything else is clamped to the schema's interval.
-HARD_FIELDS = ("x", "y", "action", "character")
 PRE_COLUMNS = {  # control -> column of the pre-frame event, and the value at rest
     "main_x": ("joystick.x", 0.5),
     "main_y": ("joystick.y", 0.5),
@@ -137,13 +138,8 @@ def read_replay(
         replay = _parse(path, held_name(copy))
     try:
         return _convert(replay, sha256, schema)
-    except _UnusableError as unusable:
+    except UnusableError as unusable:
         raise ReplayError(path, "; ".join(unusable.reasons)) from None
-
-
-class _UnusableError(Exception):
-    def __init__(self, *reasons: str) -> None:
-        self.reasons = reasons
 
 
 def _parse(path: str | os.PathLike[str], copy: str) -> Any:
@@ -179,8 +175,8 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(null)
 
 
-def state_age(action: np.ndarray, most: int) -> np.ndarray:
-    """Frames since the action last changed, at most `most`; (T,) whole numbers.
+def state_age(action: np.ndarray) -> np.ndarray:
+    """Frames since the action last changed, (T,) whole numbers; the field holds at most 149.
 
     This is the rule of the frame update.  The column of that name in the replay is the
     animation's frame, which stands still, loops and skips: it differs on a fifth of all
@@ -188,23 +184,23 @@ def state_age(action: np.ndarray, most: int) -> np.ndarray:
     """
     place = np.arange(len(action))
     changed = np.diff(action, prepend=action[:1]) != 0
-    return np.minimum(place - np.maximum.accumulate(np.where(changed, place, 0)), most)
+    return place - np.maximum.accumulate(np.where(changed, place, 0))
 
 
 def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     start, rows = replay.start, replay.frames
-    reasons = _refusals(start)
+    reasons = bad_start(start)
     ports = [p["port"] for p in start["players"]]
     if len(ports) != 2:
-        raise _UnusableError(*reasons)
+        raise UnusableError(*reasons)
     present = [f.name for f in rows.field("ports").type]
     if sorted(ports) != sorted(present):
-        raise _UnusableError(*reasons, f"frames of ports {present}, players in ports {ports}")
+        raise UnusableError(*reasons, f"frames of ports {present}, players in ports {ports}")
     ports.sort()
 
     last = last_rows(rows.field("id").to_numpy())
     ids = rows.field("id").to_numpy()[last]
-    reasons += _bad_ids(ids)
+    reasons += bad_ids(ids)
     leaders = [rows.field("ports").field(port).field("leader") for port in ports]
     for port, leader in zip(ports, leaders, strict=True):
         parts = (rows.field("ports").field(port), leader, leader.field("pre"), leader.field("post"))
@@ -215,6 +211,13 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
     frames = np.zeros((len(ids), full.frame_size), dtype=np.int32)
     controllers = np.zeros((len(ids), full.controllers_size), dtype=np.int32)
     missing: set[str] = set()
+    clamped: Counter[str] = Counter()
+
+    def store(values: np.ndarray, field: Field, player: int) -> None:
+        units, beyond = clamped_units(values, field)
+        frames[:, full.index(field.name, player)] = units
+        clamped[field.name] += beyond
+
     for player, (port, leader) in enumerate(zip(ports, leaders, strict=True)):
         for field in full.fields:
             if field in PROJECTILE_FIELDS or field.update == "age":
@@ -225,16 +228,21 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
                 missing.add(field.name)
                 continue
             natural = convert(values[last])
-            reasons += _bad_values(natural, field, port, ids)
-            frames[:, full.index(field.name, player)] = to_units(natural, field)
-        at = full.index("state_age", player)
-        frames[:, at] = state_age(frames[:, full.index("action", player)], int(full.hi[at]))
+            bad = bad_values(natural, field, port, ids)
+            if field.name == "action":
+                characters = _needed(leader.field("post"), "character")[last]
+                bad = name_copied_specials(bad, natural, characters)
+            reasons += bad
+            store(natural, field, player)
+        age = state_age(frames[:, full.index("action", player)])
+        store(age, next(f for f in full.fields if f.update == "age"), player)
         width = len(CONTROLLER_FIELDS)
-        pads, bad = _controllers(leader.field("pre"), last, port, ids)
+        pads, bad, beyond = _controllers(leader.field("pre"), last, port, ids)
+        clamped += beyond
         controllers[:, player * width : (player + 1) * width] = pads
         reasons += bad
     if reasons:
-        raise _UnusableError(*reasons)
+        raise UnusableError(*reasons)
 
     items = _items(rows, last)
     if items is None:
@@ -247,7 +255,7 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
             for field, values in zip(
                 PROJECTILE_FIELDS, nearest_items(items, owner, *position), strict=True
             ):
-                frames[:, full.index(field.name, player)] = to_units(values, field)
+                store(values, field, player)
     frames[:, full.stage_index] = start["stage"]
 
     chosen = [full.index(f.name, player) for player in (0, 1) for f in schema.fields]
@@ -262,60 +270,18 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
         version=".".join(map(str, start["slippi"]["version"])),
         missing=tuple(f.name for f in full.fields if f.name in missing),
         idle=(_idle_share(one), _idle_share(two)),
+        fingerprint=match_fingerprint(
+            start["stage"], start["random_seed"], (first, second), controllers
+        ),
+        clamped=tuple(sorted((name, count) for name, count in clamped.items() if count)),
     )
     return Game(info, np.ascontiguousarray(frames[:, [*chosen, full.stage_index]]), controllers)
-
-
-def _refusals(start: dict) -> list[str]:
-    """What Game Start alone says against the game."""
-    players = start["players"]
-    reasons = []
-    if len(players) != 2:
-        reasons.append(f"{len(players)} players, not 2")
-    if start["is_teams"]:
-        reasons.append("team mode")
-    for player in players:
-        if player["type"] != "Human":
-            reasons.append(f"{player['port']} is not a human player ({player['type']})")
-        if player["character"] == ICE_CLIMBERS:
-            reasons.append(f"{player['port']} plays Ice Climbers, not supported yet")
-    if start["stage"] not in LEGAL_STAGES:
-        reasons.append(f"stage {start['stage']} is not a tournament stage")
-    return reasons
 
 
 def last_rows(ids: np.ndarray) -> np.ndarray:
     """Row of the last copy of each frame id, in the order of the ids (rollbacks repeat ids)."""
     _, from_end = np.unique(ids[::-1], return_index=True)
     return len(ids) - 1 - from_end
-
-
-def _bad_ids(ids: np.ndarray) -> list[str]:
-    reasons = []
-    if len(ids) < MIN_FRAMES:
-        reasons.append(f"{len(ids)} frames, fewer than {MIN_FRAMES}")
-    if len(ids) and ids[0] != FIRST_FRAME:
-        reasons.append(f"first frame id is {ids[0]}, not {FIRST_FRAME}")
-    gaps = np.flatnonzero(np.diff(ids) != 1)
-    if len(gaps):
-        reasons.append(f"frame ids jump from {ids[gaps[0]]} to {ids[gaps[0] + 1]}")
-    return reasons
-
-
-def _bad_values(values: np.ndarray, field: Field, port: str, ids: np.ndarray) -> list[str]:
-    """A reason if a value is no number, or, for HARD_FIELDS, outside the schema's interval."""
-    if values.dtype.kind == "f":
-        broken = np.flatnonzero(~np.isfinite(values))
-        if len(broken):
-            at = broken[0]
-            return [f"{port} {field.name} is {values[at]} in frame {ids[at]}"]
-    if field.name in HARD_FIELDS:
-        outside = np.flatnonzero((values < field.lo) | (values > field.hi))
-        if len(outside):
-            at = outside[0]
-            fact = f"{port} {field.name} is {values[at]:g} in frame {ids[at]}"
-            return [f"{fact}, outside {field.lo}..{field.hi}"]
-    return []
 
 
 def _column(node: pa.StructArray, path: str) -> np.ndarray | None:
@@ -330,35 +296,43 @@ def _column(node: pa.StructArray, path: str) -> np.ndarray | None:
 
 def to_units(values: np.ndarray, field: Field) -> np.ndarray:
     """Natural units to the integer units of a field: rounded half up, then clamped, int32."""
+    return clamped_units(values, field)[0]
+
+
+def clamped_units(values: np.ndarray, field: Field) -> tuple[np.ndarray, int]:
+    """`to_units`, and how many values lay outside the field's interval."""
     with np.errstate(invalid="ignore"):  # a game with NaN is refused after all is looked at
         units = np.floor(values.astype(np.float64) * field.quantum + 0.5)
-        units = np.clip(units, field.lo * field.quantum, field.hi * field.quantum)
-        return units.astype(np.int32)
+        inside = np.clip(units, field.lo * field.quantum, field.hi * field.quantum)
+        return inside.astype(np.int32), int(np.count_nonzero(inside != units))
 
 
 def _needed(node: pa.StructArray, path: str) -> np.ndarray:
     """A column that every version has."""
     values = _column(node, path)
     if values is None:
-        raise _UnusableError(f"no column {path}")
+        raise UnusableError(f"no column {path}")
     return values
 
 
 def _controllers(
     pre: pa.StructArray, last: np.ndarray, port: str, ids: np.ndarray
-) -> tuple[np.ndarray, list[str]]:
-    """One player's controller, (T, 13) int32 Q15.16, and what is wrong with it."""
-    controls, reasons = [], []
+) -> tuple[np.ndarray, list[str], Counter[str]]:
+    """One player's controller, (T, 13) int32 Q15.16, what is wrong with it, what is clamped."""
+    controls, reasons, clamped = [], [], Counter[str]()
     for name in CONTROLLER_FIELDS[:ANALOG_CONTROLS]:
         column, centre = PRE_COLUMNS[name]
         values = _needed(pre, column)[last].astype(np.float64)
         control = Field(name, "0..1", "fixed", "", "", 1.0, 0, 1)
-        reasons += _bad_values(values, control, port, ids)
-        controls.append(to_units((values + 1) / 2 if centre else values, control))
+        reasons += bad_values(values, control, port, ids)
+        units, clamped[f"pad.{name}"] = clamped_units(
+            (values + 1) / 2 if centre else values, control
+        )
+        controls.append(units)
     pressed = _needed(pre, "buttons_physical")[last]
     for name in CONTROLLER_FIELDS[ANALOG_CONTROLS:]:
         controls.append(np.where(pressed & BUTTON_BITS[name], Q16, 0))
-    return np.stack(controls, axis=1).astype(np.int32), reasons
+    return np.stack(controls, axis=1).astype(np.int32), reasons, clamped
 
 
 def _idle_share(controllers: np.ndarray) -> float:

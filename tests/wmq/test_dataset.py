@@ -95,10 +95,12 @@ def test_bytes_depend_on_the_games_alone(tmp_path: Path) -> None:
         ("{", "not an index"),
         ("[]", "not an index"),
         ('{"format": 99, "schema": 1}', "format 99, schema 1"),
-        ('{"format": 1, "schema": 99}', "format 1, schema 99"),
-        ('{"format": 1, "schema": 1}', "not an index"),
-        ('{"format": 1, "schema": 1, "games": [{}], "rejected": []}', "not an index"),
-        ('{"format": 1, "schema": 1, "games": [], "rejected": []}', "has no game"),
+        ('{"format": 1, "schema": 1}', "prepare the replays into a new folder"),
+        ('{"format": 2, "schema": 99}', "format 2, schema 99"),
+        ('{"format": 2, "schema": 1}', "not an index"),
+        ('{"format": 2, "schema": 1, "games": [{}], "rejected": [], "copies": {}}', "not an index"),
+        ('{"format": 2, "schema": 1, "games": [], "rejected": [], "copies": 7}', "not an index"),
+        ('{"format": 2, "schema": 1, "games": [], "rejected": [], "copies": {}}', "has no game"),
     ],
 )
 def test_bad_index_is_one_line_that_names_it(
@@ -152,5 +154,6 @@ def test_full_disk_leaves_the_old_file_and_says_what_to_do(
 def test_index_holds_the_facts_of_each_game(tmp_path: Path) -> None:
     made_dataset(tmp_path)
     index = json.loads((tmp_path / INDEX).read_text())
-    facts = {"sha256", "split", "frames", "stage", "characters", "version", "missing", "idle"}
+    facts = {"sha256", "split", "frames", "stage", "characters", "version", "missing", "idle",
+             "fingerprint", "clamped"}  # fmt: skip
     assert all(set(game) == facts for game in index["games"])

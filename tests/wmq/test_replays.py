@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import peppi_py
 import pytest
 from peppi_py import _peppi
-from replay_files import EDGE, changed, with_ids, with_post, with_start
+from replay_files import EDGE, PRE, changed, frame_id, with_ids, with_post, with_start
 
 from wmq.replays import (
     BUTTON_BITS,
@@ -83,7 +84,7 @@ def ages(actions: list[int]) -> list[int]:
 
 def test_state_age_counts_from_the_last_change() -> None:
     actions = [14, 14, 20, 20, 20, 14, *[39] * 200]
-    found = state_age(np.array(actions), 149).tolist()
+    found = np.minimum(state_age(np.array(actions)), 149).tolist()
     assert found[:7] == [0, 1, 0, 1, 2, 0, 0] and found[-51:] == [149] * 51 and found[-52] == 148
     assert found == ages(actions)
 
@@ -184,6 +185,54 @@ def test_units_round_half_up_and_clamp() -> None:
     assert to_units(np.array([7.0, -7.0]), field).tolist() == [65536, -65536]
 
 
+# Offsets from an event's command byte, as in the Slippi file specification.
+TEAMS, STAGE, CHARACTER_P1, TYPE_P1, CHARACTER, ACTION, X, PERCENT = (
+    0x0D, 0x13, 0x65, 0x66, 0x07, 0x08, 0x0A, 0x16,
+)  # fmt: skip
+LAST_ATTACK, GROUND, TRIGGER = 0x1E, 0x30, 0x29
+
+
+def test_every_clamped_value_is_counted_by_field(val_games: list[Path], tmp_path: Path) -> None:
+    changes = [with_post(100, GROUND, b"\0\x22"), with_post(101, GROUND, b"\0\x23"),
+               with_post(102, GROUND, b"\0\x1e"), with_post(103, LAST_ATTACK, b"\xc8"),
+               with_post(104, PERCENT, struct.pack(">f", 1000)),
+               with_trigger(105, 1.5)]  # fmt: skip
+
+    def all_of_them(data: bytearray, command: int, at: int) -> None:
+        for change in changes:
+            change(data, command, at)
+
+    before = dict(read_replay(val_games[0]).info.clamped)
+    game = read_replay(changed(val_games[0], tmp_path / "game.slp", all_of_them))
+    added = {name: n - before.get(name, 0) for name, n in game.info.clamped}
+    assert {name: n for name, n in added.items() if n} == {
+        "ground": 4, "last_attack": 2, "percent": 2, "pad.trigger": 2
+    }  # fmt: skip
+    ground = game.frames[[223, 224, 225], Schema().index("ground")]
+    assert ground.tolist() == [31, 31, 31]  # ids 34 and 35 are lost, 30 is not
+
+
+def with_trigger(frame: int, value: float) -> Callable[[bytearray, int, int], None]:
+    def change(data: bytearray, command: int, at: int) -> None:
+        if command == PRE and frame_id(data, at) == frame:
+            struct.pack_into(">f", data, at + TRIGGER, value)
+
+    return change
+
+
+def test_state_age_beyond_its_last_class_is_counted(val_games: list[Path]) -> None:
+    """From peppi's own columns, in plain Python."""
+    theirs = peppi_py.read_slippi(str(val_games[1]))
+    ids, beyond = theirs.frames.id.to_pylist(), 0
+    for port in theirs.frames.ports:
+        run, before = 0, None
+        for action in last_values(ids, port.leader.post.state.to_pylist()):
+            run = run + 1 if action == before else 0
+            beyond += run > 149
+            before = action
+    assert dict(read_replay(val_games[1]).info.clamped).get("state_age", 0) == beyond
+
+
 def test_missing_columns_are_named_and_zero(old_game: Path) -> None:
     game = read_replay(old_game, FULL)
     lacking = {f.name for f in FULL.fields if f.since > (2, 0)}
@@ -202,10 +251,6 @@ def test_info_states_the_facts_of_the_file(val_games: list[Path]) -> None:
     assert all(0 < share < 0.6 for share in info.idle)
 
 
-# Offsets from an event's command byte, as in the Slippi file specification.
-TEAMS, STAGE, CHARACTER_P1, TYPE_P1, CHARACTER, ACTION, X, PERCENT = (
-    0x0D, 0x13, 0x65, 0x66, 0x07, 0x08, 0x0A, 0x16,
-)  # fmt: skip
 NAN, INF, FAR = (struct.pack(">f", value) for value in (math.nan, -math.inf, 500.5))
 
 
@@ -219,7 +264,9 @@ NAN, INF, FAR = (struct.pack(">f", value) for value in (math.nan, -math.inf, 500
         (with_post(51, X, INF), "x is -inf in frame 51"),
         (with_post(52, X, FAR), "x is 500.5 in frame 52, outside -500..500"),
         (with_post(53, PERCENT, NAN), "percent is nan in frame 53"),
-        (with_post(54, ACTION, b"\1\x90"), "action is 400 in frame 54, outside 0..399"),
+        (with_post(54, ACTION, b"\1\x90"), "action is 400 in frame 54, outside 0..399$"),
+        (with_post(54, CHARACTER, b"\4\2\x1f"), "outside 0..399: Kirby with a copied special"),
+        (with_post(54, CHARACTER, b"\4\2\x20"), "action is 544 in frame 54, outside 0..399$"),
         (with_post(55, CHARACTER, b"\x21"), "character is 33 in frame 55, outside 0..32"),
         (with_ids(1, 400), "frame ids jump from 399 to 401"),
         (with_ids(10, -123), "first frame id is -113, not -123"),

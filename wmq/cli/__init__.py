@@ -23,8 +23,8 @@ from wmq_kernels.errors import ProgramError
 COMMANDS = {
     name: f"wmq.cli.{name}"
     for name in (
-        "prepare", "train", "export", "calibrate", "recipes", "rollout", "evaluate", "drift",
-        "sensitivity", "report", "verify", "info", "conformance", "bench",
+        "prepare", "dataset", "train", "export", "calibrate", "recipes", "rollout", "evaluate",
+        "drift", "sensitivity", "report", "verify", "info", "conformance", "bench",
     )
 }  # fmt: skip
 # Command -> the extras with all that it always imports.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.dataset import total
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
 from wmq.file_names import printable
@@ -29,7 +30,13 @@ LISTED = 100  # rejected files in the text output; --json has them all
     type=click.Choice(["auto", "train", "val"]),
     default="auto",
     show_default=True,
-    help="Split of new games; auto puts 5 % into val, by content.",
+    help="Split of new games; auto chooses by content.",
+)
+@click.option(
+    "--val-share",
+    type=click.FloatRange(0, 1),
+    show_default="0.05",
+    help="Share of new games for val, about, with --split auto.",
 )
 @click.option(
     "--jobs",
@@ -51,6 +58,7 @@ def prepare(
     paths: tuple[str, ...],
     out: str,
     split: str,
+    val_share: float | None,
     jobs: int,
     time_limit: float,
     as_json: bool,
@@ -58,10 +66,16 @@ def prepare(
 ) -> None:
     """Read .slp files and folders into a dataset; an interrupted run is resumed."""
     from wmq.prepare import prepare_dataset
+    from wmq.splits import VAL_SHARE, empty_split
 
+    if split != "auto" and val_share is not None:
+        raise WmqError(f"--val-share goes with --split auto, not {split}; leave one out")
+    share = VAL_SHARE if val_share is None else val_share
     try:
         with progress_bar() as progress:
-            summary = prepare_dataset(paths, Path(out), split, jobs, time_limit, progress, warn)
+            summary = prepare_dataset(
+                paths, Path(out), split, jobs, time_limit, progress, warn, share
+            )
     except KeyboardInterrupt:
         click.echo("wmq: interrupted; run the same command again to go on", err=True)
         sys.exit(130)
@@ -71,40 +85,55 @@ def prepare(
         _print(summary, out)
     if not summary.games:
         raise WmqError(f"{out}: no usable game; the reasons are listed above")
+    if warning := empty_split(summary.games, out):
+        warn(warning)
     if strict and summary.rejected:
         sys.exit(1)
 
 
 def _plain(summary: Summary, out: str) -> dict:
-    splits = [info.split for info in summary.games]
+    from wmq.census import census
+
+    facts = census(summary.games, summary.rejected)
     return {
         "dataset": printable(out),
         "files": summary.files,
         "added": summary.added,
         "present": summary.present,
-        "games": {split: splits.count(split) for split in ("train", "val")},
-        "frames": sum(info.frames for info in summary.games),
+        **facts,
         "rejected": [asdict(r) for r in summary.rejected],
         "duplicates": [{"name": name, "same_as": same} for name, same in summary.duplicates],
+        "copies": [{"name": name, "same_match_as": sha256} for name, sha256 in summary.copies],
         "other_split": [{"name": name, "split": split} for name, split in summary.elsewhere],
         "damaged": list(summary.damaged),
+        "unfinished": summary.unfinished,
     }
 
 
 def _print(summary: Summary, out: str) -> None:
-    facts = _plain(summary, out)
+    from wmq.census import census_lines
+
+    facts, shown = _plain(summary, out), printable(out)
     _list("rejected", [f"{r.name}: {r.reason}" for r in summary.rejected])
     _list("same content", [f"{name}: as {same}" for name, same in summary.duplicates])
+    _list("same match", [f"{name}: as the game {sha256}" for name, sha256 in summary.copies])
     _list("damaged shard, its replay was not given", list(summary.damaged))
     _list("kept in the other split", [f"{name}: {split}" for name, split in summary.elsewhere])
+    if summary.elsewhere:
+        click.echo(f"games stay in their split; `wmq dataset split {shown}` splits all again")
+    if summary.unfinished:
+        click.echo(
+            f"read by an interrupted run, not in the dataset yet: {summary.unfinished}; run its "
+            "command again"
+        )
+    for line in census_lines(facts):
+        click.echo(line)
     click.echo(
         f"{facts['files']} files: {facts['added']} games added, {facts['present']} already there, "
-        f"{len(facts['rejected'])} rejected, {len(facts['duplicates'])} duplicates"
+        f"{len(facts['rejected'])} rejected, {len(facts['duplicates']) + len(facts['copies'])} "
+        "duplicates"
     )
-    click.echo(
-        f"{facts['dataset']}: {len(summary.games)} games ({facts['games']['train']} train, "
-        f"{facts['games']['val']} val), {facts['frames']:,} frames"
-    )
+    click.echo(total(out, facts))
 
 
 def _list(title: str, lines: list[str]) -> None:

@@ -1,0 +1,83 @@
+"""Writes the tables that docs/frames.md takes from the schema, between markers.
+
+python docs/make_frames.py           writes
+python docs/make_frames.py --check   exits with 1 if the page is stale, and writes nothing
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from generated import ROOT, write_parts
+
+if TYPE_CHECKING:
+    from wmq.schema import Field
+
+UPDATES = {
+    "add": "adds the head's delta, clamps",
+    "round": "rounds the head to whole, clamps",
+    "round_falling": "as round, never above the present value",
+    "sign": "logit > 0",
+    "argmax": "argmax",
+    "age": "0 when the action changes, else one more",
+    "keep": "stays",
+}
+
+
+def fields() -> str:
+    """The fields of one player, a row each."""
+    from wmq.schema import PLAYER_FIELDS, PROJECTILE_FIELDS
+
+    lines = [
+        "| field | unit | from | since | stored as | interval | input | head | next frame |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(row(field) for field in PLAYER_FIELDS),
+        *(row(field) for field in PROJECTILE_FIELDS),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def row(field: Field) -> str:
+    from wmq.replays import POST_COLUMNS
+
+    column = "item" if field.optional else "action"
+    if field.name in POST_COLUMNS:
+        column, _ = POST_COLUMNS[field.name]
+    stored = {"fixed": "Q15.16", "whole": "whole", "bit": "bit", "class": "class"}[field.kind]
+    entry = f"embedding of {field.dim}" if field.kind == "class" else f"× {field.scale:g}"
+    cells = (
+        f"`{field.name}`" + (" (optional)" if field.optional else ""),
+        field.unit,
+        column,
+        ".".join(map(str, field.since)),
+        stored,
+        f"{field.lo} to {field.hi}",
+        entry,
+        field.head or "none",
+        UPDATES[field.update],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def controls() -> str:
+    """The controls of one player, a row each."""
+    from wmq.replays import BUTTON_BITS, PRE_COLUMNS
+    from wmq.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS
+
+    lines = ["| control | column of the replay | values | at rest |", "|---|---|---|---|"]
+    for at, name in enumerate(CONTROLLER_FIELDS):
+        if at < ANALOG_CONTROLS:
+            column, rest = PRE_COLUMNS[name]
+            values = "0 to 1; the column is -1 to 1" if rest else "0 to 1"
+        else:
+            column, values, rest = f"buttons_physical, bit 0x{BUTTON_BITS[name]:04x}", "0, 1", 0
+        lines.append(f"| `{name}` | {column} | {values} | {rest:g} |")
+    return "\n".join([*lines, ""])
+
+
+PARTS = {"fields": fields, "controllers": controls}
+
+
+if __name__ == "__main__":
+    sys.exit(write_parts("docs/make_frames.py", ROOT / "docs" / "frames.md", PARTS))

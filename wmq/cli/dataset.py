@@ -1,0 +1,82 @@
+"""`wmq dataset`: look at a dataset, and split it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from wmq.cli.progress import warn
+from wmq.file_names import printable
+
+
+@click.group(name="dataset", epilog="Example: wmq dataset split dataset --val-share 0.1")
+def dataset() -> None:
+    """Look at a dataset, and move games between train and val."""
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@dataset.command(name="info", epilog="Example: wmq dataset info dataset")
+@click.argument("data", metavar="DATASET")
+@json_option
+def info(data: str, as_json: bool) -> None:
+    """Show what DATASET holds, and what of the replays is refused, missing or clamped."""
+    from wmq.census import census, census_lines
+    from wmq.dataset import Dataset
+    from wmq.splits import empty_split
+
+    found = Dataset.open(data)
+    facts = census(found.games, found.rejected)
+    if as_json:
+        left_out = {"rejected": len(found.rejected), "copies": len(found.copies)}
+        click.echo(json.dumps({"dataset": printable(data)} | facts | left_out, indent=1))
+    else:
+        for line in census_lines(facts):
+            click.echo(line)
+        click.echo(total(data, facts))
+    if warning := empty_split(found.games, data):
+        warn(warning)
+
+
+@dataset.command(name="split", epilog="Example: wmq dataset split dataset --val-share 0.1")
+@click.argument("data", metavar="DATASET")
+@click.option(
+    "--val-share",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Share of the games for val.",
+)
+@json_option
+def split(data: str, val_share: float, as_json: bool) -> None:
+    """Put a share of the games of DATASET into val, all others into train.
+
+    No replay is read.  The choice goes by content, the same on every machine; a split that
+    was made by hand with `wmq prepare --split` is lost.
+    """
+    from wmq.census import census
+    from wmq.splits import empty_split, split_again
+
+    found, moved = split_again(Path(data), val_share, warn)
+    facts = census(found.games, found.rejected)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"dataset": printable(data), "moved": moved, "games": facts["games"]}, indent=1
+            )
+        )
+    else:
+        click.echo(f"games moved: {moved}")
+        click.echo(total(data, facts))
+    if warning := empty_split(found.games, data):
+        warn(warning)
+
+
+def total(data: str, facts: dict) -> str:
+    """The games of each split and the frames, as a line."""
+    train, val = facts["games"]["train"], facts["games"]["val"]
+    games = f"{train + val} games ({train} train, {val} val)"
+    return f"{printable(data)}: {games}, {facts['frames']:,} frames"
