@@ -16,6 +16,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from wmq.schema import (
 )
 
 FORMAT_VERSION = 2
+REJECTION_FORM = 1  # one more when a reason that was kept may no longer hold
 INDEX = "index.json"
 SPLITS = ("train", "val")
 BUSY = "another `wmq prepare` or `wmq dataset split` is writing it; wait for it"
@@ -44,6 +46,10 @@ __all__ = ["Dataset", "DatasetError", "Game", "GameInfo", "Rejection"]
 
 class DatasetError(WmqError):
     """A dataset that cannot be read or written."""
+
+
+class DamagedShardError(DatasetError):
+    """A shard that is not there or holds no game of this program: prepare makes it again."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +158,25 @@ def write_index(
 
 
 def write_rejection(root: Path, rejection: Rejection) -> None:
-    text = json.dumps(asdict(rejection)) + "\n"
+    text = json.dumps(asdict(rejection) | {"form": REJECTION_FORM}) + "\n"
     write_atomically(rejection_path(root, rejection.sha256), text.encode())
 
 
 def read_rejection(path: Path) -> Rejection | None:
-    """None if the file is damaged."""
+    """None if the file is damaged, or of another form: then the replay is to be read again.
+
+    Files without a form come from programs that also kept faults of the disk and of the name.
+    """
     try:
-        return Rejection(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        facts = json.loads(path.read_text("utf-8"))
+        if facts.pop("form", None) != REJECTION_FORM:
+            return None
+        rejection = Rejection(**facts)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
+    texts = (rejection.name, rejection.sha256, rejection.reason)
+    sound = all(isinstance(text, str) for text in texts) and rejection.sha256 == path.stem
+    return rejection if sound and isinstance(rejection.seconds, int | float) else None
 
 
 def write_game(root: Path, game: Game) -> None:
@@ -190,7 +205,7 @@ def read_info(path: Path) -> GameInfo:
     import pyarrow as pa
 
     try:
-        with pa.memory_map(os.fspath(path)) as file:
+        with pa.memory_map(os.fsencode(path)) as file:
             return _info_from_json(json.loads(pa.ipc.open_file(file).schema.metadata[FACTS]), "")
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
@@ -202,7 +217,7 @@ def read_game(path: Path, schema: Schema) -> Game:
 
     names = [*_frame_columns(schema), *_controller_columns()]
     try:
-        with pa.memory_map(os.fspath(path)) as file:
+        with pa.memory_map(os.fsencode(path)) as file:
             stored = pa.ipc.open_file(file).schema
             options = pa.ipc.IpcReadOptions(
                 use_threads=False,
@@ -235,7 +250,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where writing fails, this may fail as well
+            beside.unlink()
         raise cannot_write(path, error) from None
     except KeyboardInterrupt:
         beside.unlink(missing_ok=True)
@@ -246,14 +262,19 @@ def cannot_write(path: Path, error: OSError) -> DatasetError:
     ways_out = {
         errno.ENOSPC: "free some space and run the same command again",
         errno.EDQUOT: "free some space and run the same command again",
+        errno.ENOENT: "see that its folder is still there and run the same command again",
     }
     way_out = ways_out.get(error.errno or 0, "choose another folder with -o")
     return DatasetError(f"{path}: cannot be written ({error.strerror}); {way_out}")
 
 
 def _damaged(path: Path, error: Exception) -> DatasetError:
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # Arrow's have none
+        return DatasetError(f"{path}: cannot be read ({error.strerror}); make it readable")
     reason = " ".join(str(error).split())[:120]
-    return DatasetError(f"{path}: damaged or missing shard ({reason}); run `wmq prepare` again")
+    return DamagedShardError(
+        f"{path}: damaged or missing shard ({reason}); run `wmq prepare` again"
+    )
 
 
 def _info_from_json(facts: dict, split: str) -> GameInfo:

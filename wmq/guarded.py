@@ -8,8 +8,9 @@ from pathlib import Path
 
 from wmq.dataset import FULL
 from wmq.errors import WmqError
-from wmq.replays import Game, ReplayError, read_replay
-from wmq.sandbox import Outcome, Task, WorkerPool
+from wmq.replay_file import ReplayError, UnreadableError, broken_link
+from wmq.replays import Game, read_replay
+from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 
 READ_SECONDS = 60.0
 
@@ -19,17 +20,23 @@ class _Read(Outcome):
     game: Game | None = None
 
 
+def refusal(error: Exception) -> Outcome:
+    """In a worker: what an exception says about the file; only a reader's verdict is final."""
+    if isinstance(error, ReplayError):
+        return Outcome(reason=error.reason, final=not isinstance(error, UnreadableError))
+    if isinstance(error, WmqError):
+        return Outcome(fatal=str(error))
+    if isinstance(error, MemoryError):
+        return Outcome(reason=f"needs more than {MEMORY_LIMIT >> 20} MB of memory")
+    text = " ".join(str(error).split())[:160]
+    return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+
+
 def _read(task: Task) -> Outcome:
-    """In the worker: the game, or the reason against it."""
     try:
         return _Read(game=read_replay(task.file, FULL))
-    except ReplayError as error:
-        return Outcome(reason=error.reason)
-    except MemoryError:
-        return Outcome(reason="needs too much memory")
     except Exception as error:  # noqa: BLE001  (a hostile file must not end in a traceback)
-        text = " ".join(str(error).split())[:160]
-        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+        return refusal(error)
 
 
 def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:
@@ -37,11 +44,13 @@ def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:
     if find_spec("peppi_py") is None or find_spec("pyarrow") is None:
         raise WmqError(f"{path}: reading replays needs more; pip install 'wmq[replays]'")
     if not path.is_file():
-        what = "not a regular file" if path.exists() else "no such file"
+        missing = broken_link(path) or "no such file"
+        what = "not a regular file" if path.exists() else missing
         raise WmqError(f"{path}: {what}; give a .slp file")
     with WorkerPool(_read, 1, seconds) as pool:
         for _, outcome in pool.run([Task(path)]):
             if isinstance(outcome, _Read) and outcome.game is not None:
                 return outcome.game
-            raise ReplayError(path, f"{outcome.reason}; choose another game")
+            way_out = "choose another game" if outcome.final else "try again, or another game"
+            raise ReplayError(path, f"{outcome.reason}; {way_out}")
     raise ReplayError(path, "was not read; try again")

@@ -12,6 +12,7 @@ run leaves all games that are there, and their splits, as they are.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from pathlib import Path
 from wmq.dataset import (
     BUSY,
     FULL,
+    DamagedShardError,
     Dataset,
     DatasetError,
     GameInfo,
@@ -36,10 +38,13 @@ from wmq.dataset import (
     write_rejection,
 )
 from wmq.errors import WmqError
+from wmq.file_names import printable
 from wmq.folder_lock import folder_lock
+from wmq.guarded import refusal
 from wmq.matches import one_of_each
-from wmq.replays import ReplayError, read_replay, sha256_of
-from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
+from wmq.replay_file import broken_link, sha256_of
+from wmq.replays import read_replay
+from wmq.sandbox import Outcome, Task, WorkerPool
 from wmq.splits import VAL_SHARE, check_share, split_of
 
 Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
@@ -94,8 +99,9 @@ def prepare_dataset(
     Raises WmqError for a wrong call or a full disk.
     """
     check_share(val_share)
-    files = find_replays(paths)
-    with _locked_dataset(root, warn), WorkerPool(_perform, jobs, seconds) as pool:
+    workers = WorkerPool(_perform, jobs, seconds)
+    files = find_replays(paths, warn)
+    with _locked_dataset(root, warn), workers as pool:
         hashes, unread = _hash(files, pool, progress)
         first: dict[str, Path] = {}  # the first file of each content
         for file in files:
@@ -110,7 +116,7 @@ def prepare_dataset(
         for done, (task, outcome) in enumerate(pool.run(tasks), 1):
             if outcome.reason:
                 seconds_hit = seconds if outcome.timed_out else 0.0
-                name = _printable(task.file.name)
+                name = printable(task.file.name)
                 rejection = Rejection(name, task.sha256, outcome.reason, seconds_hit)
                 if outcome.final:
                     rejections[task.sha256] = rejection
@@ -119,7 +125,8 @@ def prepare_dataset(
                     unread.append(rejection)
             else:
                 infos[task.sha256] = read_info(shard_path(root, task.sha256))
-                rejection_path(root, task.sha256).unlink(missing_ok=True)
+                with suppress(OSError):  # one that stays counts for nothing beside a shard
+                    rejection_path(root, task.sha256).unlink()
             progress("reading", done, len(tasks))
         after = _settle(before, infos, first, lambda match: _wanted(match, split, val_share))
         write_index(root, list(after.games), list(rejections.values()), after.copies)
@@ -141,21 +148,21 @@ def prepare_dataset(
         present=sum(s in games for s in first) - sum(s in games for s in new),
         games=after.games,
         rejected=tuple(
-            replace(rejections[s], name=_printable(f.name))
+            replace(rejections[s], name=printable(f.name))
             for s, f in first.items()
             if s in rejections
         )
         + tuple(unread),
         duplicates=tuple(
-            (_printable(f.name), _printable(first[hashes[f]].name))
+            (printable(f.name), printable(first[hashes[f]].name))
             for f in files
             if f in hashes and first[hashes[f]] != f
         ),
         copies=tuple(
-            (_printable(first[s].name), info.sha256) for s, info in shown.items() if s not in games
+            (printable(first[s].name), info.sha256) for s, info in shown.items() if s not in games
         ),
         elsewhere=tuple(
-            (_printable(first[s].name), info.split)
+            (printable(first[s].name), info.split)
             for s, info in shown.items()
             if info.split != _wanted(info.fingerprint, split, val_share)
         ),
@@ -197,16 +204,18 @@ def _settle(
     return replace(after, copies=earlier | others)
 
 
-def find_replays(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_replays(
+    paths: Iterable[str | os.PathLike[str]], warn: Warn = lambda text: None
+) -> list[Path]:
     """All `.slp` files at or below `paths`, each once, by name.  Raises WmqError."""
     found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            below = [file for file in _walk(path) if file.suffix.lower() == ".slp"]
+            below = [file for file in _walk(path, warn) if file.suffix.lower() == ".slp"]
             if not below:
                 raise WmqError(f"{path}: no .slp file in this folder; give a folder of replays")
         elif not path.exists():
-            raise WmqError(f"{path}: no such file or folder")
+            raise WmqError(f"{path}: {broken_link(path) or 'no such file or folder'}")
         elif path.suffix.lower() != ".slp":
             raise WmqError(f"{path}: neither a .slp file nor a folder")
         else:
@@ -216,17 +225,29 @@ def find_replays(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return sorted(found.values(), key=lambda file: (file.name, str(file)))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, warn: Warn) -> Iterator[Path]:
+    """Every file below, also through links to folders; each real folder once, so loops end.
+
+    A link that leads nowhere counts as a file; unless it is named .slp, `warn` is told of it,
+    as it may have led to a folder on a disk that is not mounted.
+    """
+    entered = {os.path.realpath(folder)}
+
     def refuse(error: OSError) -> None:
         raise WmqError(f"{error.filename}: {error.strerror}; make it readable or leave it out")
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names)
+    def is_new(path: str) -> bool:
+        real = os.path.realpath(path)
+        new = real not in entered
+        entered.add(real)
+        return new
 
-
-def _printable(name: str) -> str:
-    """A file name as text that any terminal and JSON can hold."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if is_new(os.path.join(parent, name))]
+        for file in (Path(parent, name) for name in sorted(names)):
+            if file.suffix.lower() != ".slp" and (reason := broken_link(file)):
+                warn(f"{file}: {reason}; skipped")
+            yield file
 
 
 @contextmanager
@@ -255,26 +276,40 @@ def _tidy(root: Path) -> None:
             left_over.unlink(missing_ok=True)
         for name in ("games", "rejected"):
             (root / name).mkdir(exist_ok=True)
+            if not os.access(root / name, os.W_OK):  # before hours of reading
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise cannot_write(root, error) from None
 
 
-def _shards(root: Path) -> Iterator[Path]:
-    return (root / "games").glob("*.arrow")
+def _shards(root: Path) -> list[Path]:
+    return _files(root / "games", ".arrow")
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """Those of a folder of the dataset.  Raises DatasetError: to see none would empty the index."""
+    try:
+        return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(suffix)]
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be read ({error.strerror}); see that the dataset is still there "
+            "and run the same command again"
+        ) from None
 
 
 def _state(root: Path, seconds: float) -> tuple[dict[str, GameInfo], dict[str, Rejection]]:
     """What earlier runs read, by sha256; damaged files count as not there and are redone.
 
-    A file that took too long is tried again if it may take longer this time.
+    A file that took too long is tried again if it may take longer this time.  Raises
+    DatasetError for a shard that may be whole, but cannot be read now.
     """
     infos, rejections = {}, {}
     for path in _shards(root):
-        with suppress(DatasetError):
+        with suppress(DamagedShardError):
             info = read_info(path)
             if info.sha256 == path.stem:
                 infos[path.stem] = info
-    for path in (root / "rejected").glob("*.json"):
+    for path in _files(root / "rejected", ".json"):
         rejection = read_rejection(path)
         if rejection and path.stem not in infos and not 0 < rejection.seconds < seconds:
             rejections[path.stem] = rejection
@@ -288,7 +323,7 @@ def _hash(
     hashes, unread = {}, []
     for done, (task, outcome) in enumerate(pool.run([Task(file) for file in files]), 1):
         if outcome.reason:
-            unread.append(Rejection(_printable(task.file.name), "", outcome.reason))
+            unread.append(Rejection(printable(task.file.name), "", outcome.reason))
         else:
             hashes[task.file] = outcome.sha256
         progress("hashing", done, len(files))
@@ -299,17 +334,8 @@ def _perform(task: Task) -> Outcome:
     try:
         if not task.sha256:
             return Outcome(sha256=sha256_of(task.file))
-        game = read_replay(task.file, FULL)
-        if game.info.sha256 != task.sha256:
-            return Outcome(reason="changed while it was read; run again", final=False)
+        game = read_replay(task.file, FULL, task.sha256)
         write_game(task.root, game)
         return Outcome(sha256=task.sha256)
-    except ReplayError as error:
-        return Outcome(reason=error.reason)
-    except MemoryError:
-        return Outcome(reason=f"needs more than {MEMORY_LIMIT >> 20} MB of memory")
-    except WmqError as error:
-        return Outcome(fatal=str(error))
     except Exception as error:  # noqa: BLE001  (a hostile file must not end the run)
-        text = " ".join(str(error).split())[:160]
-        return Outcome(reason=f"unexpected content ({type(error).__name__}: {text})")
+        return refusal(error)

@@ -7,20 +7,19 @@ usable one-against-one game leaves as a `ReplayError` that gives every reason fo
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wmq.errors import WmqError
 from wmq.matches import match_fingerprint
 from wmq.refusals import UnusableError, bad_ids, bad_start, bad_values, name_copied_specials
+from wmq.replay_file import ReplayError, UnreadableError, held_copy, held_name
 from wmq.schema import (
     ANALOG_CONTROLS,
     CONTROLLER_FIELDS,
@@ -36,14 +35,7 @@ if TYPE_CHECKING:
 PORTS = ("P1", "P2", "P3", "P4")
 NO_GROUND = 65535
 DEFAULT_SCHEMA = Schema()
-
-
-class ReplayError(WmqError):
-    """A replay that cannot be used; `reason` is the message without the file's name."""
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}")
-        self.reason = reason
+OF_THE_SYSTEM = re.compile(r"\(os error \d+\)")  # Rust's words for a failed system call
 
 
 @dataclass(frozen=True)
@@ -129,42 +121,45 @@ BUTTON_BITS = {
 }  # fmt: skip
 
 
-def read_replay(path: str | os.PathLike[str], schema: Schema = DEFAULT_SCHEMA) -> Game:
+def read_replay(
+    path: str | os.PathLike[str], schema: Schema = DEFAULT_SCHEMA, expected: str = ""
+) -> Game:
     """Read one replay in this process.
 
+    expected  SHA-256 that the bytes need to have, if any
     peppi-py may loop or grow without end on a hostile file; `wmq.prepare` therefore calls
-    this in a worker.  Raises ReplayError.
+    this in a worker.  Raises ReplayError, which is an UnreadableError unless the reason lies
+    in the content.
     """
-    replay = _parse(path)
+    copy, sha256 = held_copy(path)
+    with copy:
+        if expected not in ("", sha256):
+            raise UnreadableError(path, "changed while it was read; run again")
+        replay = _parse(path, held_name(copy))
     try:
-        return _convert(replay, sha256_of(path), schema)
+        return _convert(replay, sha256, schema)
     except UnusableError as unusable:
         raise ReplayError(path, "; ".join(unusable.reasons)) from None
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a regular file.  Raises ReplayError."""
-    try:
-        if not Path(path).is_file():  # opening a pipe or a device could wait for ever
-            raise ReplayError(path, "not a regular file" if Path(path).exists() else "not there")
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ReplayError(path, f"cannot be read: {error.strerror}") from None
+def _parse(path: str | os.PathLike[str], copy: str) -> Any:
+    """peppi-py's raw game: `start` (dict) and `frames` (StructArray).
 
-
-def _parse(path: str | os.PathLike[str]) -> Any:
-    """peppi-py's raw game: `start` (dict) and `frames` (StructArray)."""
+    path  of the replay, for messages
+    copy  where its bytes are
+    """
     from peppi_py import _peppi
 
     try:
         with _quiet_stderr():
-            return _peppi.read_slippi(os.fspath(path))
+            return _peppi.read_slippi(copy)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # noqa: BLE001  (PanicException is no Exception)
         verb = "cannot read it" if isinstance(error, Exception) else "panicked"
-        raise ReplayError(path, f"peppi-py {verb}: {' '.join(str(error).split())[:160]}") from None
+        text = " ".join(str(error).split())
+        kind = UnreadableError if OF_THE_SYSTEM.search(text) else ReplayError
+        raise kind(path, f"peppi-py {verb}: {text[:160]}") from None
 
 
 @contextmanager

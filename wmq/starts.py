@@ -22,6 +22,7 @@ import numpy as np
 from wmq.controllers import AT_REST
 from wmq.dataset import FULL, Dataset, write_atomically
 from wmq.errors import WmqError
+from wmq.file_names import printable
 from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Field, Schema
 
 TABLE = Path(__file__).with_name("starts.json")
@@ -107,7 +108,7 @@ def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -
     chosen = [FULL.index(f.name, player) for player in (0, 1) for f in schema.fields]
     given = slice(max(0, at + 1 - warmup), at + 1)
     return Start(
-        f"{path.name} at frame {frame}",
+        f"{printable(path.name)} at frame {frame}",
         np.ascontiguousarray(game.frames[given][:, [*chosen, FULL.stage_index]]),
         game.controllers[given],
         frame + 1,

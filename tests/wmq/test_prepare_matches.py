@@ -16,7 +16,8 @@ from replay_files import FRAME_EVENTS, PRE, RAW, REPLAYS, changed, events, frame
 from wmq.cli import main
 from wmq.dataset import Dataset, write_index
 from wmq.prepare import prepare_dataset
-from wmq.replays import read_replay, sha256_of
+from wmq.replay_file import sha256_of
+from wmq.replays import read_replay
 from wmq.splits import split_of
 
 pytest_plugins = ("replay_files",)

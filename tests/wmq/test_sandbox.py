@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from wmq import sandbox
 from wmq.errors import WmqError
 from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # What a hostile file may do to the reader, chosen by the file's name; run in a worker.
@@ -27,6 +32,10 @@ def misbehave(task: Task) -> Outcome:
             return Outcome(sha256=f"{len(bytearray(2 * MEMORY_LIMIT))} bytes")
         except MemoryError:
             return Outcome(reason="no memory")
+    if name == "sleep":
+        time.sleep(1.2)
+    if name == "wait":
+        signal.pause()
     if name == "fatal":
         return Outcome(fatal="disk full")
     return Outcome(sha256=f"{os.getpid()}")
@@ -45,6 +54,58 @@ def test_hang_and_crash_cost_one_file_each(jobs: int) -> None:
     assert all(outcomes[name].sha256 and not outcomes[name].reason for name in good)
     assert outcomes["loop"].reason == "took longer than 0.5 s" and outcomes["loop"].timed_out
     assert "SIGSEGV" in outcomes["crash"].reason
+    assert outcomes["loop"].final and not outcomes["crash"].final
+
+
+def test_only_processor_time_counts() -> None:
+    assert not in_pool(misbehave, "sleep", jobs=1)["sleep"].reason
+
+
+def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "LEAST_SILENCE", 1.5)
+    monkeypatch.setattr(sandbox, "SILENT_LIMITS", 1.0)
+    monkeypatch.setattr(sandbox, "TICK", 0.1)
+    outcomes = in_pool(misbehave, "wait", "good", "sleep", jobs=1)
+    assert outcomes["wait"].reason.startswith("no answer for 1.5 s")
+    assert not outcomes["wait"].final and not outcomes["wait"].timed_out
+    assert not outcomes["good"].reason and not outcomes["sleep"].reason
+
+
+STOPPED = """
+import os, sys, time
+from pathlib import Path
+from wmq import sandbox
+sandbox.LEAST_SILENCE, sandbox.SILENT_LIMITS, sandbox.TICK = 1.5, 1.0, 0.1
+
+def perform(task):
+    print("at work", flush=True)
+    time.sleep(1)
+    return sandbox.Outcome(sha256="done")
+
+if __name__ == "__main__":
+    with sandbox.WorkerPool(perform, 1, 0.5) as pool:
+        for _, outcome in pool.run([sandbox.Task(Path("a"))]):
+            print(outcome.sha256, outcome.reason)
+"""
+
+
+def test_time_in_which_all_are_stopped_does_not_count(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(STOPPED)
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "at work\n"
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(2.2)
+        os.killpg(process.pid, signal.SIGCONT)
+        assert process.communicate()[0] == "done \n"
 
 
 def test_worker_that_stays_alive_is_used_again() -> None:

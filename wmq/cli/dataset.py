@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from wmq.cli.progress import warn
+from wmq.file_names import printable
 
 
 @click.group(name="dataset", epilog="Example: wmq dataset split dataset --val-share 0.1")
@@ -31,7 +32,7 @@ def info(data: str, as_json: bool) -> None:
     facts = census(found.games, found.rejected)
     if as_json:
         left_out = {"rejected": len(found.rejected), "copies": len(found.copies)}
-        click.echo(json.dumps({"dataset": data} | facts | left_out, indent=1))
+        click.echo(json.dumps({"dataset": printable(data)} | facts | left_out, indent=1))
     else:
         for line in census_lines(facts):
             click.echo(line)
@@ -62,7 +63,11 @@ def split(data: str, val_share: float, as_json: bool) -> None:
     found, moved = split_again(Path(data), val_share, warn)
     facts = census(found.games, found.rejected)
     if as_json:
-        click.echo(json.dumps({"dataset": data, "moved": moved, "games": facts["games"]}, indent=1))
+        click.echo(
+            json.dumps(
+                {"dataset": printable(data), "moved": moved, "games": facts["games"]}, indent=1
+            )
+        )
     else:
         click.echo(f"games moved: {moved}")
         click.echo(total(data, facts))
@@ -73,4 +78,5 @@ def split(data: str, val_share: float, as_json: bool) -> None:
 def total(data: str, facts: dict) -> str:
     """The games of each split and the frames, as a line."""
     train, val = facts["games"]["train"], facts["games"]["val"]
-    return f"{data}: {train + val} games ({train} train, {val} val), {facts['frames']:,} frames"
+    games = f"{train + val} games ({train} train, {val} val)"
+    return f"{printable(data)}: {games}, {facts['frames']:,} frames"

@@ -14,6 +14,7 @@ import click
 from wmq.cli.dataset import total
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
+from wmq.file_names import printable
 
 if TYPE_CHECKING:
     from wmq.prepare import Summary
@@ -49,7 +50,7 @@ LISTED = 100  # rejected files in the text output; --json has them all
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds for one file.",
+    help="Seconds of processor time for one file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every file.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any file is rejected.")
@@ -95,7 +96,7 @@ def _plain(summary: Summary, out: str) -> dict:
 
     facts = census(summary.games, summary.rejected)
     return {
-        "dataset": out,
+        "dataset": printable(out),
         "files": summary.files,
         "added": summary.added,
         "present": summary.present,
@@ -112,14 +113,14 @@ def _plain(summary: Summary, out: str) -> dict:
 def _print(summary: Summary, out: str) -> None:
     from wmq.census import census_lines
 
-    facts = _plain(summary, out)
+    facts, shown = _plain(summary, out), printable(out)
     _list("rejected", [f"{r.name}: {r.reason}" for r in summary.rejected])
     _list("same content", [f"{name}: as {same}" for name, same in summary.duplicates])
     _list("same match", [f"{name}: as the game {sha256}" for name, sha256 in summary.copies])
     _list("damaged shard, its replay was not given", list(summary.damaged))
     _list("kept in the other split", [f"{name}: {split}" for name, split in summary.elsewhere])
     if summary.elsewhere:
-        click.echo(f"games stay in their split; `wmq dataset split {out}` splits all again")
+        click.echo(f"games stay in their split; `wmq dataset split {shown}` splits all again")
     if summary.unfinished:
         click.echo(
             f"read by an interrupted run, not in the dataset yet: {summary.unfinished}; run its "
