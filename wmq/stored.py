@@ -12,7 +12,6 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from wmq import hashes
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.extras import require
 from wmq.places import checked_place
 from wmq.rollout import Model, Progress, Rollout, roll
 from wmq.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16, SCHEMA_VERSION, Schema
@@ -65,10 +65,8 @@ class Difference:
 def check_output(path: str | os.PathLike[str]) -> Path:
     """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
     path = checked_place(path, "-o", SUFFIXES)
-    if path.suffix.lower() in (".arrow", ".parquet") and find_spec("pyarrow") is None:
-        raise WmqError(
-            f"-o {path}: needs pyarrow; pip install 'wmq[replays]', or write .npz or .csv"
-        )
+    if path.suffix.lower() in (".arrow", ".parquet"):
+        require(f"-o {path}", ["pyarrow"], ", or write .npz or .csv")
     return path
 
 

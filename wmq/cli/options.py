@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import click
 
+from wmq.cli.progress import be_verbose
+
 STAGES = (
     "battlefield", "dream-land", "final-destination",
     "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
@@ -32,6 +34,16 @@ threads_option = click.option(
     show_default="number of cores",
     help="Of the computation; the result does not depend on it.",
 )
+
+
+def verbose_option() -> click.Option:
+    return click.Option(
+        ["-v", "--verbose"],
+        count=True,
+        expose_value=False,
+        callback=lambda ctx, option, count: be_verbose(count),
+        help="Say more on stderr; -vv for what helps to find a bug.",
+    )
 
 
 def match_options(command: Callable) -> Callable:

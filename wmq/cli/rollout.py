@@ -18,6 +18,7 @@ from wmq.cli.options import (
     match_options,
     threads_option,
 )
+from wmq.cli.streams import say
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def all_stays() -> Iterator[None]:
 
 @contextmanager
 def _told_if_slow(message: str) -> Iterator[None]:
-    timer = threading.Timer(SLOW_COMPILE, lambda: click.echo(message, err=True))
+    timer = threading.Timer(SLOW_COMPILE, lambda: say(message))
     timer.daemon = True
     timer.start()
     try:
