@@ -64,6 +64,22 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
     return path
 
 
+def float_step_of(
+    program: str | os.PathLike[str] | None, named: str | os.PathLike[str] | None
+) -> Path:
+    """The float step of an integer program: the one named, or the .onnx of its name beside it.
+
+    For None and None, the embedded one.  Raises ModelError.
+    """
+    if named is not None or program is None:
+        return model_path(named, ".onnx")
+    beside = model_path(program, ".wmq").with_suffix(".onnx")
+    if not beside.exists():
+        raise ModelError(f"{beside}: no such file; name the float step that {Path(program).name} "
+                         "was calibrated from with --float")  # fmt: skip
+    return model_path(beside, ".onnx")
+
+
 def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
     """Load a `.wmq` file.  Raises ModelError, or ProgramError for what is in the file."""
     from wmq_kernels.loading import load

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from calib.errors import CalibrationError
-from wmq.cli.needs import check_needs
+from wmq.cli.before import check_needs, name_embedded_model
 from wmq.cli.options import verbose_option
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
@@ -79,7 +79,7 @@ class Commands(click.Group):
 
 @cache
 def _equip(command: click.Command, name: str) -> None:
-    """Give a command and those below it what all have: --verbose, and a look at its packages."""
+    """Give a command and those below it what all have: --verbose, and looks before the work."""
     for below, one in getattr(command, "commands", {}).items():
         _equip(one, f"{name} {below}")
     if isinstance(command, click.Group) or command.callback is None:
@@ -89,6 +89,7 @@ def _equip(command: click.Command, name: str) -> None:
     @wraps(work)
     def checked(**parameters: Any) -> Any:
         check_needs(name, parameters)
+        name_embedded_model(name, parameters)
         return work(**parameters)
 
     command.callback = checked

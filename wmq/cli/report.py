@@ -33,8 +33,14 @@ Examples:
 @click.argument("folder", required=False)
 @click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
 @click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
-@click.option("--float", "floats", metavar="MODEL.onnx", show_default="embedded", help="Float.")
-@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program of it.")
+@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program.")
+@click.option(
+    "--float",
+    "floats",
+    metavar="MODEL.onnx",
+    show_default="the .onnx file beside MODEL.wmq",
+    help="Float step that the program was calibrated from.",
+)
 @click.option(
     "--frames",
     type=click.IntRange(1, LONGEST),

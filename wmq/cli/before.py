@@ -1,10 +1,11 @@
-"""What a command line needs beyond the base packages, known before the work begins."""
+"""Before a command's work: does it lack a package, and does it take the embedded model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wmq.cli.streams import say
 from wmq.extras import require
 
 # Command -> the modules that it always imports.
@@ -18,6 +19,18 @@ COMMAND_MODULES = {
     "sensitivity": ("onnx", "onnxruntime", "pyarrow"),
     "report": ("onnx", "onnxruntime"),
     "bench quantization": ("torch", "onnx", "onnxruntime", "pyarrow"),
+}
+# Command -> the parameter that names its model; without it, the command takes the embedded one.
+NAMED_BY = {
+    "rollout": "model",
+    "evaluate": "models",
+    "drift": "model",
+    "sensitivity": "model",
+    "report": "int8",
+    "verify": "files",
+    "info": "model",
+    "bench speed": "models",
+    "bench quantization": "model",
 }
 EITHER_FORM = ("rollout", "evaluate", "info")  # commands that take .wmq and .onnx
 
@@ -50,3 +63,16 @@ def _is_float(parameters: Mapping[str, Any]) -> bool:
         models = (parameters.get("model") or "",)
     floats = any(model.lower().endswith(".onnx") for model in models)
     return floats or parameters.get("arithmetic") == "float32"
+
+
+def name_embedded_model(command: str, parameters: Mapping[str, Any]) -> None:
+    """Say on the first line that no MODEL was named, unless JSON is asked for."""
+    from wmq.opening import EMBEDDED_NAME
+
+    if command not in NAMED_BY or parameters.get("as_json"):
+        return
+    named = parameters[NAMED_BY[command]]
+    if command == "verify":
+        named = named[1:]  # the last is the rollout
+    if not named:
+        say(f"wmq: no MODEL is named: the embedded {EMBEDDED_NAME}")
