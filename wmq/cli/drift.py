@@ -14,6 +14,7 @@ from wmq.places import checked_place
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
 QUICK_GAMES, QUICK_CUT = 4, 1500
+MARK = b'"pairs"'  # a key of each FILE.json
 
 EPILOG = """\b
 Examples:
@@ -96,7 +97,7 @@ def drift(
     if model is not None and Path(model).suffix.lower() != ".wmq":
         raise WmqError(f"{model}: not an integer program (.wmq); make one with `wmq calibrate`, "
                        "or give a float model with --float or --other")  # fmt: skip
-    path = checked_place(out, "-o", (".json",)) if out else None
+    path = checked_place(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
     settings = Settings(
         data=Path(data),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wmq.starts import Start
 
 PAGE, VIEWER = ".html", ".json"
+VIEWER_MARK = b'"comparison"'  # a key of each
 DEFAULT_PAGE = "report.html"
 LONGEST = 36_000  # frames, ten minutes: a page of some 10 MB
 
@@ -128,7 +129,9 @@ def _targets(
     if folder is None and viewer is None:
         raise WmqError("nothing to write: name a FOLDER of results, or --viewer FILE.json")
     page = None if folder is None else checked_place(out or DEFAULT_PAGE, "-o", (PAGE,))
-    return page, None if viewer is None else checked_place(viewer, "--viewer", (VIEWER,))
+    return page, None if viewer is None else checked_place(
+        viewer, "--viewer", (VIEWER,), VIEWER_MARK
+    )
 
 
 def _start(
