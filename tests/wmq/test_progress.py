@@ -45,7 +45,8 @@ def test_a_line_says_how_far_and_how_long(
 
 
 def test_a_line_now_and_then_and_no_sign_of_a_terminal(models: Path) -> None:
-    process = begun("rollout", models / "small.wmq", "--frames", 1_000_000, "--p1", "idle")
+    process = begun("rollout", models / "small.wmq", "--frames", 1_000_000, "--p1", "idle",
+                    "--p2", "idle")  # fmt: skip
     lines = []
     while len([line for line in lines if "rolling out" in line]) < 3:
         lines.append(process.stderr.readline())
@@ -87,8 +88,8 @@ def test_verbose_says_more_and_very_verbose_where_an_error_came_from(models: Pat
 @pytest.mark.parametrize(
     "line",
     [
-        "rollout {models}/small.wmq --frames 1000000 --p1 idle",
-        "rollout {models}/small.onnx --frames 1000000 --p1 idle -o {out}/a.npz",
+        "rollout {models}/small.wmq --frames 1000000 --p1 idle --p2 idle",
+        "rollout {models}/small.onnx --frames 1000000 --p1 idle --p2 idle -o {out}/a.npz",
         "report --viewer {out}/v.json --int8 {models}/small.wmq --frames 36000",
         "conformance build -o {out}/pack",
         "bench speed --only wmq --batch 1 --seconds 20",

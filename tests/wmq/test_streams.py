@@ -73,7 +73,7 @@ def test_a_file_never_becomes_standard_error(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_full_streams(models: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.npz"
-    line = "wmq: No space left on device; free some space and run it again\n"
+    line = "wmq: standard output: No space left on device; free some space and run it again\n"
     rollout = f"{WMQ} rollout {models}/small.wmq --frames 3 -o {out}"
     full = shell(f"{rollout} > /dev/full")
     assert full.returncode == 2 and full.stderr.endswith(line) and out.exists()

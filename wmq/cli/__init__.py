@@ -10,6 +10,7 @@ import errno
 import sys
 from functools import cache, wraps
 from importlib import import_module
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 import click
@@ -97,10 +98,17 @@ def _equip(command: click.Command, name: str) -> None:
 
 
 def _describe(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename is not None else ""
+    place = error.filename or ("standard output" if _is_of_printing(error) else None)
+    where = f"{place}: " if place is not None else ""
     what = error.strerror or str(error) or type(error).__name__
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return f"{where}{what}" + ("; free some space and run it again" if full else "")
+
+
+def _is_of_printing(error: OSError) -> bool:
+    """Whether it came from click.echo, or from the flush after a command, one frame away."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return len(frames) == 1 or any(frame.f_code is click.echo.__code__ for frame in frames)
 
 
 def _end(message: str, code: int = 2) -> NoReturn:

@@ -21,14 +21,13 @@ COMMAND_MODULES = {
     "bench quantization": ("torch", "onnx", "onnxruntime", "pyarrow"),
 }
 # Command -> the parameter that names its model; without it, the command takes the embedded one.
+# What verify and info print says it anyway.
 NAMED_BY = {
     "rollout": "model",
     "evaluate": "models",
     "drift": "model",
     "sensitivity": "model",
     "report": "int8",
-    "verify": "files",
-    "info": "model",
     "bench speed": "models",
     "bench quantization": "model",
 }
@@ -71,8 +70,5 @@ def name_embedded_model(command: str, parameters: Mapping[str, Any]) -> None:
 
     if command not in NAMED_BY or parameters.get("as_json"):
         return
-    named = parameters[NAMED_BY[command]]
-    if command == "verify":
-        named = named[1:]  # the last is the rollout
-    if not named:
+    if not parameters[NAMED_BY[command]]:
         say(f"wmq: no MODEL is named: the embedded {EMBEDDED_NAME}")

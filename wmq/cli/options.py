@@ -64,7 +64,7 @@ def controller_options(command: Callable) -> Callable:
     for option in (
         click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
                      help="Of random controllers."),
-        click.option("--p2", metavar=metavar, show_default="as --p1",
+        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 2."),
         click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 1."),
