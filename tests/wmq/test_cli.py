@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,16 @@ def test_every_command_has_a_sentence_and_an_example() -> None:
         assert command is not None and command.name == name and f"\n  {name} " in overview
         text = invoke(name, "--help").output
         assert "Example" in text and f"wmq {name} " in text, name
+
+
+def test_the_overviews_cut_no_sentence() -> None:
+    """At 80 columns, as a terminal has them: whole sentences, of all groups."""
+    for line in ((), ("bench",), ("conformance",)):
+        text = CliRunner().invoke(main, [*line, "-h"], terminal_width=80).output
+        listed = text.partition("Commands:")[2].partition("\n\n")[0]
+        assert "..." not in listed and max(map(len, text.splitlines())) <= 80
+        rows = re.split(r"\n  (?=\w)", listed)[1:]
+        assert rows and all(row.rstrip().endswith(".") for row in rows), listed
 
 
 def test_version_is_shown() -> None:

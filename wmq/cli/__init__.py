@@ -17,7 +17,7 @@ import click
 
 from calib.errors import CalibrationError
 from wmq.cli.before import check_needs, name_embedded_model
-from wmq.cli.options import verbose_option
+from wmq.cli.options import Group, verbose_option
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
 from wmq.errors import WmqError
@@ -36,7 +36,7 @@ COMMANDS = {
 RESUMED = ("calibrate",)
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group that imports a command's module when it is asked for."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import cores
+from wmq.cli.options import Group, cores
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Examples:
   wmq conformance run pack"""
 
 
-@click.group(name="conformance", epilog=EPILOG)
+@click.group(name="conformance", cls=Group, epilog=EPILOG)
 def conformance() -> None:
     """Check an engine against the oracle: build a pack of programs and numbers, and run it.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import controller_options, cores, match_options
+from wmq.cli.options import NAMES, controller_options, cores, match_options
 from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
 from wmq.places import checked_place
@@ -30,7 +30,7 @@ Examples:
   wmq report --viewer both.json --stage dream-land --seed 7"""
 
 
-@click.command(name="report", epilog=EPILOG)
+@click.command(name="report", epilog=f"{EPILOG}\n\n{NAMES}")
 @click.argument("folder", required=False)
 @click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
 @click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
