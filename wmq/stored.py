@@ -183,7 +183,8 @@ def read_rollout(path: str | os.PathLike[str]) -> Stored:
     """An `.npz` file of `write_rollout`, trusted in nothing.  Raises WmqError."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
-        raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote")
+        raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote, "
+                       "after the model")  # fmt: skip
     if not path.is_file():
         what = "not a regular file" if path.exists() else "no such file"
         raise WmqError(f"{path}: {what}; give the .npz that `wmq rollout -o` wrote")

@@ -57,3 +57,42 @@ def test_the_first_line_says_that_the_embedded_model_is_taken(models: Path) -> N
     assert wmq(*line).stderr.startswith(said)
     json.loads(wmq(*line, "--json").output)
     assert said not in wmq(line[0], models / "small.wmq", *line[1:]).output
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("model.pt", "weights alone (.pt), which wmq cannot read yet"),
+        ("model.PTH", "weights alone (.pth)"),
+        ("model.safetensors", "weights alone (.safetensors)"),
+        ("notes.txt", "not a model; give a .wmq of `wmq calibrate` or a .onnx of `wmq export`"),
+        ("run", "a folder; `wmq export` makes a model of a training run"),
+    ],
+)
+def test_what_is_no_model_of_ours_is_one_line_with_a_way_out(
+    name: str, reason: str, models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.mkdir() if name == "run" else path.write_bytes(b"x" * 100)
+    from tiny import walking_dataset
+
+    data = walking_dataset(tmp_path / "data").path
+    rollout = tmp_path / "a.npz"
+    assert wmq("rollout", models / "small.wmq", "--frames", 1, "-o", rollout).exit_code == 0
+    for line in (
+        ("rollout", path),
+        ("rollout", path, "--float"),
+        ("evaluate", "--data", data, path),
+        ("verify", path, rollout),
+        ("info", path),
+        ("sensitivity", path, "--data", data),
+        ("report", "--viewer", tmp_path / "v.json", "--int8", path),
+        ("report", "--viewer", tmp_path / "v.json", "--int8", models / "small.wmq",
+         "--float", path),
+    ):  # fmt: skip
+        result = wmq(*line)
+        assert result.exit_code == 2 and result.stdout == "", line
+        assert result.stderr.startswith(f"wmq: {path}: {reason}"), (line, result.stderr)
+        assert result.stderr.count("\n") == 1
+    swapped = wmq("verify", rollout, models / "small.wmq")
+    assert swapped.exit_code == 2 and "not a stored rollout" in swapped.stderr

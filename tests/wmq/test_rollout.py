@@ -151,7 +151,7 @@ def test_numbers_and_their_nouns_agree(
 
 BAD = [
     (["nope.wmq"], "nope.wmq: no such file"),
-    (["."], ".: not a model"),
+    (["."], ".: a folder; `wmq export` makes a model of a training run"),
     (["small.onnx", "--int8"], "not an integer program (.wmq)"),
     (["small.wmq", "--float"], "not a float model (.onnx)"),
     (["small.onnx", "--kernels", "portable"], "--kernels portable: only for integer programs"),
