@@ -77,6 +77,7 @@ def test_full_streams(models: Path, tmp_path: Path) -> None:
     rollout = f"{WMQ} rollout {models}/small.wmq --frames 3 -o {out}"
     full = shell(f"{rollout} > /dev/full")
     assert full.returncode == 2 and full.stderr.endswith(line) and out.exists()
+    assert shell(f"{WMQ} rollout --frames 1 2> /dev/full").returncode == 0
     full = shell(f"{WMQ} recipes --json > /dev/full")
     assert (full.returncode, full.stderr) == (2, line)
     assert shell(f"{WMQ} rollout none.wmq > /dev/full 2>&1").returncode == 2

@@ -105,8 +105,7 @@ def _print(report: Report) -> None:
     click.echo(
         f"{counted(report.frames, 'frame')} of {counted(games, 'game')} ({report.split}), both "
         "players, one frame ahead with the true frame as input"
-        + (f"; {FEW_GAMES} games or more would say how far others differ"
-           if games < FEW_GAMES else "")
+        + (f"; fewer than {FEW_GAMES} games say little about others" if games < FEW_GAMES else "")
     )  # fmt: skip
     _table(report, list(report.models[0].figures))
     if not report.starts:
