@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import signal
 
+import wmq  # noqa: F401  (before a test imports onnxruntime: turns its telemetry off)
+
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -31,6 +31,7 @@ from wmq.horizons import (
     true_frames,
 )
 from wmq.metrics import Tally
+from wmq.opening import ModelError, check_form
 from wmq.predictors import (
     OnnxPredictor,
     Predictor,
@@ -237,13 +238,13 @@ def _is_trivial(model: str | os.PathLike[str]) -> bool:
 
 
 def _open(model: str | os.PathLike[str], settings: Settings) -> Predictor:
-    suffix = Path(model).suffix.lower()
-    if suffix == ".onnx":
+    try:
+        check_form(Path(model))
+    except ModelError as error:
+        raise ModelError(f"{error}, or name {' or '.join(baselines.NAMES)}") from None
+    if Path(model).suffix.lower() == ".onnx":
         return OnnxPredictor(model, settings.threads)
-    if suffix == ".wmq":
-        return ProgramPredictor(model, settings.threads, settings.kernels)
-    raise WmqError(f"{os.fspath(model)}: not a model; give a file that ends in .onnx or .wmq, "
-                   f"{' or '.join(baselines.NAMES)}")  # fmt: skip
+    return ProgramPredictor(model, settings.threads, settings.kernels)
 
 
 def _common_schema(opened: Mapping[str, Predictor]) -> Schema:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from wmq.dataset import FULL
 from wmq.errors import WmqError
+from wmq.extras import require
 from wmq.replay_file import ReplayError, UnreadableError, broken_link
 from wmq.replays import Game, read_replay
 from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
@@ -41,8 +41,7 @@ def _read(task: Task) -> Outcome:
 
 def read_guarded(path: Path, seconds: float = READ_SECONDS) -> Game:
     """A replay with the fields of FULL, read in a process with limits.  Raises WmqError."""
-    if find_spec("peppi_py") is None or find_spec("pyarrow") is None:
-        raise WmqError(f"{path}: reading replays needs more; pip install 'wmq[replays]'")
+    require(str(path), ["peppi_py", "pyarrow"])
     if not path.is_file():
         missing = broken_link(path) or "no such file"
         what = "not a regular file" if path.exists() else missing

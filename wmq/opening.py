@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EMBEDDED = Path(__file__).with_name("embedded")
 EMBEDDED_NAME = "mamba2-medium"
 SUFFIXES = (".wmq", ".onnx")
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
 
 class ModelError(WmqError):
@@ -49,8 +50,7 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
     if path is None:
         return embedded_model(suffix)
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"{path}: not a model; give a file that ends in .wmq or .onnx")
+    check_form(path)
     if path.suffix.lower() != suffix:
         wanted, way_out = {
             ".wmq": ("an integer program", "make one with `wmq calibrate`"),
@@ -62,6 +62,38 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
     if not path.is_file():
         raise ModelError(f"{path}: not a regular file; give a {suffix} file")
     return path
+
+
+def check_form(path: Path) -> None:
+    """Raise ModelError if the name is neither that of an integer program nor of a float step."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return
+    if path.is_dir():
+        raise ModelError(f"{path}: a folder; `wmq export` makes a model of a training run")
+    if suffix in WEIGHTS:
+        raise ModelError(
+            f"{path}: weights alone ({suffix}), which wmq cannot read yet, from whatever project; "
+            "train with `wmq train` and make a .onnx with `wmq export`"
+        )
+    raise ModelError(f"{path}: not a model; give a .wmq of `wmq calibrate` or a .onnx of "
+                     "`wmq export`")  # fmt: skip
+
+
+def float_step_of(
+    program: str | os.PathLike[str] | None, named: str | os.PathLike[str] | None
+) -> Path:
+    """The float step of an integer program: the one named, or the .onnx of its name beside it.
+
+    For None and None, the embedded one.  Raises ModelError.
+    """
+    if named is not None or program is None:
+        return model_path(named, ".onnx")
+    beside = model_path(program, ".wmq").with_suffix(".onnx")
+    if not beside.exists():
+        raise ModelError(f"{beside}: no such file; name the float step that {Path(program).name} "
+                         "was calibrated from with --float")  # fmt: skip
+    return model_path(beside, ".onnx")
 
 
 def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:

@@ -9,6 +9,7 @@ has the hash of its own chain (`wmq.hashes`).
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wmq.onnx_step import OnnxStep
     from wmq_kernels.engine import Engine
 
+LOG = logging.getLogger(__name__)
 BLOCK = 120  # frames between two looks at the progress
 Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)
 
@@ -82,6 +84,7 @@ class IntegerWorlds:
         self.path, self.sha256, self.schema = model.path, model.sha256, model.schema
         self.engine = Engine(model.program, kernels)
         self.kernels: str | None = self.engine.kernels
+        LOG.info("%s: sha256 %s, kernels %s", self.path, self.sha256, self.kernels)
 
     def worlds(self, count: int, threads: int = 1) -> Worlds:
         return _IntegerGroup(self.engine, count, Team(threads))
@@ -121,6 +124,7 @@ class FloatWorlds:
         self.step = OnnxStep(self.path)
         self.schema = self.step.schema
         self.sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        LOG.info("%s: sha256 %s", self.path, self.sha256)
 
     def worlds(self, count: int, threads: int = 1) -> Worlds:
         return _FloatGroup(self.step, count)

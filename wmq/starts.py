@@ -11,6 +11,7 @@ start are those of real games: `starts.json` holds the commonest first frame of 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -88,12 +89,9 @@ def parse_replay_start(text: str) -> tuple[Path, int]:
     path, at, frame = text.rpartition("@")
     if not at or not path or not path.lower().endswith(".slp"):
         raise WmqError(f"--start {text}: neither match nor of the form GAME.slp@FRAME")
-    try:
-        if len(frame) > 9:
-            raise ValueError
-        return Path(path), int(frame)
-    except ValueError:
-        raise WmqError(f"--start {text}: {frame!r} is not a frame number") from None
+    if not re.fullmatch(r"-?[0-9]{1,9}", frame):
+        raise WmqError(f"--start {text}: {frame!r} is not a frame number")
+    return Path(path), int(frame)
 
 
 def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -> Start:

@@ -1,8 +1,10 @@
 """Rollouts in files: written as a table, or whole for `wmq verify`.
 
-`.npz` holds everything that the hashes cover and is read back; `.csv`, `.arrow` and
-`.parquet` hold a row a new frame and world.  Numbers are the integers of `wmq.schema`,
-but `.csv` has natural units, which are exact decimal or binary fractions of them.
+`.csv`, `.arrow` and `.parquet` hold a row a new frame and world, the same columns in the same
+natural units (`wmq.schema`; sticks and triggers 0..1, buttons 0 or 1).  These are exact: a value
+times its quantum is the integer of the frame.  In `.arrow` and `.parquet` each column says its
+unit and its quantum in the metadata of the field.  `.npz` holds those integers themselves, with
+everything else that the hashes cover, and is read back.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from wmq import hashes
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.extras import require
 from wmq.places import checked_place
 from wmq.rollout import Model, Progress, Rollout, roll
 from wmq.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16, SCHEMA_VERSION, Schema
@@ -65,10 +67,8 @@ class Difference:
 def check_output(path: str | os.PathLike[str]) -> Path:
     """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
     path = checked_place(path, "-o", SUFFIXES)
-    if path.suffix.lower() in (".arrow", ".parquet") and find_spec("pyarrow") is None:
-        raise WmqError(
-            f"-o {path}: needs pyarrow; pip install 'wmq[replays]', or write .npz or .csv"
-        )
+    if path.suffix.lower() in (".arrow", ".parquet"):
+        require(f"-o {path}", ["pyarrow"], ", or write .npz or .csv")
     return path
 
 
@@ -113,34 +113,44 @@ def controller_names() -> list[str]:
     return [f"p{p}.pad.{name}" for p in (1, 2) for name in CONTROLLER_FIELDS]
 
 
-def _columns(rollout: Rollout) -> dict[str, np.ndarray]:
-    """All worlds one after the other, int32 columns in the schema's integer units."""
-    count = len(rollout.worlds[0].frames)
-    frames = np.concatenate([world.frames for world in rollout.worlds])
-    pads = np.concatenate([world.controllers for world in rollout.worlds])
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table: values, in units of 1/quantum of the unit, int32."""
+
+    integers: np.ndarray
+    quantum: int = 1
+    unit: str = ""
+
+    @property
+    def values(self) -> np.ndarray:
+        """In the natural unit: int32, or float64, which holds any int32 over 2^16 exactly."""
+        return self.integers if self.quantum == 1 else self.integers / self.quantum
+
+
+def _columns(rollout: Rollout) -> dict[str, _Column]:
+    """All worlds one after the other."""
+    schema, worlds = rollout.schema, rollout.worlds
+    count = len(worlds[0].frames)
+    frames = np.concatenate([world.frames for world in worlds])
+    pads = np.concatenate([world.controllers for world in worlds])
     ids = np.arange(rollout.start.first, rollout.start.first + count, dtype=np.int32)
     columns = {
-        "world": np.repeat(np.arange(len(rollout.worlds), dtype=np.int32), count),
-        "frame": np.tile(ids, len(rollout.worlds)),
+        "world": _Column(np.repeat(np.arange(len(worlds), dtype=np.int32), count)),
+        "frame": _Column(np.tile(ids, len(worlds)), unit="1/60 s"),
     }
-    columns |= {name: frames[:, at] for at, name in enumerate(frame_names(rollout.schema))}
-    return columns | {name: pads[:, at] for at, name in enumerate(controller_names())}
+    kinds = [(field.quantum, field.unit) for field in schema.fields] * 2 + [(1, "class")]
+    for at, (name, kind) in enumerate(zip(frame_names(schema), kinds, strict=True)):
+        columns[name] = _Column(frames[:, at], *kind)
+    for at, name in enumerate(controller_names()):
+        analog = at % len(CONTROLLER_FIELDS) < ANALOG_CONTROLS
+        given = (pads[:, at], Q16, "0..1") if analog else (pads[:, at] // Q16, 1, "bit")
+        columns[name] = _Column(*given)
+    return columns
 
 
 def _csv(rollout: Rollout) -> str:
-    quanta = {
-        f"p{p + 1}.{field.name}": field.quantum for p in (0, 1) for field in rollout.schema.fields
-    }
-    quanta |= dict.fromkeys(controller_names(), Q16)
-    buttons = {f"p{p}.pad.{name}" for p in (1, 2) for name in CONTROLLER_FIELDS[ANALOG_CONTROLS:]}
     columns = _columns(rollout)
-    texts = []
-    for name, values in columns.items():
-        quantum = quanta.get(name, 1)
-        if quantum == 1 or name in buttons:
-            texts.append([str(v) for v in (values // quantum).tolist()])
-        else:
-            texts.append([repr(v) for v in (values / quantum).tolist()])
+    texts = [map(repr, column.values.tolist()) for column in columns.values()]
     rows = (",".join(row) for row in zip(*texts, strict=True))
     return "\n".join([",".join(columns), *rows, ""])
 
@@ -155,7 +165,13 @@ def _write_table(sink: io.BytesIO, rollout: Rollout, suffix: str) -> None:
         "wmq.rollout_sha256": rollout.sha256,
         "wmq.start": rollout.start.label,
     }
-    table = pa.table(_columns(rollout)).replace_schema_metadata(facts)
+    columns = _columns(rollout)
+    arrays = [pa.array(column.values) for column in columns.values()]
+    fields = [
+        pa.field(name, array.type, metadata={"unit": column.unit, "quantum": str(column.quantum)})
+        for (name, column), array in zip(columns.items(), arrays, strict=True)
+    ]
+    table = pa.table(arrays, schema=pa.schema(fields, metadata=facts))
     if suffix == ".parquet":
         pq.write_table(table, sink)
         return
@@ -167,7 +183,8 @@ def read_rollout(path: str | os.PathLike[str]) -> Stored:
     """An `.npz` file of `write_rollout`, trusted in nothing.  Raises WmqError."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
-        raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote")
+        raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote, "
+                       "after the model")  # fmt: skip
     if not path.is_file():
         what = "not a regular file" if path.exists() else "no such file"
         raise WmqError(f"{path}: {what}; give the .npz that `wmq rollout -o` wrote")

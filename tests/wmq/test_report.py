@@ -21,6 +21,7 @@ from wmq.drift.paired import ratio_curve
 from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.intervals import Interval
+from wmq.places import checked_place
 from wmq.report.compare import Comparison, compare, open_pair
 from wmq.report.figures import interval_text, number
 from wmq.report.html import data_script
@@ -74,6 +75,11 @@ def played(models: Path) -> Comparison:
 def content(played: Comparison) -> bytes:
     whole = Results(a_suite("f" * 64), a_drift("a" * 64), a_sensitivity("f" * 64))
     return make_page(whole, played)
+
+
+def test_an_older_page_may_be_replaced(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(content)
+    assert checked_place(tmp_path / "a.html", "-o", (".html",)) == tmp_path / "a.html"
 
 
 def test_hostile_text_stays_text(content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from replay_files import ROOT
 from rollout_models import RANDOM, a_start, played, wmq
 
 from wmq import hashes, rollout
+from wmq.cli import options
 from wmq.controllers import random_controllers
 from wmq.opening import ModelError, open_program, schema_of
 from wmq.rollout import IntegerWorlds, both_controllers, roll
 from wmq.schema import Schema
-from wmq.summary import RULES
+from wmq.starts import CHARACTERS, STAGES
+from wmq.summary import RULES, summarize
 from wmq_kernels.engine import Engine
 
 SCHEMA = Schema()
@@ -119,9 +122,36 @@ def test_summary_is_for_people(models: Path) -> None:
     assert "90 in 3 worlds, int8" in several
 
 
+def test_stages_and_characters_are_listed_and_ignore_case(models: Path) -> None:
+    text = wmq("rollout", "-h").output
+    assert tuple(options.CHARACTERS) == tuple(sorted(CHARACTERS))
+    assert tuple(options.STAGES) == tuple(sorted(STAGES))
+    for name in (*CHARACTERS, *STAGES):
+        assert name in text
+    line = ("rollout", models / "small.wmq", "--frames", 1, "--json")
+    small = wmq(*line, "--stage", "dream-land", "--p1-character", "marth").output
+    large = wmq(*line, "--stage", "Dream-Land", "--p1-character", "MARTH").output
+    same = json.loads(small)["rollout_sha256"], json.loads(small)["start"]
+    assert same == (json.loads(large)["rollout_sha256"], json.loads(large)["start"])
+    for option in ("--stage", "--p1-character", "--p2-character"):
+        bad = wmq(*line, option, "joe")
+        assert bad.exit_code == 2 and "'joe' is not one of" in bad.stderr
+
+
+@pytest.mark.parametrize(("lost", "text"), [(0, "0 stocks"), (1, "1 stock"), (2, "2 stocks")])
+def test_numbers_and_their_nouns_agree(
+    lost: int, text: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def summarized(*given: object) -> tuple:
+        return tuple(replace(player, stocks_lost=lost) for player in summarize(*given))
+
+    monkeypatch.setattr("wmq.summary.summarize", summarized)
+    assert f"player 1: {text} lost, " in wmq("rollout", models / "small.wmq", "--frames", 1).output
+
+
 BAD = [
     (["nope.wmq"], "nope.wmq: no such file"),
-    (["."], ".: not a model"),
+    (["."], ".: a folder; `wmq export` makes a model of a training run"),
     (["small.onnx", "--int8"], "not an integer program (.wmq)"),
     (["small.wmq", "--float"], "not a float model (.onnx)"),
     (["small.onnx", "--kernels", "portable"], "--kernels portable: only for integer programs"),
@@ -133,7 +163,6 @@ BAD = [
     (["small.wmq", "--p1", "joe"], "--p1 joe: unknown controller"),
     (["small.wmq", "--p2", "replay"], "--p2 replay: needs a start"),
     (["small.wmq", "--p1", "script:none"], "none: no such script"),
-    (["small.wmq", "--p1-character", "joe"], "--p1-character joe: unknown; choose one of"),
     (["small.wmq", "-o", "x.txt"], "x.txt: unknown form"),
     (["small.wmq", "-o", "none/x.npz"], "its folder does not exist"),
     (["small.wmq", "--worlds", "100000"], "more than 20,000,000 frames"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from replay_files import EDGE
 
-from wmq.controllers import AT_REST
+from wmq.controllers import AT_REST, Source
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
 from wmq.guarded import read_guarded
 from wmq.replays import read_replay
+from wmq.rollout import both_controllers
 from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
 from wmq.starts import (
     CHARACTERS,
@@ -89,6 +91,7 @@ def test_replay_start_is_that_frame_with_its_past_and_future(val_games: list[Pat
 
 
 @pytest.mark.parametrize("text", ["game.slp", "@5", "game.slp@", "game.txt@5", "a.slp@1.5",
+                                  "a.slp@+1", "a.slp@1_0", "a.slp@ 1", "a.slp@\u0663", "b@a.slp",
                                   "a.slp@" + "9" * 5000])  # fmt: skip
 def test_malformed_starts_are_one_line(text: str) -> None:
     with pytest.raises(WmqError, match="^--start ") as caught:
@@ -98,6 +101,41 @@ def test_malformed_starts_are_one_line(text: str) -> None:
 
 def test_start_is_parsed() -> None:
     assert parse_replay_start("a@b.slp@-123") == (Path("a@b.slp"), -123)
+    assert parse_replay_start("@.SLP@0") == (Path("@.SLP"), 0)
+
+
+@pytest.fixture
+def short_game(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The id of the last frame of a game of ten, which `read_guarded` gives for any file."""
+    game = made_game("aa", "val", 31, [322] * 10)
+    monkeypatch.setattr("wmq.guarded.read_guarded", lambda path: game)
+    return FIRST_FRAME + 9
+
+
+@pytest.mark.parametrize("after", range(10))
+def test_frames_that_are_advised_are_accepted(short_game: int, after: int) -> None:
+    """With the replay's controllers, at every distance from the end of the game."""
+    start = replay_start(SCHEMA, Path("g.slp"), short_game - after)
+    replay = (Source("replay"), Source("replay"))
+    assert start.following is not None and len(start.following) == after
+    for frames in range(1, 12):
+        if frames <= after:
+            assert len(both_controllers(replay, start, frames, 0)) == frames
+            continue
+        with pytest.raises(WmqError) as caught:
+            both_controllers(replay, start, frames, 0)
+        advised = re.search(r"--frames (\d+)", str(caught.value))
+        if after:
+            assert advised and len(both_controllers(replay, start, int(advised[1]), 0)) == after
+        else:
+            assert not advised and "start in an earlier one" in str(caught.value)
+    assert len(both_controllers((Source("idle"),) * 2, start, 3, 0)) == 3
+
+
+@pytest.mark.parametrize("frame", [FIRST_FRAME - 1, -999_999_999, FIRST_FRAME + 10, 999_999_999])
+def test_frames_outside_of_the_game_are_named(short_game: int, frame: int) -> None:
+    with pytest.raises(WmqError, match=rf"^g.slp: has no frame {frame}; choose one of -123..-114$"):
+        replay_start(SCHEMA, Path("g.slp"), frame)
 
 
 def test_bad_replays_are_one_line(tmp_path: Path) -> None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rollout_models import played, wmq
 
-from wmq import stored
-from wmq.controllers import SIZE
 from wmq.errors import WmqError
-from wmq.rollout import IntegerWorlds
+from wmq.rollout import IntegerWorlds, Rollout
 from wmq.schema import Q16, Schema
-from wmq.stored import altered_worlds, read_rollout, recompute, write_rollout
+from wmq.stored import (
+    altered_worlds,
+    controller_names,
+    frame_names,
+    read_rollout,
+    recompute,
+    write_rollout,
+)
 
 SCHEMA = Schema()
 
@@ -118,31 +126,83 @@ def test_damaged_bytes_are_refused_or_found_to_differ(
             assert "\n" not in str(error)
 
 
-FIXED = {field.name for field in SCHEMA.fields if field.kind == "fixed"}
+UNITS = {field.name: (field.quantum, field.unit) for field in SCHEMA.fields}
+BUTTONS = ("A", "B", "X", "Y", "Z", "L", "R", "D_UP")
 
 
-def test_tables_hold_the_frames(worlds: IntegerWorlds, tmp_path: Path) -> None:
-    whole = played(worlds, 20, [3, 4])
-    expected = np.concatenate([world.frames for world in whole.worlds])
-    pads = np.concatenate([world.controllers for world in whole.worlds])
-    write_rollout(tmp_path / "a.csv", whole)
-    with open(tmp_path / "a.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(r["frame"]) for r in rows] == [*range(-122, -102)] * 2
-    assert [int(r["world"]) for r in rows] == [0] * 20 + [1] * 20
-    names = stored.frame_names(SCHEMA)
-    for t, row in enumerate(rows):
-        for at, name in enumerate(names):
-            unit = Q16 if name.partition(".")[2] in FIXED else 1
-            assert float(row[name]) * unit == expected[t, at]
-        assert float(row["p1.pad.main_x"]) * Q16 == pads[t, 0]
-        assert int(row["p2.pad.L"]) * Q16 == pads[t, SIZE + 10]
+def as_frames(whole: Rollout) -> dict[str, np.ndarray]:
+    """What a table must hold, from the rollout itself: float64 in natural units."""
+    frames = np.concatenate([world.frames for world in whole.worlds]).astype(np.float64)
+    pads = np.concatenate([world.controllers for world in whole.worlds]).astype(np.float64)
+    columns = {name: frames[:, at] / UNITS.get(name.partition(".")[2], (1, ""))[0]
+               for at, name in enumerate(frame_names(SCHEMA))}  # fmt: skip
+    return columns | {name: pads[:, at] / Q16 for at, name in enumerate(controller_names())}
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    pa = pytest.importorskip("pyarrow")
+    if path.suffix == ".csv":
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    if path.suffix == ".arrow":
+        table = pa.ipc.open_file(path).read_all()
+    else:
+        from pyarrow.parquet import read_table as read_parquet
+
+        table = read_parquet(path)
+    return {name: table[name].to_numpy().astype(np.float64) for name in table.column_names}
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tables_of_all_forms_are_equal_and_exact(
+    worlds: IntegerWorlds, tmp_path: Path, seed: int
+) -> None:
+    """Any integers that a frame may hold, extremes first, come back from every form."""
+    played_once = played(worlds, 6, [3, 4])
+    rng = np.random.default_rng(seed)
+    made = []
+    for world in played_once.worlds:
+        frames = rng.integers(SCHEMA.lo, SCHEMA.hi, world.frames.shape, np.int32, endpoint=True)
+        frames[0], frames[1] = SCHEMA.lo, SCHEMA.hi
+        pads = rng.integers(0, Q16, world.controllers.shape, np.int32, endpoint=True)
+        buttons = [at for at, n in enumerate(controller_names()) if n.split(".")[2] in BUTTONS]
+        pads[:, buttons] = Q16 * (pads[:, buttons] & 1)
+        made.append(replace(world, frames=frames, controllers=pads))
+    whole = replace(played_once, worlds=tuple(made))
+    expected = as_frames(whole)
+    expected |= {"world": np.repeat([0.0, 1.0], 6), "frame": np.tile(np.arange(-122.0, -116), 2)}
+    for suffix in (".csv", ".arrow", ".parquet"):
+        write_rollout(tmp_path / f"a{suffix}", whole)
+        found = read_table(tmp_path / f"a{suffix}")
+        assert list(found)[:2] == ["world", "frame"] and set(found) == set(expected)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values, f"{name} in {suffix}")
+
+
+def test_columns_name_their_units_and_the_scale_of_the_integers(
+    worlds: IntegerWorlds, tmp_path: Path
+) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
+    whole = played(worlds, 20, [3])
     for suffix in (".arrow", ".parquet"):
         write_rollout(tmp_path / f"a{suffix}", whole)
-    table = pa.ipc.open_file(tmp_path / "a.arrow").read_all()
-    assert table.equals(pq.read_table(tmp_path / "a.parquet"))
-    assert table.schema.metadata[b"wmq.rollout_sha256"].decode() == whole.sha256
-    assert all((table[name].to_numpy() == expected[:, at]).all() for at, name in enumerate(names))
+    arrow = pa.ipc.open_file(tmp_path / "a.arrow").read_all()
+    parquet = pq.read_table(tmp_path / "a.parquet")
+    for table in (arrow, parquet):
+        assert table.schema.metadata[b"wmq.rollout_sha256"].decode() == whole.sha256
+        for name, (quantum, unit) in UNITS.items():
+            field = table.schema.field(f"p2.{name}")
+            assert field.metadata[b"quantum"] == str(quantum).encode()
+            assert field.metadata[b"unit"] == unit.encode()
+            back = table[f"p2.{name}"].to_numpy() * quantum
+            at = SCHEMA.index(name, 1)
+            assert (back == whole.worlds[0].frames[:, at]).all()
+        assert table.schema.field("p1.pad.c_x").metadata[b"quantum"] == str(Q16).encode()
+        assert table["p1.pad.A"].type == pa.int32()
+    assert arrow.schema.equals(parquet.schema)

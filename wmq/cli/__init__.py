@@ -6,17 +6,22 @@ for what the user can mend, 130 for Ctrl-C.  Anything else is a bug and keeps it
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import sys
+from functools import cache, wraps
 from importlib import import_module
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 import click
 
 from calib.errors import CalibrationError
+from wmq.cli.before import check_needs, name_embedded_model
+from wmq.cli.options import Group, verbose_option
+from wmq.cli.progress import LOG, be_verbose
+from wmq.cli.streams import drop, open_closed, say
 from wmq.errors import WmqError
+from wmq.extras import EXTRAS, pip_command
 from wmq_kernels.errors import ProgramError
 
 # Command -> its module, in the order of a newcomer's way.
@@ -27,31 +32,17 @@ COMMANDS = {
         "drift", "sensitivity", "report", "verify", "info", "conformance", "bench",
     )
 }  # fmt: skip
-# Command -> the extras with all that it always imports.
-COMMAND_EXTRAS = {
-    "prepare": "replays",
-    "train": "train",
-    "export": "train,quantize",
-    "calibrate": "quantize",
-    "evaluate": "quantize",
-    "drift": "train,quantize",
-    "sensitivity": "quantize",
-    "report": "quantize",
-    "bench": "train,quantize",
-}
-# Module -> the extras that bring it, the plainest first.
-MODULE_EXTRAS = {
-    "torch": ("train",),
-    "onnx": ("quantize",),
-    "onnxruntime": ("quantize",),
-    "pyarrow": ("replays", "quantize", "train"),
-    "peppi_py": ("replays",),
-    "matplotlib": ("report",),
-}
+# Commands that go on where they were interrupted; others that can say so themselves.
+RESUMED = ("calibrate",)
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group that imports a command's module when it is asked for."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_closed()
+        be_verbose(0)
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,72 +50,79 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        _equip(command, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk shows here, not when Python ends
+            sys.stdout.flush()  # a full disk shows here, not when Python ends
             return result
         except (WmqError, CalibrationError, ProgramError) as error:
             _end(str(error))
         except KeyboardInterrupt:
-            _end("interrupted", 130)
+            resumed = ctx.invoked_subcommand in RESUMED
+            _end("interrupted" + ("; to resume, run the same command again" if resumed else ""),
+                 130)  # fmt: skip
         except MemoryError:
             _end("out of memory; close other programs, or work on less at once")
         except ImportError as error:
-            if (error.name or "").split(".")[0] not in MODULE_EXTRAS:
+            module = (error.name or "").split(".")[0]
+            if module not in EXTRAS:
                 raise
-            _end(_missing(ctx.invoked_subcommand or "", error.name or ""))
+            _end(f"wmq {ctx.invoked_subcommand} needs {module}: {pip_command([module])}")
         except OSError as error:
             if error.errno == errno.EPIPE:
                 _leave_pipe()
             _end(_describe(error))
 
 
-def _missing(command: str, module: str) -> str:
-    """The command's extras if they bring the module, which an option may want beyond them."""
-    module = module.split(".")[0]
-    extras, bringing = COMMAND_EXTRAS.get(command, ""), MODULE_EXTRAS[module]
-    if not set(extras.split(",")) & set(bringing):
-        extras = bringing[0]
-    return f"wmq {command} needs {module}: pip install 'wmq[{extras}]'"
+@cache
+def _equip(command: click.Command, name: str) -> None:
+    """Give a command and those below it what all have: --verbose, and looks before the work."""
+    for below, one in getattr(command, "commands", {}).items():
+        _equip(one, f"{name} {below}")
+    if isinstance(command, click.Group) or command.callback is None:
+        return
+    work = command.callback
+
+    @wraps(work)
+    def checked(**parameters: Any) -> Any:
+        check_needs(name, parameters)
+        name_embedded_model(name, parameters)
+        return work(**parameters)
+
+    command.callback = checked
+    command.params.append(verbose_option())
 
 
 def _describe(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename is not None else ""
+    place = error.filename or ("standard output" if _is_of_printing(error) else None)
+    where = f"{place}: " if place is not None else ""
     what = error.strerror or str(error) or type(error).__name__
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return f"{where}{what}" + ("; free some space and run it again" if full else "")
 
 
+def _is_of_printing(error: OSError) -> bool:
+    """Whether it came from click.echo, or from the flush after a command, one frame away."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return len(frames) == 1 or any(frame.f_code is click.echo.__code__ for frame in frames)
+
+
 def _end(message: str, code: int = 2) -> NoReturn:
     """Leave with one line, whatever the message holds: file names may hold anything."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
-    with contextlib.suppress(OSError):
-        click.echo(f"wmq: {line}", err=True)
-    _forget_output()
+    LOG.debug("where it was found", exc_info=True)
+    say(f"wmq: {' '.join(message.split())}")
+    drop("stdout")
     sys.exit(code)
 
 
 def _leave_pipe() -> NoReturn:
     """The reader of our output went away, as `head` does: nothing to say."""
-    _forget_output()
+    drop("stdout")
     sys.exit(128 + 13)  # as SIGPIPE
-
-
-def _forget_output() -> None:
-    """Keep Python from writing its buffer again, and complaining, when it ends."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
 
 
 def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:

@@ -7,6 +7,7 @@ import json
 import click
 
 from wmq.cli.bench_quantization import quantization
+from wmq.cli.options import Group
 from wmq.errors import WmqError
 
 EPILOG = """\b
@@ -15,7 +16,7 @@ Examples:
   wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg"""
 
 
-@click.group(name="bench", epilog=EPILOG)
+@click.group(name="bench", cls=Group, epilog=EPILOG)
 def bench() -> None:
     """Measure what the README says, on this machine."""
 

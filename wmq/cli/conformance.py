@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import cores
+from wmq.cli.options import Group, cores
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Examples:
   wmq conformance run pack"""
 
 
-@click.group(name="conformance", epilog=EPILOG)
+@click.group(name="conformance", cls=Group, epilog=EPILOG)
 def conformance() -> None:
     """Check an engine against the oracle: build a pack of programs and numbers, and run it.
 
@@ -51,10 +51,14 @@ def conformance() -> None:
 def build(out: str, seed: int, as_json: bool) -> None:
     """Write a pack with the oracle, on all cores; the same bytes for a seed everywhere."""
     from wmq.cli.progress import progress_bar
+    from wmq.dataset import cannot_write
     from wmq_kernels.conformance.building import build as build_pack
 
-    with _told(), progress_bar() as progress:
-        header = build_pack(Path(out), seed, cores(), progress)
+    try:
+        with _told(), progress_bar() as progress:
+            header = build_pack(Path(out), seed, cores(), progress)
+    except OSError as error:
+        raise cannot_write(Path(out), error) from None
     size = sum(size for size, _ in header.files.values())
     if as_json:
         facts = {"pack": out, "seed": seed, "counts": header.counts, "bytes": size,

@@ -14,11 +14,12 @@ from wmq.places import checked_place
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
 QUICK_GAMES, QUICK_CUT = 4, 1500
+MARK = b'"pairs"'  # a key of each FILE.json
 
 EPILOG = """\b
 Examples:
   wmq drift --data dataset -o drift.json
-  wmq drift model.wmq --float model.onnx --data dataset --quick
+  wmq drift model.wmq --data dataset --quick
 
 \b
 An interrupted run goes on where it stopped: say -o FILE.json, beside which FILE.json.stages is
@@ -39,7 +40,11 @@ def _sized(name: str, help_text: str, most: int):
 @click.argument("model", required=False, metavar="[MODEL.wmq]")
 @click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
 @click.option(
-    "--float", "onnx", metavar="MODEL.onnx", show_default="embedded", help="What MODEL is made of."
+    "--float",
+    "onnx",
+    metavar="MODEL.onnx",
+    show_default="the .onnx file beside MODEL.wmq",
+    help="Float step that the program was calibrated from.",
 )
 @click.option(
     "--other",
@@ -80,7 +85,7 @@ def drift(
 ) -> None:
     """Tell what int8 costs from chaos: float and integer program side by side.
 
-    Without MODEL.wmq, the embedded pair.  From real starts with the true controllers; against
+    Without MODEL, the embedded one is taken.  From real starts with the true controllers; against
     pairs that are all float; as worlds left to themselves; and in one sentence.
     """
     from wmq.drift import Settings
@@ -92,7 +97,7 @@ def drift(
     if model is not None and Path(model).suffix.lower() != ".wmq":
         raise WmqError(f"{model}: not an integer program (.wmq); make one with `wmq calibrate`, "
                        "or give a float model with --float or --other")  # fmt: skip
-    path = checked_place(out, "-o", (".json",)) if out else None
+    path = checked_place(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
     settings = Settings(
         data=Path(data),

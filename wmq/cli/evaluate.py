@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wmq.cli.options import kernels_option, threads_option
+from wmq.cli.options import counted, kernels_option, threads_option
 from wmq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from wmq.evaluate import Comparison, Report
 
 LABEL = 40  # width of the first column
+FEW_GAMES = 10  # fewer say little about games that were not measured
 
 
 @click.command(
@@ -100,17 +101,19 @@ def _plain(value: Any) -> Any:
 
 
 def _print(report: Report) -> None:
+    games = len(report.sha256)
     click.echo(
-        f"{report.frames:,} frames of {len(report.sha256)} games ({report.split}), both players, "
-        "one frame ahead with the true frame as input"
-    )
+        f"{counted(report.frames, 'frame')} of {counted(games, 'game')} ({report.split}), both "
+        "players, one frame ahead with the true frame as input"
+        + (f"; fewer than {FEW_GAMES} games say little about others" if games < FEW_GAMES else "")
+    )  # fmt: skip
     _table(report, list(report.models[0].figures))
     if not report.starts:
         return
-    reached = len(report.models[0].by_horizon)
+    reached, starts = len(report.models[0].by_horizon), counted(len(report.starts), "start")
     click.echo(
-        f"\nrolled out {reached} frames from {len(report.starts)} starts with the true "
-        "controllers: position error, mean to that frame"
+        f"\nrolled out {counted(reached, 'frame')} from {starts} with the "
+        "true controllers: position error, mean to that frame"
     )
     _table(report, list(report.models[0].rolled))
     for found in report.comparisons:
@@ -118,7 +121,7 @@ def _print(report: Report) -> None:
         when = f"beyond frame {reached}" if median is None else f"frame {median:g}"
         click.echo(
             f"first other action, {found.names[1]} against {found.names[0]}: median {when}; "
-            f"the same for all {reached} frames from {never:.1f} % of the starts"
+            f"the same for all {counted(reached, 'frame')} from {never:.1f} % of the starts"
         )
 
 
@@ -126,8 +129,7 @@ def _table(report: Report, figures: list[str]) -> None:
     """One row a figure, one column a model, then the differences of neighbours."""
     pairs = report.comparisons
     titles = [model.name for model in report.models]
-    titles += [f"{pair.names[1]} - {pair.names[0]}" if len(pairs) > 1 else "difference"
-               for pair in pairs]  # fmt: skip
+    titles += [f"{pair.names[1]} - {pair.names[0]}" for pair in pairs]
     widths = [max(len(title), 10 if k < len(report.models) else 19) for k, title in
               enumerate(titles)]  # fmt: skip
     click.echo(_row("", titles, widths))

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from textwrap import fill
 
 import click
+
+from wmq.cli.progress import be_verbose
 
 STAGES = (
     "battlefield", "dream-land", "final-destination",
     "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
 )  # fmt: skip
+# The names of wmq.starts.CHARACTERS, which would import numpy here.
+CHARACTERS = (
+    "bowser", "donkey-kong", "dr-mario", "falco", "falcon", "fox", "game-and-watch", "ganondorf",
+    "jigglypuff", "kirby", "link", "luigi", "mario", "marth", "mewtwo", "ness", "peach", "pichu",
+    "pikachu", "roy", "samus", "sheik", "yoshi", "young-link", "zelda",
+)  # fmt: skip
+# For the end of a command's help; click would break a name at its hyphen.
+NAMES = "\n\n".join(
+    "\b\n" + fill(f"{title}: {', '.join(names)}", 78, break_on_hyphens=False)
+    for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
+)
 KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
+
+
+def counted(number: int, what: str) -> str:
+    """A number and its noun, as in "1 frame" and "3,600 frames"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+class Group(click.Group):
+    """A group that lists its commands with whole sentences, which click would cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(limit=10_000)) for name, one in listed if one]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def cores() -> int:
@@ -34,13 +63,27 @@ threads_option = click.option(
 )
 
 
+def verbose_option() -> click.Option:
+    return click.Option(
+        ["-v", "--verbose"],
+        count=True,
+        expose_value=False,
+        callback=lambda ctx, option, count: be_verbose(count),
+        help="Say more on stderr; -vv for what helps to find a bug.",
+    )
+
+
 def match_options(command: Callable) -> Callable:
     """--stage, --p1-character, --p2-character; None where not given."""
+    characters = click.Choice(CHARACTERS, case_sensitive=False)
+    stages = click.Choice(STAGES, case_sensitive=False)
     for option in (
-        click.option("--p2-character", metavar="NAME", show_default="falco", help="Of a match."),
-        click.option("--p1-character", metavar="NAME", show_default="fox", help="Of a match."),
-        click.option("--stage", type=click.Choice(STAGES), show_default="battlefield",
-                     help="Of a match."),
+        click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
+                     help="Of a match; names below."),
+        click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
+                     help="Of a match; names below."),
+        click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
+                     help="Of a match; names below."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -52,7 +95,7 @@ def controller_options(command: Callable) -> Callable:
     for option in (
         click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
                      help="Of random controllers."),
-        click.option("--p2", metavar=metavar, show_default="as --p1",
+        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 2."),
         click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 1."),

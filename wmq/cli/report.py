@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import controller_options, cores, match_options
+from wmq.cli.options import NAMES, controller_options, cores, match_options
 from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
 from wmq.places import checked_place
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wmq.starts import Start
 
 PAGE, VIEWER = ".html", ".json"
+VIEWER_MARK = b'"comparison"'  # a key of each
 DEFAULT_PAGE = "report.html"
 LONGEST = 36_000  # frames, ten minutes: a page of some 10 MB
 
@@ -29,12 +30,18 @@ Examples:
   wmq report --viewer both.json --stage dream-land --seed 7"""
 
 
-@click.command(name="report", epilog=EPILOG)
+@click.command(name="report", epilog=f"{EPILOG}\n\n{NAMES}")
 @click.argument("folder", required=False)
 @click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
 @click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
-@click.option("--float", "floats", metavar="MODEL.onnx", show_default="embedded", help="Float.")
-@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program of it.")
+@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program.")
+@click.option(
+    "--float",
+    "floats",
+    metavar="MODEL.onnx",
+    show_default="the .onnx file beside MODEL.wmq",
+    help="Float step that the program was calibrated from.",
+)
 @click.option(
     "--frames",
     type=click.IntRange(1, LONGEST),
@@ -122,7 +129,9 @@ def _targets(
     if folder is None and viewer is None:
         raise WmqError("nothing to write: name a FOLDER of results, or --viewer FILE.json")
     page = None if folder is None else checked_place(out or DEFAULT_PAGE, "-o", (PAGE,))
-    return page, None if viewer is None else checked_place(viewer, "--viewer", (VIEWER,))
+    return page, None if viewer is None else checked_place(
+        viewer, "--viewer", (VIEWER,), VIEWER_MARK
+    )
 
 
 def _start(

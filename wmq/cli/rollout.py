@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from wmq.cli.options import (
+    NAMES,
     controller_options,
+    counted,
     kernels_option,
     match_options,
     threads_option,
 )
+from wmq.cli.streams import say
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ A script holds controls in ranges of frames, counted from the first new frame:
 Where lines overlap, buttons add up and the later stick or trigger counts."""
 
 
-@click.command(name="rollout", epilog=EPILOG)
+@click.command(name="rollout", epilog=f"{EPILOG}\n\n{NAMES}")
 @click.argument("model", required=False)
 @click.option("--int8", "arithmetic", flag_value="int8", help="Integers only (a .wmq MODEL).")
 @click.option("--float", "arithmetic", flag_value="float32", help="onnxruntime (a .onnx MODEL).")
@@ -84,7 +87,8 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     "-o",
     "out",
     metavar="FILE",
-    help="Write the rollout: .npz (for wmq verify), .csv, .arrow or .parquet.",
+    help="Write the rollout: .npz (for wmq verify), or a table in natural units, .csv, .arrow or "
+    ".parquet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rollout(
@@ -122,7 +126,8 @@ def rollout(
         follows = "replay" in texts and left is not None
         frames = min(MINUTE, max(left, 1)) if follows and left is not None else MINUTE
     if frames * worlds > LARGEST:
-        raise WmqError(f"{worlds} worlds of {frames} frames: more than {LARGEST:,} frames in all")
+        raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
+                       f"{LARGEST:,} frames in all")  # fmt: skip
     seeds = [seed + world for world in range(worlds)]
     pads = [both_controllers(sources, begin, frames, own) for own in seeds]
     compile_first(opened, begin)
@@ -178,7 +183,7 @@ def all_stays() -> Iterator[None]:
 
 @contextmanager
 def _told_if_slow(message: str) -> Iterator[None]:
-    timer = threading.Timer(SLOW_COMPILE, lambda: click.echo(message, err=True))
+    timer = threading.Timer(SLOW_COMPILE, lambda: say(message))
     timer.daemon = True
     timer.start()
     try:
@@ -195,7 +200,7 @@ def open_start(
     warmup: int,
 ) -> Start:
     """What a command line's --start means.  Raises WmqError."""
-    from wmq.starts import CHARACTERS, match_start, parse_replay_start, replay_start
+    from wmq.starts import match_start, parse_replay_start, replay_start
 
     if text != "match":
         given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
@@ -204,10 +209,6 @@ def open_start(
                 raise WmqError(f"{option} {value}: only for --start match; the game has its own")
         return replay_start(schema, *parse_replay_start(text), warmup)
     names = (characters[0] or "fox", characters[1] or "falco")
-    for player, name in enumerate(names, 1):
-        if name not in CHARACTERS:
-            known = ", ".join(sorted(CHARACTERS))
-            raise WmqError(f"--p{player}-character {name}: unknown; choose one of {known}")
     return match_start(schema, stage or "battlefield", names)
 
 
@@ -279,8 +280,9 @@ def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
 
 
 def _print_player(player: int, summary: PlayerSummary) -> None:
+    lost = counted(summary.stocks_lost, "stock")
     click.echo(
-        f"\nplayer {player}: {summary.stocks_lost} stocks lost, {summary.damage:.1f} % taken\n"
+        f"\nplayer {player}: {lost} lost, {summary.damage:.1f} % taken\n"
         "    time  stocks  percent        x        y  action"
     )
     for m in summary.moments:

@@ -19,6 +19,7 @@ COLUMNS = ("val_loss", "pos_mae", "change_acc", DRIFT)
 NAME, CELL = 40, 23  # widths
 MOST_LAYERS = 20  # printed; the file holds all
 WHOLE = ("together", "program")
+MARK = b'"entries"'  # a key of each FILE.json
 
 
 @click.command(
@@ -87,7 +88,7 @@ def sensitivity(
     from wmq.sensitivity.run import Settings
     from wmq.sensitivity.run import sensitivity as run
 
-    checked_place(out, "-o", (".json",))
+    checked_place(out, "-o", (".json",), MARK)
     picture = None
     if chart is not None:
         from wmq.bench.chart import check_chart

@@ -23,7 +23,7 @@ from wmq.drift.worlds import CONTROLLERS
 from wmq.drift.yardsticks import float_rollouts
 from wmq.errors import WmqError
 from wmq.horizons import choose_starts, position_errors, true_frames
-from wmq.opening import IntegerModel, ModelError, model_path, open_program
+from wmq.opening import IntegerModel, ModelError, float_step_of, model_path, open_program
 from wmq.predictors import OnnxPredictor, Predictor, ProgramPredictor
 from wmq.replays import Game
 from wmq.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
@@ -39,7 +39,7 @@ FEW_GAMES = 10  # of which a bootstrap knows little
 class Settings:
     """What is compared, and how much of it.
 
-    program, onnx   None for the embedded model
+    program         None for the embedded model; onnx: None for the float step beside it
     others          further models, .onnx or .wmq
     dynamic         also what onnxruntime's quantize_dynamic makes of the float model
     starts, horizon of the paired rollouts; worlds, frames: of each kind of controllers
@@ -74,7 +74,7 @@ def drift(
     """
     began = time.perf_counter()
     program = open_program(model_path(settings.program, ".wmq"))
-    onnx = model_path(settings.onnx, ".onnx")
+    onnx = float_step_of(settings.program, settings.onnx)
     exact = OnnxPredictor(onnx, settings.threads)
     _check_same_run(exact, onnx, program)
     models = {**_models(settings, exact, onnx, program), **(ready or {})}

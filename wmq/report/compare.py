@@ -12,7 +12,7 @@ import numpy as np
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
 from wmq.horizons import first_divergence
-from wmq.opening import open_program
+from wmq.opening import float_step_of, open_program
 from wmq.rollout import FloatWorlds, IntegerWorlds, Model, Progress, Rollout, roll
 from wmq.schema import FIRST_FRAME, Schema
 from wmq.starts import WARMUP, Start
@@ -52,12 +52,12 @@ class Comparison:
 
 
 def open_pair(float_path: str | None, int8_path: str | None) -> tuple[FloatWorlds, IntegerWorlds]:
-    """A float model and the integer program made from it; the embedded ones for None.
+    """A float model and the integer program made from it; see `wmq.opening.float_step_of`.
 
     Raises WmqError if they don't belong together, ModelError or ProgramError.
     """
     program = open_program(int8_path)
-    floats = FloatWorlds(float_path)
+    floats = FloatWorlds(float_step_of(int8_path, float_path))
     if floats.schema != program.schema:
         raise WmqError(f"{program.path}: has other fields than {floats.path}; give --float and "
                        "--int8 of the same model")  # fmt: skip

@@ -24,7 +24,7 @@ from wmq.dataset import Dataset
 from wmq.errors import WmqError
 from wmq.evaluate import Progress
 from wmq.horizons import choose_starts
-from wmq.opening import model_path, open_program, schema_of
+from wmq.opening import float_step_of, open_program, schema_of
 from wmq.replays import Game
 from wmq.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.schema import Schema
@@ -135,10 +135,7 @@ def open_pair(
 ) -> Pair:
     """Both files, if they belong together.  Raises WmqError, ProgramError, CalibrationError."""
     model = open_program(program)
-    if float_step is None and not model.path.with_suffix(".onnx").exists():
-        raise WmqError(f"{model.path.with_suffix('.onnx')}: no such file; name the float step "
-                       f"that {model.path.name} was calibrated from with --float")  # fmt: skip
-    path = model_path(float_step or model.path.with_suffix(".onnx"), ".onnx")
+    path = float_step_of(program, float_step)
     step = read_step(path)
     schema_of(step.schema, path)
     with open(path, "rb") as file:

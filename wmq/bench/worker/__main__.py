@@ -12,6 +12,7 @@ import msgspec
 from calib.errors import CalibrationError
 from wmq.bench.messages import Answer, Request, Setup
 from wmq.errors import WmqError
+from wmq.extras import EXTRAS, pip_command
 from wmq_kernels.errors import ProgramError
 
 KINDS = {
@@ -25,7 +26,8 @@ KINDS = {
 def why(error: Exception) -> str:
     """One line about what went wrong."""
     if isinstance(error, ModuleNotFoundError):
-        return f"{(error.name or str(error)).split('.')[0]} is not installed"
+        name = (error.name or str(error)).split(".")[0]
+        return f"{name} is not installed" + (f": {pip_command([name])}" if name in EXTRAS else "")
     if isinstance(error, WmqError | CalibrationError | ProgramError):
         return str(error)
     text = " ".join(str(error).split())

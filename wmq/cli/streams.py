@@ -1,0 +1,46 @@
+"""Standard streams that a caller closed, or that take no more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def open_closed() -> None:
+    """Put the null device in the place of each standard stream that is closed (`2>&-`).
+
+    Otherwise the next file that is opened gets that number, and what a library writes on its
+    standard error goes into it.
+    """
+    for number, (name, mode) in enumerate(STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free: `number`
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+
+
+def say(line: str) -> None:
+    """A line on stderr, whatever names of files it holds; nothing where stderr takes no more."""
+    try:
+        sys.stderr.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        drop("stderr")
+
+
+def drop(name: str) -> None:
+    """Send a stream's buffer nowhere, so that Python does not write it again when it ends."""
+    stream = getattr(sys, name)
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            stream.flush()
