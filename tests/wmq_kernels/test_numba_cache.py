@@ -22,6 +22,7 @@ from numba.core.caching import IndexDataCacheFile
 from tests.wmq_kernels.machine_code import compiled_functions
 from wmq_kernels import isa
 from wmq_kernels.engine import compiling, kernels, loop
+from wmq_kernels.engine.user_cache import user_cache
 
 ROOT = Path(__file__).parents[2]
 ENGINE = Path(kernels.__file__).parent
@@ -177,7 +178,6 @@ def test_without_a_place_to_write_it_compiles_and_keeps_nothing(
 
 
 def test_the_folder_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     if sys.platform.startswith("linux"):
-        assert compiling._user_cache() == Path("/somewhere/wmq")
+        assert user_cache() == Path("/somewhere/wmq")
