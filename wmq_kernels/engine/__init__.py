@@ -8,6 +8,10 @@ own, or a single one with a team of threads.  The bits depend on none of this.
 
 from __future__ import annotations
 
+from wmq_kernels.engine import numba_settings  # noqa: F401  before any other import of numba
+
+# isort: split
+import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,13 +51,19 @@ class Group:
 
     arenas: dict[str, np.ndarray]
     saturations: np.ndarray
-    _crews: dict[int, ThreadPoolExecutor] = field(default_factory=dict, repr=False, compare=False)
+    _crews: dict[tuple[int, int], ThreadPoolExecutor] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def crew(self, threads: int) -> ThreadPoolExecutor:
-        """Threads of its own, which stay on their cores from one run to the next."""
-        if threads not in self._crews:
-            self._crews[threads] = ThreadPoolExecutor(threads)
-        return self._crews[threads]
+        """Threads of its own, which stay on their cores from one run to the next.
+
+        A process that forks keeps them; the child has none of them and gets others.
+        """
+        key = os.getpid(), threads
+        if key not in self._crews:
+            self._crews[key] = ThreadPoolExecutor(threads)
+        return self._crews[key]
 
     def __len__(self) -> int:
         return len(self.saturations)
