@@ -165,8 +165,8 @@ def compile_first(model: Model, start: Start) -> None:
         return
     from wmq_kernels.engine.compiling import folder
 
-    later = "; later runs reuse it" if folder() else ""
-    with _told_if_slow(f"wmq: compiling the engine{later}"), all_stays():
+    kept = "the first run compiles it, later ones reuse it" if folder() else "each run compiles it"
+    with _told_if_slow(f"wmq: preparing the engine; {kept}"), all_stays():
         compile_engine(model, start)
 
 

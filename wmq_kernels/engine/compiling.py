@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,8 @@ def folder() -> Path | None:
 
 @cache
 def _tell_once(why: str) -> None:
-    if parent_process() is None:  # workers would repeat it
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None:  # a worker repeats it
         logging.getLogger(__name__).warning(
             "wmq: compiled kernels can't be kept, so each run compiles them: %s; "
             "set NUMBA_CACHE_DIR to a folder of yours",
