@@ -8,7 +8,7 @@ one row here and nothing else.
 
 An integer frame is a vector of int32: the fields of player 1 in row order, those of
 player 2, then the stage.  Fields of kind `fixed` are Q15.16 in their own unit, all
-others are whole numbers (DESIGN.md section 3).
+others are whole numbers (docs/frames.md).
 """
 
 from __future__ import annotations
