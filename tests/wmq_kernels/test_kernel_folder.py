@@ -14,22 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.wmq_kernels.a_kernel import TOTALS
+
 ROOT = Path(__file__).parents[2]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 ROOT_ONLY = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="needs root")
-TOTAL = """
-import numpy as np
-from wmq_kernels.engine.compiling import folder, kernel
-
-@kernel
-def total(x):
-    found = np.int64(0)
-    for i in range(len(x)):
-        found += x[i]
-    return found
-
-print(total(np.full(3, -5, np.int32)), folder())
-"""
+FOLDER = "from wmq_kernels.engine.compiling import folder\nprint(folder())\n"
 NOBODY = """
 import pwd
 def unknown(uid):
@@ -54,12 +44,12 @@ def compiled(cwd: Path, before: str = "", /, **variables: str) -> tuple[str, Pat
     Of this process's environment it has PATH alone.
     """
     script = cwd / "total.py"
-    script.write_text(before + TOTAL)
+    script.write_text(before + TOTALS + FOLDER)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.fspath(ROOT), **variables}
     done = subprocess.run([sys.executable, script], env=env, cwd=cwd, text=True,
                           capture_output=True, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result, folder = done.stdout.split()
+    result, _, _, folder = done.stdout.split()
     return result, None if folder == "None" else Path(folder), done.stderr
 
 
