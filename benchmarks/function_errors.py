@@ -1,4 +1,4 @@
-"""How far the integer functions are from the real ones: the table of docs/SPEC.md, section 10.
+"""How far the integer functions are from the real ones: the table of docs/accuracy.md.
 
 Compiled kernels, which equal the oracle bit by bit, are run over whole domains, or over every
 binade and random points; the real functions are taken in float64, whose own error is below a

@@ -1,7 +1,7 @@
 """From a checked float step and its statistics to a proven integer program.
 
-The whole frame is lowered: encoding, 26 Linear layers in static int8 (DESIGN.md section 5
-gives the widths), the scan, the heads and the frame update.
+The whole frame is lowered: encoding, 26 Linear layers in static int8, the scan, the
+heads and the frame update (docs/lowering.md gives the widths).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metrics of one frame ahead, from head values in natural units (DESIGN.md section 6).
+"""The metrics of one frame ahead, from head values in natural units.
 
 `Tally` adds games up and never holds more than one: frames come in as integers, head
 values as float32 arrays, and out comes one row of figures.  `pos_mae` counts the frame that

@@ -15,7 +15,7 @@ import numpy as np
 from wmq.encoding import float_inputs
 from wmq.opening import ModelError, model_path, schema_of
 from wmq.schema import Q16, Schema
-from wmq.targets import head_widths
+from wmq.targets import NUMBER_HEADS, head_widths
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
 
@@ -93,7 +93,10 @@ class SessionStep:
 
 
 class OnnxStep(SessionStep):
-    """A checked float model."""
+    """A checked float model.
+
+    spreads  of the targets of each number head, natural units, (width,)
+    """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1):
         """Raises ModelError, or CalibrationError for what is in the file."""
@@ -106,3 +109,4 @@ class OnnxStep(SessionStep):
         )
         self.config = step.config
         self.metadata = step.metadata
+        self.spreads = {head: step.weights[f"{head}_scale"] for head in NUMBER_HEADS}

@@ -83,12 +83,8 @@ class OnnxPredictor(StepPredictor):
 
     def __init__(self, path: str | os.PathLike[str], threads: int):
         """Raises ModelError or CalibrationError."""
-        from calib.step_graph import read_step
-
         step = OnnxStep(path)  # one thread of its own, whoever calls
-        weights = read_step(step.path).weights
-        spreads = {head: weights[f"{head}_scale"] for head in NUMBER_HEADS}
-        super().__init__(step, spreads, threads)
+        super().__init__(step, step.spreads, threads)
 
 
 class ProgramPredictor:

@@ -8,7 +8,7 @@ one row here and nothing else.
 
 An integer frame is a vector of int32: the fields of player 1 in row order, those of
 player 2, then the stage.  Fields of kind `fixed` are Q15.16 in their own unit, all
-others are whole numbers (DESIGN.md section 3).
+others are whole numbers (docs/frames.md).
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ LEGAL_STAGES = {
     28: "Dream Land",
     31: "Battlefield",
     32: "Final Destination",
+}
+# left, right, bottom, top of the game's blast zones, in game units.  Over the top only who was
+# hit dies; the other three end every stock: of the 12.1 million player-frames of 674 games, one
+# is beyond them alive.
+BLAST_ZONES = {
+    2: (-198.75, 198.75, -146.25, 202.5),
+    3: (-230.0, 230.0, -111.0, 180.0),
+    8: (-175.7, 173.6, -91.0, 168.0),
+    28: (-255.0, 255.0, -123.0, 250.0),
+    31: (-224.0, 224.0, -108.8, 200.0),
+    32: (-246.0, 246.0, -140.0, 188.0),
 }
 STAGE_CLASSES, STAGE_DIM = 33, 4
 REBIRTH_ACTION = 12

@@ -1,7 +1,7 @@
 """The instruction table: one row is all that a program file may say about an operation.
 
 A row gives operands, integer parameters and the formula.  Three functions of the same
-name stand beside it: the oracle in `reference.py`, the kernel in `engine/kernels.py`,
+name stand beside it: the oracle in `oracle.py`, the kernel in `engine/kernels.py`,
 and the range rule in `rangecheck.py`; documentation and fuzzers read the rows.
 
 Shapes are written in parameter names, row-major.  Access is
@@ -267,9 +267,10 @@ ROWS: tuple[Instruction, ...] = (
          "n",
          "v = min(max(round_shift(value[i], 16), least[i]), most[i]); out[i] = min(v, now[i]) if "
          "falling[i] = 1, else v",
-         "least[i] <= most[i] for each i; out = [min(least), max(most)], the first no more than "
-         "lo(now) if any falling is not 0",
-         "value has 16 fraction bits. Where falling is 1 the result never exceeds now."),
+         "least[i] <= most[i] for each i; out = [min(least), max(most)] if every falling is 0, "
+         "else [min(min(least), lo(now)), max(most)]",
+         "value has 16 fraction bits. Where falling is 1 the result never exceeds now. Any other "
+         "falling, 2 as well as 0, leaves v; the proof lowers its bound for any that is not 0."),
     _row("frame_sign",
          "x:i32:read:n, out:i32:write:n",
          "n",

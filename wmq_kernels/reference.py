@@ -55,26 +55,30 @@ class Reference:
         """
         if not 1 <= len(given) <= frames or len(controllers) != frames + 1:
             raise ProgramError("wanted 1..frames given frames and frames + 1 rows of controllers")
+        for row in given:
+            self._check_port("frame", row)
+        for row in controllers:
+            self._check_port("controllers", row)
+            self._check_port("next_controllers", row)
         made: list[Ints] = []
         seen: list[Ints] = []
         for t in range(frames):
-            self._set("frame", list(given[t]) if t < len(given) else made[-1])
-            self._set("controllers", list(controllers[t]))
-            self._set("next_controllers", list(controllers[t + 1]))
+            self.values["frame"] = list(given[t] if t < len(given) else made[-1])
+            self.values["controllers"] = list(controllers[t])
+            self.values["next_controllers"] = list(controllers[t + 1])
             for number, step in enumerate(self.program.steps):
                 self._execute(number, step)
             made.append(list(self.values["next_frame"]))
             seen.append(list(self.values["heads"]))
         return Rollout(made, seen if heads else None, list(self.saturations))
 
-    def _set(self, name: str, numbers: Ints) -> None:
+    def _check_port(self, name: str, numbers: Sequence[int]) -> None:
         value = self.program.values[name]
         if len(numbers) != value.size:
             raise ProgramError(f"{name}: {len(numbers)} numbers, wanted {value.size}")
         self._check(name, numbers, name)
-        self.values[name] = list(numbers)
 
-    def _check(self, name: str, numbers: Ints, where: str) -> None:
+    def _check(self, name: str, numbers: Sequence[int], where: str) -> None:
         value = self.program.values[name]
         if not value.lo <= min(numbers) <= max(numbers) <= value.hi:
             raise ProgramError(f"{where}: [{min(numbers)}, {max(numbers)}] leaves the interval "

@@ -61,7 +61,7 @@ def made_inputs(rng: np.random.Generator, batch: int) -> dict[str, np.ndarray]:
 def naive_step(
     weights: dict[str, np.ndarray], inputs: dict[str, np.ndarray], state: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """One row's step in float64, written from DESIGN.md sections 3 and 4 with plain loops."""
+    """One row's step in float64, written from the fields and the network with plain loops."""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
     fields = Schema().classes
     scales = [f.scale for _ in (0, 1) for f in Schema().numbers]

@@ -1,5 +1,5 @@
 // The integer machine, version 3, after docs/SPEC.md: reads a file and runs frames.
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 
 const ARRAY = { i8: Int8Array, i16: Int16Array, i32: Int32Array, i64: BigInt64Array };
 const WIDTH = { i8: 1, i16: 2, i32: 4, i64: 8 };
@@ -26,9 +26,12 @@ export function read(bytes) { // F1 to F3; V1, V6
     throw new Error("magic");
   if (view.getUint32(8, true) !== 3) throw new Error("version");
   const end = 16 + view.getUint32(12, true);
-  // Integers beyond 2^53 stand in parameters: they are read as BigInt through a mark.
-  const text = bytes.subarray(16, end).toString("latin1").replace(/(?<=[:,[])(-?\d{16,})(?=[,\]}])/g, '"#$1"');
-  const header = JSON.parse(text, (_, v) => (typeof v === "string" && /^#-?\d+$/.test(v) ? big(v.slice(1)) : v));
+  // Integers beyond 2^53 stand in parameters: they are read as BigInt through a mark that no string has.
+  const mark = randomUUID(), token = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+  const marked = (t) => (/^-?\d{16,}$/.test(t) ? `"${mark}${t}"` : t);
+  const text = bytes.subarray(16, end).toString("latin1").replace(token, marked);
+  const unmarked = (_, v) => (typeof v === "string" && v.startsWith(mark) ? big(v.slice(mark.length)) : v);
+  const header = JSON.parse(text, unmarked);
   let at = Math.ceil(end / 64) * 64;
   if (sha256(bytes.subarray(at)).toString("hex") !== header.data_sha256) throw new Error("digest");
   const values = {};
@@ -50,6 +53,7 @@ export class Machine {
     const { header, values } = read(bytes);
     this.header = header;
     this.values = values;
+    this.rows = Object.fromEntries(header.values.map((row) => [row[0], row]));
     this.saturations = header.steps.map(() => 0);
     this.steps = header.steps.map(([op, operands, parameters]) => {
       const o = {};
@@ -61,7 +65,17 @@ export class Machine {
     });
   }
 
+  check(numbers, ...ports) { // L6, of one frame or one row of controllers
+    for (const port of ports) {
+      const [, , , , lo, hi] = this.rows[port];
+      if (numbers.length !== this.values[port].length || !numbers.every((v) => lo <= v && v <= hi))
+        throw new Error(`run: ${port}`);
+    }
+  }
+
   frame(frame, controllers, next) { // L3
+    this.check(frame, "frame");
+    for (const row of [controllers, next]) this.check(row, "controllers", "next_controllers");
     this.values.frame.set(frame);
     this.values.controllers.set(controllers);
     this.values.next_controllers.set(next);

@@ -3,13 +3,17 @@ wrong or short of a sentence, these tests would say so."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wmq_kernels.conformance.building import build
+from wmq_kernels.conformance.recipes import draw
+from wmq_kernels.program import encode
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -60,3 +64,59 @@ def test_another_rounding_fails_it(tmp_path: Path) -> None:
     shutil.copy(HERE / "pack.mjs", tmp_path / "pack.mjs")
     done = node(tmp_path / "pack.mjs", tmp_path / "pack")
     assert done.returncode == 1 and "expected" in done.stdout
+
+
+RUN = """
+import { readFileSync } from "node:fs";
+const { Machine } = await import(process.argv[1]);
+const machine = new Machine(readFileSync(process.argv[2]));
+for (const [frame, row, next] of JSON.parse(process.argv[3])) {
+  try { console.log(machine.frame(frame, row, next).join()); }
+  catch (error) { console.log(error.message); }
+}
+"""
+
+
+def frames(path: Path, runs: list) -> list[str]:
+    """What each frame of a program gives, or why it is refused."""
+    done = node("--input-type=module", "-e", RUN, HERE / "machine.mjs", path, json.dumps(runs))
+    assert done.returncode == 0, done.stderr[-1000:]
+    return done.stdout.split("\n")[:-1]
+
+
+def test_it_refuses_a_malformed_frame(tmp_path: Path) -> None:
+    """SPEC L6: a size or a number that its port has not; controllers are for both their ports."""
+    program = draw("copy", 3)[0]
+    narrow = {name: replace(program.values[name], lo=-9, hi=9)
+              for name in ("frame", "next_frame", "controllers")}  # fmt: skip
+    narrow["next_controllers"] = replace(program.values["next_controllers"], lo=-3, hi=3)
+    path = tmp_path / "model.wmq"
+    path.write_bytes(encode(replace(program, values={**program.values, **narrow})))
+    frame = [0] * program.values["frame"].size
+    still = [0, 0]
+    found = frames(path, [
+        [frame, still, still], [frame[1:], still, still], [[10, *frame[1:]], still, still],
+        [frame, [4, 0], still], [frame, still, [0, -4]], [frame, [0], still], [frame, still, still],
+    ])  # fmt: skip
+    good = ",".join(map(str, frame))
+    assert found == [good, "run: frame", "run: frame", "run: next_controllers",
+                     "run: next_controllers", "run: controllers", good]  # fmt: skip
+
+
+def test_it_reads_names_and_numbers_that_look_like_each_other(tmp_path: Path) -> None:
+    """SPEC F4: integers beyond 2^53 stand in the header, and strings may hold anything."""
+    program = draw("requantize_i32", 3)[0]
+    names = {name: "#12345678901234567" for name in program.values if name.startswith("out")}
+    assert len(names) == 1
+    values = {names.get(name, name): replace(value, name=names.get(name, name))
+              for name, value in program.values.items()}  # fmt: skip
+    data = {names.get(name, name): array for name, array in program.data.items()}
+    steps = [replace(step, operands={k: replace(at, value=names.get(at.value, at.value))
+                                     for k, at in step.operands.items()})
+             for step in program.steps]  # fmt: skip
+    meta = {"note": 'a,1234567890123456789,"\\', "long": 0.12345678901234567, "far": 1e300}
+    path = tmp_path / "model.wmq"
+    path.write_bytes(encode(replace(program, values=values, data=data, steps=tuple(steps),
+                                    meta=meta)))  # fmt: skip
+    frame = [0] * program.values["frame"].size
+    assert frames(path, [[frame, [0, 0], [0, 0]]]) == [",".join(map(str, frame))]

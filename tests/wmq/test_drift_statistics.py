@@ -12,7 +12,7 @@ from wmq.drift.statistics import (
     ACTIONS,
     ESCAPED_AFTER,
     FROZEN_AFTER,
-    ZONES,
+    HIGHEST,
     divergence_bits,
     longest_run,
     measures,
@@ -21,7 +21,7 @@ from wmq.drift.statistics import (
 from wmq.drift.verdict import exchange_test, holm, world_verdict
 from wmq.intervals import interval
 from wmq.replays import Game, GameInfo
-from wmq.schema import LEGAL_STAGES, Q16, Schema
+from wmq.schema import BLAST_ZONES, LEGAL_STAGES, Q16, Schema
 
 SCHEMA = Schema()
 STANDING, FALLING, DEAD, REBIRTH = 14, 29, 0, 12
@@ -78,7 +78,7 @@ def test_a_world_counts_until_a_player_is_out_of_stocks():
 
 @pytest.mark.parametrize("stage", LEGAL_STAGES)
 def test_outside_counts_who_leaves_the_blast_zones_alive(stage: int):
-    left, right, bottom, top = ZONES[stage]
+    left, right, bottom, top = (*BLAST_ZONES[stage][:3], HIGHEST[stage])
     for axis, inside, beyond in (("x", left, left - 1), ("x", right, right + 1),
                                  ("y", bottom, bottom - 1), ("y", top, top + 1)):  # fmt: skip
         way = [inside, beyond, beyond, inside, beyond]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rollout_models import RANDOM, a_start
 
+from calib import step_graph
 from tests.calib.small_step import random_play
 from wmq.frame_update import next_frames
 from wmq.onnx_step import OnnxStep
+from wmq.predictors import OnnxPredictor
 from wmq.rollout import FloatWorlds, both_controllers, roll
 from wmq.schema import Q16, Schema
 from wmq.starts import match_start
+from wmq.targets import NUMBER_HEADS
 
 SCHEMA = Schema()
 
@@ -46,6 +50,23 @@ def test_a_batch_of_games_is_each_game_alone(models: Path) -> None:
         for name in alone:
             assert np.allclose(alone[name][0], together[name][row], atol=1e-4)
         assert all(np.allclose(mine[n][0], after[n][row], atol=1e-4) for n in mine)
+
+
+def test_a_predictor_reads_its_file_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+
+    def counted(path: Path) -> step_graph.StepModel:
+        reads.append(path)
+        return read(path)
+
+    read = step_graph.read_step
+    monkeypatch.setattr(step_graph, "read_step", counted)
+    predictor = OnnxPredictor(models / "small.onnx", 1)
+    assert len(reads) == 1
+    assert predictor.spreads is not None
+    wanted = read(models / "small.onnx").weights
+    for head in NUMBER_HEADS:
+        assert (predictor.spreads[head] == wanted[f"{head}_scale"]).all()
 
 
 def test_frame_update_follows_the_schema() -> None:

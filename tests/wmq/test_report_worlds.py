@@ -25,7 +25,7 @@ from wmq.report.compare import dataset_start, open_pair
 from wmq.report.stages import STAGES
 from wmq.report.viewer import columns
 from wmq.rollout import FloatWorlds, IntegerWorlds
-from wmq.schema import LEGAL_STAGES, Q16, REBIRTH_PLACES
+from wmq.schema import BLAST_ZONES, LEGAL_STAGES, Q16, REBIRTH_PLACES
 from wmq.starts import STAGES as STARTS
 from wmq.starts import match_start
 from wmq_kernels.program import encode
@@ -118,7 +118,7 @@ def test_columns_add_up_to_the_frames() -> None:
 def test_players_of_real_games_start_and_return_inside_the_drawn_stage() -> None:
     assert set(STAGES) == set(LEGAL_STAGES)
     for name, number in STARTS.items():
-        left, right, bottom, top = STAGES[number].blast
+        left, right, bottom, top = BLAST_ZONES[number]
         ground = [x for x, _ in STAGES[number].ground]
         given = match_start(SCHEMA, name, ("fox", "falco")).given[0]
         places = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from random import Random
@@ -157,3 +159,25 @@ def test_a_thread_that_comes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(loop, "run_frames", late)
     for seed in golden.SEEDS:
         assert golden.by_engine(seed, 60, "portable", threads=2) == golden.SYNTHETIC[60][seed]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_group_goes_on_in_the_child_of_a_fork() -> None:
+    """The child has none of its parent's threads."""
+    engine, pads = Engine(network(2)), golden.controllers(2, 40)
+    given = np.array([[START]], np.int32)
+    whole = engine.run(engine.zero_state(), given[0], pads, 40).frames
+    group = engine.zero_group(1)
+    first = engine.run_group(group, given, pads[None, :21], 20, threads=2).frames
+
+    def goes_on() -> bool:
+        rest = engine.run_group(group, first[:, -1:], pads[None, 20:], 20, threads=2).frames
+        return bool((np.concatenate([first[0], rest[0]]) == whole).all())
+
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends a child that waits for ever
+        os._exit(0 if goes_on() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert goes_on()

@@ -1,6 +1,6 @@
 """How near the integer functions come to the real ones, and that they keep their order.
 
-benchmarks/function_errors.py measures compiled kernels against float64, for docs/SPEC.md; here
+benchmarks/function_errors.py measures compiled kernels against float64, for docs/accuracy.md; here
 float64 is held against mpmath, the measured figures against their bounds, and the oracle
 against mpmath where the error is largest.
 """

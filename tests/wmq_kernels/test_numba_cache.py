@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 from numba.core.caching import IndexDataCacheFile
 
+from tests.wmq_kernels.a_kernel import TOTALS
 from tests.wmq_kernels.machine_code import compiled_functions
 from wmq_kernels import isa
 from wmq_kernels.engine import compiling, kernels, loop
+from wmq_kernels.engine.user_cache import user_cache
 
 ROOT = Path(__file__).parents[2]
 ENGINE = Path(kernels.__file__).parent
@@ -32,22 +34,6 @@ zero, one = np.zeros(1, np.int32), np.ones(1, np.int32)
 high, low = np.empty(1, np.int8), np.empty(1, np.int8)
 digits(np.array([1 << 20], np.int32), zero, one, zero, high, low)
 print(128 * int(high[0]) + int(low[0]), sum(digits.stats.cache_hits.values()))
-"""
-
-TOTALS = """
-import numpy as np
-from wmq_kernels.engine.compiling import kernel
-
-@kernel
-def total(x):
-    found = np.int64(0)
-    for i in range(len(x)):
-        found += x[i]
-    return found
-
-for dtype in (np.int8, np.int32):
-    print(total(np.full(3, -5, dtype)))
-print(sum(total.stats.cache_hits.values()))
 """
 
 
@@ -177,7 +163,6 @@ def test_without_a_place_to_write_it_compiles_and_keeps_nothing(
 
 
 def test_the_folder_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     if sys.platform.startswith("linux"):
-        assert compiling._user_cache() == Path("/somewhere/wmq")
+        assert user_cache() == Path("/somewhere/wmq")

@@ -1,124 +1,110 @@
-"""`wmq info`: what is in a model file."""
+"""`wmq info`: what is in a model file, and what a frame of it costs."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from math import prod
-from pathlib import Path
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from wmq.cli.rollout import all_stays
+from wmq.cli.rollout import all_stays, compile_first, open_model
+
+NAME, WIDTH = 13, 98
+LONGEST_LIST = 8  # entries of a list that stands in a line
 
 
 @click.command(name="info", epilog="Example: wmq info model.wmq")
 @click.argument("model", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(model: str | None, as_json: bool) -> None:
-    """Show what a .wmq or .onnx MODEL holds.  Without MODEL, the embedded program."""
-    float_model = model is not None and model.lower().endswith(".onnx")
-    with all_stays():
-        facts = _onnx_facts(model) if model and float_model else _program_facts(model)
+    """Show what a .wmq or .onnx MODEL holds.  Without MODEL, the embedded program.
+
+    The latency is measured: one world, one frame after the other, on one thread.
+    """
+    from wmq.model_facts import a_start, latency, program_facts, step_facts
+    from wmq.opening import open_program
+    from wmq.rollout import IntegerWorlds
+
+    if model is not None and model.lower().endswith(".onnx"):
+        facts, opened = step_facts(model), open_model(model, "float32")
+    else:
+        with all_stays():
+            program = open_program(model)
+            facts, opened = program_facts(program), IntegerWorlds(program)
+    compile_first(opened, a_start(opened.schema))
+    facts["latency"] = latency(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    for name, value in facts.items():
-        _print(name, value)
+    for name, text in _lines(facts):
+        printable = "".join(c if c.isprintable() else "?" for c in text)
+        click.echo(textwrap.fill(printable, WIDTH, initial_indent=f"{name:{NAME}}  ",
+                                 subsequent_indent=" " * (NAME + 2)))  # fmt: skip
 
 
-def _print(name: str, value: Any) -> None:
-    """One line a fact; a table one line a row."""
-    if isinstance(value, dict):
-        click.echo(f"{name}")
-        for key, entry in value.items():
-            text = entry if isinstance(entry, str) else json.dumps(entry)
-            click.echo(f"  {key:26s}  {text}")
-    elif isinstance(value, list):
-        click.echo(f"{name:13s}  {', '.join(map(str, value))}")
-    elif isinstance(value, int) and not isinstance(value, bool):
-        click.echo(f"{name:13s}  {value:,}")
-    else:
-        click.echo(f"{name:13s}  {value}")
+def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Titles and texts: what the model is, what it costs, what it was made from, what is in it."""
+    program = facts["kind"] == "integer program"
+    yield "file", f"{facts['file']}, {facts['kind']}, {facts['bytes']:,} bytes"
+    yield "sha256", facts["sha256"]
+    size = facts["parameters"]
+    counted = f"{size:,} parameters" if isinstance(size, int) else ""
+    yield "network", "; ".join(filter(None, (counted, _flat(facts["config"]))))
+    took = facts["latency"]
+    yield "latency", (f"{took['milliseconds']:.3f} ms a frame: one world, one thread, the median "
+                      f"of {took['frames']} frames just now")  # fmt: skip
+    yield from _program_costs(facts) if program else _step_costs(facts)
+    yield "a world", f"{facts['state bytes']:,} bytes of state"
+    if program:
+        yield from _calibration(facts["calibration"])
+    yield "training", _flat(facts["training"]) or "not recorded"
+    if facts["run"]:
+        yield "run", str(facts["run"])
+    yield "heads", _flat(facts["heads"])
+    yield "fields", f"{', '.join(facts['fields'])}; {facts['frame size']} numbers a frame"
+    if program:
+        kinds = ", ".join(f"{name} {count}" for name, count in facts["by kind"].items())
+        yield "instructions", f"{facts['instructions']}: {kinds}"
 
 
-def _program_facts(path: str | None) -> dict:
-    from wmq.opening import open_program
-
-    opened = open_program(path)
-    program = opened.program
-    values, weights = Counter[str](), 0
-    for value in program.values.values():
-        values[f"{value.kind} {value.dtype}"] += prod(value.shape)
-        weights += prod(value.shape) if (value.kind, value.dtype) == ("const", "i8") else 0
-    meta = program.meta
-    return {
-        "file": opened.path.name,
-        "kind": "integer program",
-        "sha256": opened.sha256,
-        "bytes": Path(opened.path).stat().st_size,
-        **_schema_facts(meta.get("schema", {})),
-        "config": _table(meta.get("config")),
-        "int8 weights": weights,
-        "elements": dict(sorted(values.items())),
-        "values": len(program.values),
-        "instructions": len(program.steps),
-        "by kind": dict(Counter(step.op for step in program.steps).most_common()),
-        "heads": {name: count for name, (_, count) in program.heads.items()},
-        "calibration": _table(meta.get("calibration")),
-        "training": _table(meta.get("training")),
-        "run": str(meta.get("run", "")),
-        **_kernels_facts(),
-    }
+def _program_costs(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    lacking = f"; not vnni: {facts['not vnni']}" if "not vnni" in facts else ""
+    yield "kernels", f"{facts['kernels']}, for {facts['processor']}{lacking}"
+    yield "a frame", f"{facts['products']:,} products of int8, {facts['instructions']} instructions"
+    yield "weights", (f"{facts['int8 weights']:,} bytes of int8; {facts['constant bytes']:,} with "
+                      "biases, scales and tables")  # fmt: skip
 
 
-def _kernels_facts() -> dict:
-    """Which kernels this machine gets, and why not others."""
-    from wmq_kernels.engine.paths import chosen, obstacle, processor
-
-    facts = {"kernels": chosen("auto"), "processor": processor()}
-    return facts | ({"not vnni": why} if (why := obstacle()) else {})
+def _step_costs(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    half = "; the large ones are stored in 16 bits" if facts["half"] else ""
+    yield "a frame", f"{facts['nodes']} nodes in onnxruntime"
+    yield "weights", f"{facts['weight bytes']:,} bytes of float32{half}"
 
 
-def _onnx_facts(path: str) -> dict:
-    from hashlib import sha256
-
-    from calib.step_graph import read_step
-    from wmq.opening import model_path, schema_of
-
-    found = model_path(path, ".onnx")
-    step = read_step(found)
-    schema_of(step.schema, found)
-    texts = {}
-    for key in ("wmq.training", "wmq.run"):
-        text = step.metadata.get(key, "")
-        try:
-            texts[key] = json.loads(text)
-        except ValueError:
-            texts[key] = text
-    return {
-        "file": found.name,
-        "kind": "float step",
-        "sha256": sha256(found.read_bytes()).hexdigest(),
-        "bytes": found.stat().st_size,
-        **_schema_facts(step.schema),
-        "config": _table(step.config),
-        "parameters": sum(array.size for array in step.weights.values()),
-        "half": step.half,
-        "nodes": len(step.model.graph.node),
-        "training": _table(texts["wmq.training"]),
-        "run": texts["wmq.run"],
-    }
+def _calibration(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    recipe = found.get("recipe")
+    if isinstance(recipe, dict):
+        rest = _flat({key: part for key, part in recipe.items() if key != "name"})
+        yield "recipe", f"{recipe.get('name', 'without a name')}: {rest}"
+    rest = _flat({key: part for key, part in found.items() if key != "recipe"})
+    yield "calibration", rest or "not recorded"
 
 
-def _table(found: Any) -> dict:
-    return found if isinstance(found, dict) else {}
-
-
-def _schema_facts(schema: dict) -> dict:
-    return {
-        "schema": schema["version"],
-        "frame size": schema["frame_size"],
-        "fields": [field["name"] for field in schema["fields"]],
-    }
+def _flat(table: dict[str, Any], above: str = "") -> str:
+    """`key value` after `key value`, with a point between the keys of tables in each other."""
+    parts = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            parts.append(_flat(value, f"{above}{key}."))
+        elif isinstance(value, list):
+            listed = " ".join(map(str, value))
+            long = len(value) > LONGEST_LIST
+            parts.append(f"{above}{key} {f'{len(value)} entries' if long else listed}")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            parts.append(f"{above}{key} {value:,}")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            parts.append(f"{above}{key} {text}")
+    return ", ".join(filter(None, parts))

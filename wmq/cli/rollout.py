@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,8 +165,13 @@ def compile_first(model: Model, start: Start) -> None:
     """Have the engine compiled before the time is taken, and say so if it takes long."""
     from wmq.rollout import compile_engine
 
-    slow = "wmq: compiling the engine once, for some 15 s; later runs reuse it"
-    with _told_if_slow(slow), all_stays():
+    if model.kernels is None:
+        compile_engine(model, start)
+        return
+    from wmq_kernels.engine.compiling import folder
+
+    kept = "the first run compiles it, later ones reuse it" if folder() else "each run compiles it"
+    with _told_if_slow(f"wmq: preparing the engine; {kept}"), all_stays():
         compile_engine(model, start)
 
 
@@ -183,13 +191,32 @@ def all_stays() -> Iterator[None]:
 
 @contextmanager
 def _told_if_slow(message: str) -> Iterator[None]:
-    timer = threading.Timer(SLOW_COMPILE, lambda: say(message))
-    timer.daemon = True
-    timer.start()
+    """Say what takes long: a terminal shows the seconds as they pass, until it is done."""
+    done = threading.Event()
+
+    def tell() -> None:
+        if done.wait(SLOW_COMPILE):
+            return
+        if not (sys.stderr and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
+            say(message)
+            return
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        width = shutil.get_terminal_size().columns  # rich would take COLUMNS=0 at its word
+        console = Console(stderr=True, width=width)
+        with Progress(*columns, console=console, transient=True) as shown:
+            shown.add_task(message)
+            done.wait()
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+        teller.join()
 
 
 def open_start(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wmq.schema import FRAMES_PER_SECOND, Q16, Schema
+from wmq.schema import BLAST_ZONES, FRAMES_PER_SECOND, Q16, Schema
 from wmq.summary import RULES, impossible_events
 
 MINUTE = 60 * FRAMES_PER_SECOND  # frames
@@ -20,24 +20,19 @@ FROZEN_AFTER = 5 * FRAMES_PER_SECOND  # frames; the longest standstill in 674 re
 ESCAPED_AFTER = FRAMES_PER_SECOND  # frames outside of the blast zones
 ACTIONS = 400
 AWAY = ((0, 13), (322, 324))  # dead, born again, and entry
-# Where a player may be alive, game units: left, right, bottom, top.  The first three are the
-# game's blast zones: of the 12.1 million player-frames of 674 games, one is outside of them.
-# Over the top only who was hit dies, so it is the highest place of all of those games.
-ZONES = {
-    2: (-198.75, 198.75, -146.25, 221),
-    3: (-230, 230, -111, 217),
-    8: (-175.7, 173.6, -91, 187),
-    28: (-255, 255, -123, 267),
-    31: (-224, 224, -108.8, 280),
-    32: (-246, 246, -140, 206),
-}
+# The highest place of a living player in 674 games, game units: the top of a blast zone ends
+# only the stock of who was hit.
+HIGHEST = {2: 221, 3: 217, 8: 187, 28: 267, 31: 280, 32: 206}
 
 Sums = dict[str, np.ndarray]
 
 
-def blast_zone(stage: int) -> np.ndarray:
-    """Q15.16 left, right, bottom, top; everywhere on a stage without an entry."""
-    return np.array(ZONES.get(stage, (-500, 500, -500, 500))) * Q16
+def living_zone(stage: int) -> np.ndarray:
+    """Q15.16 left, right, bottom, top of where a player may be alive; everywhere on a stage
+    without an entry."""
+    if stage not in BLAST_ZONES:
+        return np.array((-500, 500, -500, 500)) * Q16
+    return np.array((*BLAST_ZONES[stage][:3], HIGHEST[stage])) * Q16
 
 
 def world_sums(schema: Schema, start: np.ndarray, frames: np.ndarray) -> Sums:
@@ -82,9 +77,9 @@ def played(schema: Schema, course: np.ndarray) -> np.ndarray:
 
 
 def is_outside(schema: Schema, course: np.ndarray, player: int) -> np.ndarray:
-    """bool (n,): alive, and outside of the stage's blast zones."""
+    """bool (n,): alive, and outside of where a player of the stage may be."""
     x, y, action = (course[:, schema.index(name, player)] for name in ("x", "y", "action"))
-    left, right, bottom, top = blast_zone(int(course[0, schema.stage_index]))
+    left, right, bottom, top = living_zone(int(course[0, schema.stage_index]))
     away = np.any([(first <= action) & (action <= last) for first, last in AWAY], axis=0)
     return ((x < left) | (x > right) | (y < bottom) | (y > top)) & ~away
 

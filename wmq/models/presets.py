@@ -1,4 +1,4 @@
-"""Sizes of the world models (DESIGN.md section 4).  Plain data: no torch here."""
+"""Sizes of the world models.  Plain data: no torch here."""
 
 from __future__ import annotations
 

@@ -8,6 +8,10 @@ own, or a single one with a team of threads.  The bits depend on none of this.
 
 from __future__ import annotations
 
+from wmq_kernels.engine import numba_settings  # noqa: F401  before any other import of numba
+
+# isort: split
+import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,13 +51,19 @@ class Group:
 
     arenas: dict[str, np.ndarray]
     saturations: np.ndarray
-    _crews: dict[int, ThreadPoolExecutor] = field(default_factory=dict, repr=False, compare=False)
+    _crews: dict[tuple[int, int], ThreadPoolExecutor] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def crew(self, threads: int) -> ThreadPoolExecutor:
-        """Threads of its own, which stay on their cores from one run to the next."""
-        if threads not in self._crews:
-            self._crews[threads] = ThreadPoolExecutor(threads)
-        return self._crews[threads]
+        """Threads of its own, which stay on their cores from one run to the next.
+
+        A process that forks keeps them; the child has none of them and gets others.
+        """
+        key = os.getpid(), threads
+        if key not in self._crews:
+            self._crews[key] = ThreadPoolExecutor(threads)
+        return self._crews[key]
 
     def __len__(self) -> int:
         return len(self.saturations)
@@ -138,8 +148,8 @@ class Engine:
                   heads: bool = False, threads: int = 1) -> Run:  # fmt: skip
         """As `run`, for all worlds of a group: every array has worlds as its first dimension."""
         worlds = len(group)
-        given = self._checked("frame", given, worlds)
-        controllers = self._checked("controllers", controllers, worlds)
+        given = self._checked(given, worlds, "frame")
+        controllers = self._checked(controllers, worlds, "controllers", "next_controllers")
         if not 1 <= given.shape[1] <= frames or controllers.shape[1] != frames + 1:
             raise ProgramError(f"{frames} frames need 1 to {frames} given frames and "
                                f"{frames + 1} controllers")  # fmt: skip
@@ -187,10 +197,12 @@ class Engine:
         for extra in counts[1:]:
             group.saturations += extra
 
-    def _checked(self, port: str, rows: np.ndarray, worlds: int) -> np.ndarray:
-        value = self.program.values[port]
-        if rows.ndim != 3 or len(rows) != worlds or rows.shape[2] != value.size:
-            raise ProgramError(f"{port}: rows of {value.size} numbers are needed")
-        if rows.size and not value.lo <= rows.min() <= rows.max() <= value.hi:
-            raise ProgramError(f"{port}: a number outside of [{value.lo}, {value.hi}]")
+    def _checked(self, rows: np.ndarray, worlds: int, *ports: str) -> np.ndarray:
+        """Rows for all of these ports, whose intervals may differ."""
+        for port in ports:
+            value = self.program.values[port]
+            if rows.ndim != 3 or len(rows) != worlds or rows.shape[2] != value.size:
+                raise ProgramError(f"{port}: rows of {value.size} numbers are needed")
+            if rows.size and not value.lo <= rows.min() <= rows.max() <= value.hi:
+                raise ProgramError(f"{port}: a number outside of [{value.lo}, {value.hi}]")
         return np.ascontiguousarray(rows, dtype=np.int32)

@@ -5,16 +5,17 @@ is not enough here: kernels take constants and intrinsics from other files.  So 
 kept in a folder of the user's cache whose name is a hash over all files of this package,
 the versions of numba and llvmlite, the processor and the settings that numba leaves out of
 its own key.  A file that can't be read or written costs compiling again and no more.
+
+With no folder to be trusted (`user_cache`), each process compiles for itself and says why.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from numba import njit
 from numba.core import config
 from numba.core.caching import FunctionCache
 
-from wmq_kernels.engine.user_cache import user_cache
+from wmq_kernels.engine.user_cache import kernel_folder
 
 # _nrt: arrays are borrowed from Python, and nothing is allocated, so that numba's counting
 # of references, which costs more than most instructions, is left out.
@@ -35,22 +36,29 @@ OPTIONS = {"nogil": True, "boundscheck": False, "_nrt": False}
 
 @cache
 def folder() -> Path | None:
-    """Where compiled functions are kept; None if nothing can be written there.
-
-    NUMBA_CACHE_DIR, XDG_CACHE_HOME or the system's usual place; made if it is missing.
-    """
-    place = _user_cache() / f"kernels-{_key()[:16]}"
+    """Where compiled functions are kept; None, with a line on stderr, if they can't be."""
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            return place
-    except OSError:
-        return None
+        return kernel_folder(f"kernels-{_key()[:16]}")
+    except OSError as error:
+        _tell_once(
+            f"{error.filename or 'NUMBA_CACHE_DIR'}: {error.strerror}"
+            if error.strerror
+            else str(error)
+        )
+    except RuntimeError as error:
+        _tell_once(str(error).rstrip("."))
+    return None
 
 
-def _user_cache() -> Path:
-    kept = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(kept) if kept else user_cache()
+@cache
+def _tell_once(why: str) -> None:
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None:  # a worker repeats it
+        logging.getLogger(__name__).warning(
+            "wmq: compiled kernels can't be kept, so each run compiles them: %s; "
+            "set NUMBA_CACHE_DIR to a folder of yours",
+            why,
+        )
 
 
 def _key() -> str:
@@ -65,13 +73,15 @@ def _key() -> str:
 
 
 @contextmanager
-def _kept_in(place: Path | None) -> Iterator[None]:
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(place or "")
+def _kept_in(place: Path) -> Iterator[None]:
+    """CACHE_LOCATOR_CLASSES, which not every numba has, would name another place."""
+    ours = {"CACHE_DIR": str(place), "CACHE_LOCATOR_CLASSES": ""}
+    before = {name: vars(config)[name] for name in ours if name in vars(config)}
+    vars(config).update(ours)
     try:
         yield
     finally:
-        config.CACHE_DIR = before
+        vars(config).update(before)
 
 
 class _Kept(FunctionCache):
@@ -92,16 +102,20 @@ class _Kept(FunctionCache):
         try:
             super().save_overload(sig, data)
         except Exception:  # of the index that it reads, or of the disk
-            with suppress(OSError):
+            try:
                 self.flush()
                 super().save_overload(sig, data)
+            except OSError as error:
+                _tell_once(f"{self.cache_path}: {error.strerror}")
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, for each set of types, or found in `folder()`."""
     made = njit(**OPTIONS)(function)
+    if config.DISABLE_JIT:
+        return made
     place = folder()
-    if place is not None and not config.DISABLE_JIT:
+    if place is not None:
         with _kept_in(place):
             made._cache = _Kept(function)
     return made

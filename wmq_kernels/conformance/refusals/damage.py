@@ -138,6 +138,8 @@ def _spellings() -> Iterator[Refused]:
         "indented": lambda t: json.dumps(json.loads(t), sort_keys=True, indent=1).encode(),
         "a letter escaped": lambda t: t.replace(b'"meta"', b'"met\\u0061"'),
         "a letter of a name escaped": lambda t: t.replace(b'"frame"', b'"fr\\u0061me"', 1),
+        "a scale of 1e999": lambda t: t.replace(b",0.0]", b",1e999]", 1),
+        "a scale without a point": lambda t: t.replace(b",0.0]", b",0]", 1),
         "minus zero": lambda t: t.replace(b",0,", b",-0,", 1),
         "a key twice": lambda t: t[:-1] + b',"steps":[]}',
     }  # fmt: skip
@@ -316,7 +318,8 @@ def _ports() -> Iterator[Refused]:
 
 
 def _orders() -> Iterator[Refused]:
-    """A step left out, so that what it writes is read unset; the first step at the end."""
+    """A step left out, so that what it writes is read unset; the first step at the end; an
+    update of what is not set."""
 
     def without(fields: Fields, op: str, back: int) -> None:
         number = step_of(fields, op) if back == 0 else -back
@@ -327,7 +330,14 @@ def _orders() -> Iterator[Refused]:
         for key in ("steps", "certificate"):
             fields[key].append(fields[key].pop(0))
 
+    def unwritten(fields: Fields, op: str, name: str) -> None:
+        _value(fields, _operand(fields, op, name)[0])[3] = "temp"
+
     for op in RECIPES:
+        for o in TABLE[op].operands:
+            if o.access == "update":
+                yield changed(op, 7, f"{o.name} a temp that nothing writes", "order", unwritten,
+                              name=o.name)  # fmt: skip
         for back in range(3):
             what = f"step {-back}" if back else "itself"
             yield changed(op, 7, f"without {what}", "order", without, back=back)

@@ -111,6 +111,26 @@ PARAMETERS_TOO_FAR = {
 }
 
 
+def _with_entries(op: str, operand: str, parameter: str, count: int) -> bytes:
+    """A table cut short."""
+    program, _ = draw(op, 7)
+    steps, number = list(program.steps), _number(program, op)
+    step = steps[number]
+    steps[number] = replace(
+        step,
+        operands={**step.operands, operand: replace(step.operands[operand], count=count)},
+        parameters={**step.parameters, parameter: count},
+    )
+    return forged(replace(program, steps=tuple(steps)))
+
+
+ENTRIES_TOO_FEW = (
+    ("silu", "table", "entries", 1), ("softplus", "table", "entries", 1),
+    ("softplus", "table", "entries", 2049), ("decay", "coarse", "entries", 1),
+    ("decay", "fine", "fines", 1), ("decay", "fine", "fines", 255),
+)  # fmt: skip
+
+
 def _hadamard(block: int, shift: int, most: int) -> bytes:
     """Numbers of [-most, most] and the instruction that takes them."""
     b = Builder(Random(0))
@@ -137,6 +157,8 @@ def ranges() -> Iterator[Refused]:
         if "lo" in {p.name for p in TABLE[op].parameters}:
             for what, parameters in PARAMETERS_TOO_FAR.items():
                 yield Refused(f"{op}: {what}", "range", partial(_with_parameters, op, parameters))
+    for row in ENTRIES_TOO_FEW:
+        yield Refused(f"{row[0]}: {row[1]} of {row[3]}", "range", partial(_with_entries, *row))
     yield Refused("dot_add: shift 31", "range", partial(_with_parameters, "dot_add", {"shift": 31}))
     for block in (3, 6, 12, 96, 1023):
         yield Refused(f"hadamard: block {block}", "range", partial(_hadamard, block, 0, 1))
