@@ -131,7 +131,8 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         ("calibrate", ["m.onnx", "-o", "m.wmq", "--data", "d"], "onnx", "quantize"),
         ("sensitivity", ["--data", "d", "--chart", "c.svg"], "matplotlib", "report"),
         ("drift", ["--data", "d"], "onnx", "train,quantize"),
-        ("bench", ["quantization", "--data", "d", "-o", "q"], "onnx", "train,quantize"),
+        ("bench", ["quantization", "--data", "d", "-o", "q"], "onnx", "train,quantize,report"),
+        ("report", ["results"], "matplotlib", "quantize,report"),
     ],
 )
 def test_missing_extra_is_named(

@@ -36,8 +36,8 @@ COMMAND_EXTRAS = {
     "evaluate": "quantize",
     "drift": "train,quantize",
     "sensitivity": "quantize",
-    "report": "quantize",
-    "bench": "train,quantize",
+    "report": "quantize,report",
+    "bench": "train,quantize,report",
 }
 # Module -> the extras that bring it, the plainest first.
 MODULE_EXTRAS = {

@@ -6,7 +6,7 @@ command goes on where it stopped; a part that is done costs no time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calib.recipe import DEFAULT
@@ -55,6 +55,8 @@ class Found:
 
 def reproduce(settings: Settings, progress: Progress) -> Found:
     """All parts in order.  Raises WmqError, CalibrationError or ProgramError."""
+    import matplotlib  # noqa: F401  (the page at the end needs it: say so before the work)
+
     sizes = QUICK if settings.quick else FULL
     suite = measure(settings, progress)
     onnx = model_path(settings.onnx, ".onnx")
@@ -64,13 +66,15 @@ def reproduce(settings: Settings, progress: Progress) -> Found:
             settings.data, program, onnx, dynamic=True, starts=sizes.starts,
             horizon=sizes.horizon, worlds=sizes.worlds, frames=sizes.frames,
             threads=settings.threads, games=sizes.games, cut=sizes.cut,
-            folder=settings.folder / "drift",
+            folder=settings.folder / "drift", command=settings.command,
         ),
         progress,
     )  # fmt: skip
     write_result(settings.folder / DRIFT, moved)
-    ranked = sensitivity(program, onnx, Dataset.open(settings.data), settings.folder / SENSITIVITY,
-                         sizes.sensitivity, progress)  # fmt: skip
+    ranked = sensitivity(
+        program, onnx, Dataset.open(settings.data), settings.folder / SENSITIVITY,
+        replace(sizes.sensitivity, command=settings.command), progress,
+    )  # fmt: skip
     page = settings.folder / PAGE
     write_atomically(page, _page(settings, program, onnx, sizes.frames, progress))
     return Found(suite, moved, ranked, page)
