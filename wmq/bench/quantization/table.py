@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wmq.bench.report import table
+from wmq.intervals import caveat
 from wmq.results import Figure, Row, Suite
 
 NAME = 23
@@ -43,7 +44,7 @@ def text(suite: Suite) -> Iterator[str]:
         yield " ".join(["".ljust(NAME), *cells]).rstrip()
     for row in suite.rows:
         yield from _lines(row)
-    for remark in (WHAT, *_prediction(suite)):
+    for remark in (*_caveat(suite), WHAT, *_prediction(suite)):
         yield ""
         yield from textwrap.wrap(remark, 100)
     for note, names in _notes(suite).items():
@@ -58,7 +59,7 @@ def markdown(suite: Suite) -> Iterator[str]:
     titles = ["way", *(" ".join(filter(None, titles)) for titles, _ in COLUMNS)]
     measured = [row for row in suite.rows if not row.reason]
     yield from table(titles, [[row.name, *_cells(row)] for row in measured])
-    for remark in (WHAT, *_prediction(suite)):
+    for remark in (*_caveat(suite), WHAT, *_prediction(suite)):
         yield ""
         yield remark
     for note, names in _notes(suite).items():
@@ -68,6 +69,11 @@ def markdown(suite: Suite) -> Iterator[str]:
         if row.reason:
             yield ""
             yield f"{row.name}: {row.reason}"
+
+
+def _caveat(suite: Suite) -> Iterator[str]:
+    if few := caveat(len(suite.games)):
+        yield f"{few}."
 
 
 def _prediction(suite: Suite) -> Iterator[str]:
