@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -163,6 +164,21 @@ def test_a_record_that_was_interrupted_is_no_record(
             assert not is_kept(tmp_path / "record", "a key", play)
         path.write_bytes(content)
         assert is_kept(tmp_path / "record", "a key", play)
+
+
+def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
+    """The kernel refuses a write beyond a file's largest size as it does on a full disk."""
+    play = read_play(data, models / "small.onnx", EXTENT)
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(WmqError, match="record: cannot be written") as caught:
+            make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "choose another folder with -o" in str(caught.value)
+    assert not is_kept(tmp_path / "record", "a key", play)
 
 
 def test_a_part_of_the_rows_leaves_the_others_in_the_file(

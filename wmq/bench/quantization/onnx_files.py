@@ -118,7 +118,7 @@ def _found_or_made(
     if not path.exists():
         with TemporaryDirectory() as scratch:
             plain, out = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
-            plain.write_bytes(to_bytes(plain_export(opened.step)))
+            write_atomically(plain, to_bytes(plain_export(opened.step)))
             with silent():  # the advice to use quant_pre_process: it makes the static form slow
                 make(plain, out)
             write_atomically(path, out.read_bytes())
