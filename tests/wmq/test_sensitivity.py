@@ -161,6 +161,23 @@ def test_the_table_ranks_and_names_the_file(found: tuple[Path, Result], result: 
     assert out.with_suffix(".svg").read_bytes().startswith(b"<?xml")
 
 
+def test_progress_comes_with_every_piece_and_ends_at_its_total(
+    model: Path, data: Path, tmp_path: Path
+):
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        seen.setdefault(what, []).append((done, total))
+
+    sensitivity(model, None, Dataset.open(data), tmp_path / "a.json", SETTINGS, progress)
+    for what, reports in seen.items():
+        done, totals = zip(*reports, strict=True)
+        assert list(done) == sorted(done) and set(totals) == {done[-1]}, what
+        if what.startswith("measuring"):  # at least each game and each frame of the rollouts
+            assert max(np.diff(done)) < FRAMES + 1
+    assert {"measuring the float model", "measuring classes", "measuring layers"} <= set(seen)
+
+
 def test_a_second_run_measures_nothing_and_finds_the_same(
     found: tuple[Path, Result], result: Sensitivity, model: Path, data: Path,
     monkeypatch: pytest.MonkeyPatch,
