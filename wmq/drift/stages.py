@@ -71,8 +71,8 @@ class Stages:
         began = time.perf_counter()
         found = make()
         sink = io.BytesIO()
-        took = np.float64(time.perf_counter() - began)
-        np.savez_compressed(sink, allow_pickle=False, **found, **{SECONDS: took})
+        seconds = np.array(time.perf_counter() - began)
+        np.savez_compressed(sink, allow_pickle=False, **found, **{SECONDS: seconds})
         write_atomically(path, sink.getvalue())
         return found
 

@@ -14,7 +14,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 from xml.etree import ElementTree
 
 import matplotlib
@@ -37,7 +37,7 @@ TINY = 1e-12  # what lies below has no place on an axis of powers
 ROW, AXIS = 22, 40  # heights of one bar or point, and of the axis below
 VARIABLES = (*(f"--c{k}" for k in range(COLOURS)), "--ink", "--rule")
 INK, RULE = "#01fe08", "#01fe09"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.autolimit_mode": "round_numbers",
     "axes.axisbelow": True,
     "axes.xmargin": 0,
@@ -179,7 +179,7 @@ def drawable(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value) and abs(value) <= LARGEST
 
 
-def _number(value: float, place: int | None = None) -> str:
+def _number(value: float, place: float = 0) -> str:
     """Of a tick."""
     return f"{value:.6g}".replace("-", "\u2212")
 

@@ -150,7 +150,7 @@ def _drawn(found: Measured, name: str, weights: np.ndarray) -> np.ndarray:
     """A figure with each row of weights of the games, (rows,) float64."""
     if name == "val_loss":  # a head that no game holds counts nothing, as in Tally
         parts = [w * np.nan_to_num(_drawn(found, part, weights)) for part, w in LOSS.items()]
-        return np.sum(parts, axis=0)
+        return sum(parts, np.zeros(len(weights)))
     scale = 100.0 if name == "change_acc" else 1.0
     sums, counts = np.array(found.sums[name]), np.array(found.counts[name])
     return scale * drawn_means(sums, counts, weights)
