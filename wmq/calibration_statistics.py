@@ -24,6 +24,7 @@ from wmq.calibration_play import PLAYS, Source, content_sha256, from_dataset, fr
 from wmq.errors import WmqError
 from wmq.onnx_step import OnnxStep
 from wmq.opening import schema_of
+from wmq.provenance import digest, sources, versions
 from wmq.self_play import Pair, own_play
 
 DEFAULT_FRAMES = 64_000
@@ -124,7 +125,5 @@ def _fitting(step: StepModel, found: Found, where: str) -> Found:
 
 
 def _key(onnx_sha256: str) -> str:
-    """Of all that the values of a tensor depend on besides play: model and arithmetic."""
-    import onnxruntime
-
-    return f"{onnx_sha256} onnxruntime {onnxruntime.__version__}"
+    """Of all that the values of a tensor depend on besides play: model, code and arithmetic."""
+    return digest(onnx_sha256, sources(__name__), versions(("numpy", "onnxruntime")))

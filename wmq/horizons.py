@@ -17,6 +17,7 @@ from wmq.schema import FIRST_FRAME, Schema
 
 HORIZONS = (5, 20, 60)  # frames at which rc is reported
 LONGEST = max(HORIZONS)
+LEAST_FRAMES = LONGEST - FIRST_FRAME  # of a game that has a start, the last one not counted
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ def choose_starts(games: Sequence[Game], count: int, horizon: int) -> list[Start
         Start(int(n), int(place - (ends[n] - open_rows[n]) - FIRST_FRAME))
         for n, place in zip(numbers, places, strict=True)
     ]
+
+
+def most_frames(games: Sequence[Game]) -> int:
+    """The longest horizon of which `choose_starts` finds a start; below LONGEST it finds none."""
+    return max((len(game.frames) for game in games), default=0) + FIRST_FRAME - 1
 
 
 def true_frames(games: Sequence[Game], starts: Sequence[Start], horizon: int) -> np.ndarray:

@@ -1,9 +1,10 @@
 """95 % intervals by bootstrap: what is resampled are whole games, or whole worlds.
 
 Frames of one game resemble each other, so that games are the unit: a draw takes as many
-games as there are, with replacement, and every figure is computed anew from their sums.
+games as there are, with replacement, and every figure is computed again from their sums.
 Both sides of a comparison get the same draw, which makes the difference a paired one
-(Efron and Tibshirani 1993, chapters 8 and 13).
+(Efron and Tibshirani 1993, chapters 8 and 13).  One game has no interval, and those of fewer
+than FEW_GAMES are too narrow for a verdict: `caveat` says so wherever they are shown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 DRAWS = 2000
+FEW_GAMES = 10  # fewer hold their figure less often than the 95 % that an interval promises
 POWER = 1.959964 + 0.841621  # normal quantiles at 97.5 % and 80 %
 
 
@@ -31,7 +33,12 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 def draw_weights(groups: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each of `groups` games is in each draw, (draws, groups) float64."""
+    """How often each of `groups` games is in each draw, (draws, groups) float64.
+
+    One game would be in every draw, and each interval a point: then there are no draws, (0, 1).
+    """
+    if groups == 1:
+        return np.empty((0, 1))
     chosen = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), draws)
     return chosen.astype(np.float64)
 
@@ -46,6 +53,13 @@ def interval(value: float, drawn: np.ndarray) -> Interval:
         return Interval(value if math.isfinite(value) else None, None, None)
     lo, hi = np.percentile(known, [2.5, 97.5])
     return Interval(float(value), float(lo), float(hi))
+
+
+def caveat(games: int) -> str:
+    """What a reader has to know of intervals over so few games; "" for enough, or an unknown 0."""
+    if games == 1:
+        return "1 game: no intervals"
+    return f"{games} games: too few for intervals to hold" if 0 < games < FEW_GAMES else ""
 
 
 def mean_interval(sums: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> Interval:

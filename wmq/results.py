@@ -74,7 +74,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Suite(msgspec.Struct, frozen=True):
-    """The table of `wmq bench quantization`; the first row is float32, the record."""
+    """The table of `wmq bench quantization`; the first row is float32, the record.
+
+    seconds  of measuring, those of runs that were interrupted among them
+    command  that makes it, with names in place of paths
+    """
 
     model: str
     onnx_sha256: str
@@ -83,15 +87,19 @@ class Suite(msgspec.Struct, frozen=True):
     quick: bool
     rows: list[Row]
     seconds: float
+    command: str = ""
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A figure over the horizon, with its 95 % interval over games: lists of one length."""
+    """A figure over the horizon, with its 95 % interval over games: lists of one length.
+
+    lo, hi  None where the interval is unknown, as that of one game
+    """
 
     horizons: list[int]
     mean: list[float]
-    lo: list[float]
-    hi: list[float]
+    lo: list[float | None]
+    hi: list[float | None]
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -131,14 +139,15 @@ class WorldStatistic(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """Whether a model can be told from float at a horizon of so many frames.
 
-    detectable  the smallest difference that the sample would have shown, in the same unit
+    distinguishable  None if the games are too few to say
+    detectable       the smallest difference that the sample would have shown, in the same unit
     """
 
     model: str
     horizon: Count
     measure: str
     difference: Interval
-    distinguishable: bool
+    distinguishable: bool | None
     sentence: str
     detectable: float | None = None
 
@@ -151,6 +160,7 @@ class Drift(msgspec.Struct, frozen=True):
     truth     model -> mean distance to the real game, as in Pair; truth_difference: minus float's
     games     SHA-256 of the replays; float_sha256: of the float model
     notes     what a reader has to know of these figures
+    seconds, command  as in Suite
     """
 
     model: str
@@ -170,6 +180,7 @@ class Drift(msgspec.Struct, frozen=True):
     games: list[str] = []
     float_sha256: str = ""
     notes: list[str] = []
+    command: str = ""
 
 
 class Sensitive(msgspec.Struct, frozen=True):
@@ -191,7 +202,11 @@ class Sensitive(msgspec.Struct, frozen=True):
 
 
 class Sensitivity(msgspec.Struct, frozen=True):
-    """What `wmq sensitivity` found, worst first."""
+    """What `wmq sensitivity` found, worst first.
+
+    games             how many the intervals are over; 0: unknown
+    seconds, command  as in Suite
+    """
 
     model: str
     sha256: str
@@ -199,6 +214,8 @@ class Sensitivity(msgspec.Struct, frozen=True):
     entries: list[Sensitive]
     saturations: dict[str, Count]
     seconds: float
+    games: Count = 0
+    command: str = ""
 
 
 Found = TypeVar("Found", Suite, Drift, Sensitivity)

@@ -22,16 +22,17 @@ from wmq.drift.statistics import FROZEN_AFTER
 from wmq.drift.torch_step import TorchStep, one_thread_each
 from wmq.drift.worlds import randomly_played
 from wmq.drift.yardsticks import NudgedStep, int8_nudge, tiny_nudge
-from wmq.horizons import Start, choose_starts
+from wmq.horizons import LEAST_FRAMES, Start, choose_starts, most_frames
 from wmq.lanes import StepPredictor
 from wmq.onnx_step import OnnxStep
 from wmq.predictors import OnnxPredictor, TrivialPredictor
 from wmq.replays import Game
 from wmq.results import Drift, read_result
-from wmq.schema import Q16, Schema
+from wmq.schema import FIRST_FRAME, Q16, Schema
 
 pytest_plugins = ["tests.wmq.rollout_models"]
 SCHEMA = Schema()
+MOST = LENGTH + FIRST_FRAME - 1  # frames after frame 0 in a game
 SIZE = {"starts": 30, "horizon": 25, "worlds": 14, "frames": 40}
 
 
@@ -154,6 +155,19 @@ def test_an_interrupted_run_goes_on_to_the_same_figures(
     assert "int8: paired rollouts" in titles
 
 
+def test_seconds_are_those_of_all_runs(settings: Settings, tmp_path: Path):
+    """What a run reads back counts as long as it took when it was measured."""
+    small = changed(settings, folder=tmp_path, others=(), worlds=2, frames=5, starts=4, horizon=5)
+    drift(small)
+    stages = list(tmp_path.iterdir())
+    for stage in stages:
+        with np.load(stage) as kept:
+            np.savez(stage, **{**kept, "seconds": np.float64(1000.0)})
+    again = drift(small)
+    assert 1000 * len(stages) < again.seconds < 1000 * len(stages) + 500
+    assert 0 < len(stages) == len(list(tmp_path.iterdir()))
+
+
 def test_other_settings_are_other_stages(settings: Settings, found: tuple[Drift, Path]):
     before = len(list(found[1].iterdir()))
     other = changed(settings, folder=found[1], others=(), frames=10)
@@ -258,6 +272,16 @@ def test_random_worlds_begin_with_the_real_controllers(games: list[Game]):
             np.testing.assert_array_equal(own, random_controllers(50, player, world))
 
 
+def test_the_longest_horizon_has_a_start_and_one_more_has_none(games: list[Game]):
+    assert most_frames(games) == MOST
+    assert choose_starts(games, 9, MOST) and not choose_starts(games, 9, MOST + 1)
+    assert most_frames(games[:0]) < 0
+    cut = [Game(g.info, g.frames[: LEAST_FRAMES + 1], g.controllers) for g in games]
+    assert choose_starts(cut, 9, 1)
+    assert not choose_starts([Game(g.info, g.frames[:LEAST_FRAMES], g.controllers) for g in cut],
+                             9, 1)  # fmt: skip
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["drift", *map(str, arguments)])
 
@@ -268,12 +292,17 @@ def test_the_command_prints_tables_and_writes_json(models: Path, dataset: Datase
                  "--quick", "--horizon", 20, "--frames", 30, "--threads", 1, "-o", out)  # fmt: skip
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == "small.wmq: 24 starts of 4 games with the true controllers, 20 frames"
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "Can int8 be told from float?" and lines[1].split()[2] == "?"
+    assert "small.wmq: 24 starts of 4 games with the true controllers, 20 frames" in lines
     assert any(line.startswith("  int8 against float ") for line in lines)
     assert any(line.startswith("  airborne, % of frames") for line in lines)
     assert any(line.startswith("note: the starts are of 4 games") for line in lines)
-    assert lines[-1].startswith("Is int8 distinguishable from float?")
     found = read_result(out, Drift)
+    assert found.sentence.startswith("4 games: too few for intervals to hold, and no verdict")
+    assert not any(verdict.distinguishable for verdict in found.verdicts)
+    assert found.command == ("wmq drift small.wmq --data dataset --float small.onnx --horizon 20 "
+                             "--frames 30 --quick --threads 1 -o drift.json")  # fmt: skip
     assert (found.starts, found.horizon, found.worlds, found.frames) == (24, 20, 4, 30)
     assert [pair.name for pair in found.pairs if pair.kind == "quantized"] == ["int8 against float"]
     for statistic in found.statistics:  # dynamic int8 has worlds, unless others are named
@@ -297,12 +326,16 @@ def test_the_command_says_what_is_wrong_in_one_line(models: Path, dataset: Datas
     junk = tmp_path / "junk.onnx"
     junk.write_bytes(b"no model")
     (tmp_path / "file").write_text("")
+    short = small_dataset(tmp_path / "short", games=1, length=LEAST_FRAMES).path
     cases = [
         ([models / "small.onnx", "--data", dataset.path], "not an integer program"),
         ([tmp_path / "none.wmq", "--data", dataset.path], "no such file"),
         ([*pair, "--data", tmp_path], "no dataset here"),
-        ([*pair, "--data", dataset.path, "--horizon", LENGTH], "give a smaller --horizon"),
-        ([*pair, "--data", dataset.path, "--horizon", 5], "give a smaller --frames"),
+        ([*pair, "--data", dataset.path, "--horizon", LENGTH], 
+         "--horizon 230: no validation game of"),
+        ([*pair, "--data", dataset.path, "--horizon", MOST + 1], f"give {MOST} or fewer"),
+        ([*pair, "--data", dataset.path, "--horizon", 5], f"give {MOST} or fewer"),
+        ([*pair, "--data", short, "--horizon", 5, "--frames", 5], f"has {LEAST_FRAMES} frames"),
         ([*pair[:2], stranger, "--data", dataset.path], "made from another float model"),
         ([*pair, "--data", dataset.path, "--quick", "--other", junk], "junk.onnx"),
         ([*pair, "--data", dataset.path, "--other", tmp_path / "x.txt"], "not a model"),

@@ -211,7 +211,7 @@ def test_worlds_of_many_games_are_added_up():
     )
     assert all(s.differences["int8"].value == 0 for s in found.values())
     assert all(s.p["int8"] == s.holm["int8"] == 1 for s in found.values())
-    verdict = world_verdict("int8", 60, list(found.values()))
+    verdict = world_verdict("int8", 60, list(found.values()), 10)
     assert not verdict.distinguishable and "not distinguishable" in verdict.sentence
 
 
@@ -227,7 +227,7 @@ def test_only_statistics_that_can_differ_are_counted():
     least = min(able, key=lambda s: s.p["int8"])
     assert least.holm["int8"] == min(1, len(able) * least.p["int8"])
     assert all(s.holm["int8"] == s.p["int8"] == 1 for s in statistics if s not in able)
-    assert f" of {len(able)} world statistics" in world_verdict("int8", 60, statistics).sentence
+    assert f" of {len(able)} world statistics" in world_verdict("int8", 60, statistics, 10).sentence
 
 
 def game_of(rows: np.ndarray) -> Game:

@@ -36,11 +36,11 @@ LINES = [
     (["drift", *DATA, "-o", "out.json"], ("torch", *FLOAT, "pyarrow")),
     (["sensitivity", *DATA], (*FLOAT, "pyarrow")),
     (["sensitivity", *DATA, "--chart", "out.svg"], ("matplotlib", *FLOAT, "pyarrow")),
-    (["report", "results", "-o", "out.html"], FLOAT),
+    (["report", "results", "-o", "out.html"], (*FLOAT, "matplotlib")),
     (["report", "--viewer", "out.json", "--start", "game.slp@3"], (*REPLAY, *FLOAT)),
     (["report", "--viewer", "out.json", *DATA], (*FLOAT, "pyarrow")),
     (["bench", "speed", "--chart", "out.png"], ("matplotlib",)),
-    (["bench", "quantization", *DATA, "-o", "out"], ("torch", *FLOAT, "pyarrow")),
+    (["bench", "quantization", *DATA, "-o", "out"], ("torch", *FLOAT, "matplotlib", "pyarrow")),
 ]
 BASE_ALONE = {"recipes", "verify", "conformance"}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import resource
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +28,7 @@ from wmq.bench.quantization.record import Record, is_kept, make_record
 from wmq.bench.quantization.running import Settings, choose, measure
 from wmq.bench.quantization.table import markdown, text
 from wmq.bench.quantization.ways import Context, Lacking, Way
-from wmq.dataset import Dataset, write_game, write_index
+from wmq.dataset import Dataset, cannot_write, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluate import Settings as EvaluateSettings
 from wmq.evaluate import evaluate
@@ -106,7 +109,7 @@ def test_rows_fail_alone_and_say_why(run: Any, tmp_path: Path) -> None:
     assert lines.count("  made up") == 1 and "torch int8; torch part:" in lines
     page = list(markdown(suite))
     assert "torch broken: ValueError: scales of 3 rows" in page
-    assert "torch int8; torch part: made up" in page
+    assert "1. made up" in page and sum("int8 <sup>1</sup> |" in line for line in page) == 1
 
 
 def test_the_same_twice_gives_the_same_figures(run: Any) -> None:
@@ -123,7 +126,7 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(
     result = wmq("bench", "quantization", models / "small.onnx", "--data", data, "-o",
                  tmp_path / "work", "--only", "torch", "--threads", 1)  # fmt: skip
     assert result.exit_code == 130, result.output
-    assert "Traceback" not in result.output
+    assert result.stderr == "wmq: interrupted; to resume, run the same command again\n"
     early = read_result(tmp_path / "work" / "suite.json", Suite)
     assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
     del peers.failing["torch part"]
@@ -163,6 +166,21 @@ def test_a_record_that_was_interrupted_is_no_record(
         assert is_kept(tmp_path / "record", "a key", play)
 
 
+def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
+    """The kernel refuses a write beyond a file's largest size as it does on a full disk."""
+    play = read_play(data, models / "small.onnx", EXTENT)
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(WmqError, match="record: cannot be written") as caught:
+            make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "choose another folder with -o" in str(caught.value)
+    assert not is_kept(tmp_path / "record", "a key", play)
+
+
 def test_a_part_of_the_rows_leaves_the_others_in_the_file(
     run: Any, peers: Peers, tmp_path: Path
 ) -> None:
@@ -170,13 +188,56 @@ def test_a_part_of_the_rows_leaves_the_others_in_the_file(
     second = run("torch part")
     assert set(rows_of(second)) == {FLOAT, "torch part"}
     path = tmp_path / "work" / "suite.json"
-    assert rows_of(read_result(path, Suite)) == rows_of(first) | rows_of(second)
+    measured = {name: row for name, row in rows_of(first).items() if not row.reason}
+    assert rows_of(read_result(path, Suite)) == measured | rows_of(second)
     for kept in (tmp_path / "work" / "rows").glob("torch-int8-*"):
         kept.unlink()
     peers.failing["torch int8"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         run("torch int8")
-    assert set(rows_of(read_result(path, Suite))) >= {FLOAT, "torch part", "torchao missing"}
+    assert set(rows_of(read_result(path, Suite))) >= {FLOAT, "torch part"}
+
+
+def test_a_failure_is_in_no_later_table(run: Any, peers: Peers, tmp_path: Path) -> None:
+    """Whatever it was: what failed is measured as soon as it can be, and not shown until then."""
+    run("torch")
+    assert not [path for path in (tmp_path / "work" / "rows").glob("*.json")
+                if any(name in path.name for name in ("missing", "broken", "inf"))]  # fmt: skip
+    peers.failing.clear()
+    path = tmp_path / "work" / "suite.json"
+    run("torch int8")
+    assert not any(row.reason for row in read_result(path, Suite).rows)
+    assert rows_of(run("torchao missing"))["torchao missing"].reason == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.ENOSPC, "No space left on device"),
+     cannot_write(Path("models"), OSError(errno.ENOSPC, "No space left on device"))],
+)  # fmt: skip
+def test_what_the_machine_lacks_is_no_property_of_a_way(
+    run: Any, peers: Peers, tmp_path: Path, error: Exception
+) -> None:
+    """The suite ends there, with the rows before it, and resumes with this one."""
+    peers.failing["torch part"] = error
+    with pytest.raises(type(error)):
+        run("torch part", "torch int8")
+    early = read_result(tmp_path / "work" / "suite.json", Suite)
+    assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
+    del peers.failing["torch part"]
+    assert not any(row.reason for row in run("torch part", "torch int8").rows)
+    assert peers.made["torch int8"] == 1
+
+
+def test_seconds_are_those_of_all_runs(run: Any, tmp_path: Path) -> None:
+    run("torch int8")
+    kept = [*(tmp_path / "work" / "rows").glob("*.json"), tmp_path / "work" / "record/record.json"]
+    for path in kept:
+        content = json.loads(path.read_text())
+        assert 0 <= content["seconds"] < 100
+        path.write_text(json.dumps(content | {"seconds": 1000.0}))
+    assert 3000 <= run("torch int8").seconds < 3100
+    assert len(kept) == 3
 
 
 def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,17 +18,30 @@ from hypothesis import strategies as st
 from made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
 from rollout_models import RANDOM, a_start
 
-from wmq.drift.paired import ratio_curve
+from wmq.drift.paired import mean_curve, ratio_curve
 from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.intervals import Interval
 from wmq.places import checked_place
+from wmq.report.charts import (
+    BOTTOM,
+    HEIGHT,
+    LARGEST,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Line,
+    Mark,
+    bar_chart,
+    line_chart,
+    point_chart,
+)
 from wmq.report.compare import Comparison, compare, open_pair
 from wmq.report.figures import interval_text, number
 from wmq.report.html import data_script
 from wmq.report.load import COMMANDS, Results, check_models, read_results
 from wmq.report.page import make_page
-from wmq.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, decades, line_chart, steps
 from wmq.results import read_result, shown_name, write_result
 from wmq.rollout import both_controllers
 
@@ -291,40 +305,104 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert interval_text(Interval(0.14, None, None), "%", 2) == "+0.14 %"
 
 
-LIMIT = 1e15
+def drawn_numbers(chart: str) -> tuple[list[str], np.ndarray]:
+    """Texts, and the corners (n, 2) of all shapes of a chart, in units of its box."""
+    page = Page(chart.encode("utf-8", "replace"))
+    assert not re.search(r"nan|inf|#[0-9a-f]{3}", chart)
+    corners = [np.empty((0, 2))]
+    for path in page.all("path"):
+        at = re.findall(r"-?[\d.]+", (path.get("transform") or "0 0").removeprefix("translate"))
+        numbers = re.findall(r"-?[\d.]+", path["d"] or "")
+        corners.append(np.reshape(np.array(numbers, float), (-1, 2)) + np.array(at, float))
+    return page.texts, np.concatenate(corners)
 
 
-@given(st.floats(-LIMIT, LIMIT), st.floats(-LIMIT, LIMIT))
-@example(0.0, 5e-324)
-@example(-5e-324, 5e-324)
-@example(2e-300, 5e-300)
-def test_ticks_are_few_ascend_and_enclose(one: float, other: float) -> None:
-    lo, hi = sorted((one, other))
-    ticks = steps(lo, hi)
-    assert 2 <= len(ticks) <= 12 and all(a < b for a, b in zip(ticks, ticks[1:], strict=False))
-    slack = 1e-6 * max(abs(lo), abs(hi), 1e-300)
-    assert ticks[0] <= lo + slack and hi - slack <= ticks[-1]
+def assert_inside(chart: str) -> None:
+    (box,) = [svg["viewbox"] for svg in Page(chart.encode()).all("svg")]
+    width, height = map(float, (box or "").split()[2:])
+    _, corners = drawn_numbers(chart)
+    assert len(corners) and (corners >= -4).all()  # half a mark
+    assert (corners <= [width + 4, height + 4]).all()
 
 
-@given(st.lists(st.floats(-1.0, 1e12), min_size=1), st.lists(st.floats(-1.0, 1e12)))
-def test_powers_of_ten_enclose_what_is_positive(means: list[float], others: list[float]) -> None:
-    ticks = decades(means, means + others)
-    assert 2 <= len(ticks) <= 8 and all(math.log10(t) == round(math.log10(t)) for t in ticks)
-    assert ticks[0] <= min((m for m in means if m > 1e-12), default=1.0) * (1 + 1e-6)
-    assert max(means + others) <= ticks[-1] * (1 + 1e-6)
+NUMBERS = st.floats(-LARGEST, LARGEST)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans())
+@settings(max_examples=15, deadline=None)
+@example([-2.17e-305, 0.0], False)
+@example([0.0, 5e-324], True)
+@example([-5e-324, 5e-324], False)
+@example([1e15, 1e15 - 0.125], False)
+@example([1e-12, 1e15], True)
+def test_a_curve_of_any_numbers_is_inside_its_chart(values: list[float], powers: bool) -> None:
+    lower, upper = ([v - abs(v) / 8 for v in values], [min(v + abs(v) / 8, 1e15) for v in values])
+    line = Line("a", 0, False, range(len(values)), values, lower, upper)
+    assert_inside(line_chart("t", "x", "y", [line], powers=powers))
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans())
+@settings(max_examples=15, deadline=None)
+@example([-2.17e-305, 0.0], False)
+@example([5e-324], True)
+@example([1e15, 1e15 - 0.125], False)
+def test_marks_of_any_numbers_are_inside_their_chart(values: list[float], bars: bool) -> None:
+    marks = [Mark(f"m{k}", k, Interval(v, min(values), max(values))) for k, v in enumerate(values)]
+    assert_inside((bar_chart if bars else point_chart)("t", "unit", marks))
 
 
 def test_an_axis_of_powers_has_a_decade_at_even_distances() -> None:
     curve = Line("a", 0, False, [0, 1, 2, 3], [0.01, 1.0, 100.0, 0.0])
-    (drawn,) = Page(line_chart("t", "x", "y", [curve], powers=True).encode()).all("polyline")
-    heights = [float(point.split(",")[1]) for point in (drawn["points"] or "").split()]
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    assert heights == pytest.approx([HEIGHT - BOTTOM, middle, TOP, HEIGHT - BOTTOM], abs=0.06)
+    texts, corners = drawn_numbers(line_chart("t", "x", "y", [curve], powers=True))
+    first, middle, last, floor = corners[-4:, 1]
+    assert first == floor and middle == pytest.approx((first + last) / 2, abs=0.1)
+    assert {"0.01", "100"} <= set(texts)
 
 
 def test_a_curve_goes_from_corner_to_corner_of_its_axes() -> None:
-    chart = line_chart("t", "x", "y", [Line("a", 0, True, [0, 600], [0.0, 100.0])])
-    page = Page(chart.encode())
-    (curve,) = page.all("polyline")
-    assert curve["points"] == f"{LEFT:.1f},{HEIGHT - BOTTOM:.1f} {WIDTH - RIGHT:.1f},{TOP:.1f}"
-    assert curve["class"] == "curve c0 dashed"
+    chart = line_chart("t", "x", "y", [Line("a", 3, True, [0, 600], [0.0, 100.0])])
+    corners = drawn_numbers(chart)[1][-2:]
+    assert corners.tolist() == [[LEFT, HEIGHT - BOTTOM], [WIDTH - RIGHT, TOP]]
+    drawn = Page(chart.encode()).all("path")[-1]["style"] or ""
+    assert "stroke: var(--c3)" in drawn and "stroke-dasharray" in drawn
+
+
+def test_where_no_interval_is_known_none_is_drawn() -> None:
+    known, unknown = ([0.5, 1.0], [2.0, 3.0]), ([None, None], [None, None])
+    shades = [
+        line_chart("t", "x", "y", [Line("a", 0, False, [1, 2], [1.0, 2.0], *ends)]).count("opacity")
+        for ends in (known, unknown, ((), ()))
+    ]
+    assert shades == [1, 0, 0]
+    alone = point_chart("t", "u", [Mark("a", 0, Interval(1.0, None, None))])
+    whisker = point_chart("t", "u", [Mark("a", 0, Interval(1.0, 0.5, 1.5))])
+    assert (alone.count("width: 1.5"), whisker.count("width: 1.5")) == (0, 1)
+
+
+def test_any_name_is_drawn_as_text() -> None:
+    for name in ("$x^2$", "a\x00b", "\ud800", "é 字", "<b>&"):
+        texts = drawn_numbers(bar_chart("title", name, [Mark(name, 0, Interval(1.0, 0.0, 2.0))]))[0]
+        shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
+        assert texts.count(shown) == 2
+
+
+def test_the_page_names_the_options_that_were_used(played: Comparison, tmp_path: Path) -> None:
+    command = "wmq drift small.wmq --data dataset --starts 7 -o drift.json"
+    drift = msgspec.structs.replace(a_drift("a" * 64), command=command)
+    assert command in "".join(Page(make_page(Results(drift=drift), played)).texts)
+    assert COMMANDS["drift.json"] in "".join(
+        Page(make_page(Results(drift=a_drift("a" * 64)), played)).texts
+    )
+
+
+def test_a_drift_of_one_game_is_drawn_without_intervals(played: Comparison, tmp_path: Path) -> None:
+    drift = a_drift("a" * 64)
+    alone = mean_curve(Sample([0, 0]), np.ones((2, 3)))
+    assert alone.mean == [1, 1, 1] and alone.lo == alone.hi == [None] * 3
+    pairs = [msgspec.structs.replace(found, same=alone, distance=alone) for found in drift.pairs]
+    unknown = {"distinguishable": None, "difference": Interval(1.0, None, None)}
+    verdicts = [msgspec.structs.replace(found, **unknown) for found in drift.verdicts]
+    found = msgspec.structs.replace(drift, pairs=pairs, verdicts=verdicts, truth={"float": alone})
+    write_result(tmp_path / "drift.json", found)
+    texts = Page(make_page(read_results(tmp_path), played)).texts
+    assert texts.count("too few games") == len(verdicts)

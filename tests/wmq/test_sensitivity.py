@@ -20,6 +20,7 @@ from wmq.calibration_play import calibration_game
 from wmq.cli import main
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
+from wmq.horizons import LEAST_FRAMES
 from wmq.results import Sensitivity, read_result
 from wmq.schema import Schema
 from wmq.sensitivity import work
@@ -31,6 +32,7 @@ from wmq_kernels.program import encode
 SCHEMA = Schema()
 FRAMES, STARTS = 190, 3
 SETTINGS = Settings(games=2, frames=FRAMES, starts=STARTS, threads=2)
+TOO_FEW = LEAST_FRAMES - 1  # frames of a game that has no start
 FIGURES = ("val_loss", "pos_mae", "change_acc", "rc(20)")
 
 
@@ -159,6 +161,23 @@ def test_the_table_ranks_and_names_the_file(found: tuple[Path, Result], result: 
     assert out.with_suffix(".svg").read_bytes().startswith(b"<?xml")
 
 
+def test_progress_comes_with_every_piece_and_ends_at_its_total(
+    model: Path, data: Path, tmp_path: Path
+):
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        seen.setdefault(what, []).append((done, total))
+
+    sensitivity(model, None, Dataset.open(data), tmp_path / "a.json", SETTINGS, progress)
+    for what, reports in seen.items():
+        done, totals = zip(*reports, strict=True)
+        assert list(done) == sorted(done) and set(totals) == {done[-1]}, what
+        if what.startswith("measuring"):  # at least each game and each frame of the rollouts
+            assert max(np.diff(done)) < FRAMES + 1
+    assert {"measuring the float model", "measuring classes", "measuring layers"} <= set(seen)
+
+
 def test_a_second_run_measures_nothing_and_finds_the_same(
     found: tuple[Path, Result], result: Sensitivity, model: Path, data: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -180,7 +199,7 @@ def test_an_interrupted_run_goes_on(
 ):  # fmt: skip
     """The fifth entry is interrupted; what was there before is not measured again."""
     out, measured = tmp_path / "found.json", work.measure
-    keeper, calls = Keeper(found[0]), []
+    keeper, calls = Keeper(found[0], "run"), []
     kept = keeper.kept.measured
     for name in list(kept)[-7:]:  # as if these had not come yet
         del kept[name]
@@ -203,12 +222,46 @@ def test_an_interrupted_run_goes_on(
 
 
 def test_a_damaged_file_beside_the_result_is_begun_anew(tmp_path: Path):
-    for content in (b"", b'{"form": 1, "measured": 3}', b"[" * 10_000, b'{"form": 99}'):
+    for content in (b"", b'{"measured": 3}', b"[" * 10_000, b'{"seconds": [1]}'):
         (tmp_path / "a.json.measured").write_bytes(content)
-        assert Keeper(tmp_path / "a.json").kept.measured == {}
-    entry = b'{"form": 1, "measured": {"k": {"sums": {"rc(20)": [1.0]}, "counts": {}}}}'
+        assert Keeper(tmp_path / "a.json", "run").kept.measured == {}
+    entry = b'{"measured": {"k": {"sums": {"rc(20)": [1.0]}, "counts": {}}}}'
     (tmp_path / "a.json.measured").write_bytes(entry)
-    assert Keeper(tmp_path / "a.json").measured(["k"], 1) == {}
+    assert Keeper(tmp_path / "a.json", "run").measured(["k"], 1) == {}
+
+
+def test_seconds_are_those_of_all_runs_of_one_program(tmp_path: Path):
+    keeper = Keeper(tmp_path / "a.json", "run")
+    keeper.kept.seconds = {"other": 5.0}
+    keeper.write()
+    path = tmp_path / "a.json.measured"
+    path.write_bytes(path.read_bytes().replace(b'"run":', b'"run":100'))
+    again = Keeper(tmp_path / "a.json", "run")
+    assert 1000 <= again.seconds < 1e9
+    assert Keeper(tmp_path / "a.json", "third").seconds < 100
+
+
+def test_what_was_typed_is_kept_with_names_for_paths(result: Sensitivity):
+    assert result.command == (
+        f"wmq sensitivity small.wmq --data dataset --games 2 --frames {FRAMES} "
+        f"--starts {STARTS} --threads 2 -o found.json --chart found.svg"
+    )
+    assert result.games == 2
+
+
+def test_one_game_has_no_intervals(
+    model: Path, data: Path, tmp_path: Path, found: tuple[Path, Result]
+):
+    out = tmp_path / "one.json"
+    printed = wmq("sensitivity", model, "--data", data, "--games", 1, "--frames", FRAMES,
+                  "--starts", STARTS, "--threads", 2, "-o", out)  # fmt: skip
+    assert "note: 1 game: no intervals" in printed.output
+    assert "note: 2 games: too few for intervals to hold" in found[1].output
+    for entry in read_result(out, Sensitivity).entries:
+        for figure in entry.figures.values():
+            assert figure.difference.value is not None and figure.detectable is None
+            assert figure.difference.lo is figure.difference.hi is None
+    assert "[" not in printed.output.split("saturations")[0]
 
 
 def test_keys_tell_apart_what_is_measured():
@@ -253,7 +306,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(work, "actions", interrupted)
     result = wmq("sensitivity", model, "--data", data, "-o", tmp_path / "a.json")
     assert result.exit_code == 130
-    assert result.stderr == "wmq: interrupted; run the same command again to go on\n"
+    assert result.stderr == "wmq: interrupted; to resume, run the same command again\n"
 
 
 def refused(*arguments: object) -> str:
@@ -277,7 +330,8 @@ def test_bad_input_is_one_line(model: Path, data: Path, tmp_path: Path):
     out = tmp_path / "a.json"
     empty = write_dataset(tmp_path / "empty", ["train"])
     assert "no validation game" in refused(model, "--data", empty, "-o", out)
-    assert "--frames" in refused(model, "--data", data, "--frames", 100, "-o", out)
+    line = refused(model, "--data", data, "--frames", TOO_FEW, "-o", out)
+    assert f"--frames {TOO_FEW}: too few" in line and f"give {LEAST_FRAMES} or more" in line
     assert "-o" in refused(model, "--data", data, "-o", tmp_path / "nowhere" / "a.json")
     assert "is a folder" in refused(model, "--data", data, "-o", tmp_path)
     assert "end the name with .json" in refused(model, "--data", data, "-o", tmp_path / "a.wmq")

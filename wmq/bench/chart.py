@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wmq.bench.speed import OURS, Report
+from wmq.dataset import write_atomically
 from wmq.places import checked_place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png")
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
@@ -21,7 +26,7 @@ def check_chart(path: str) -> Path:
 
 
 def draw(report: Report, out: Path) -> None:
-    """Write the picture beside its place and then there."""
+    """Raises WmqError if it cannot be written."""
     from matplotlib.figure import Figure
 
     cells = [cell for cell in report.cells if cell.figure]
@@ -52,9 +57,11 @@ def draw(report: Report, out: Path) -> None:
         "limits of memory and multipliers: dashed with 1 thread, dotted with 2",
         fontsize=8,
     )
-    beside = out.with_name(f".{out.stem}-{os.getpid()}{out.suffix}")
-    try:
-        figure.savefig(beside)
-        os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
+    save(figure, out)
+
+
+def save(figure: Figure, out: Path) -> None:
+    """Write a picture, whole or not at all; its name says of what kind.  Raises WmqError."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=out.suffix.lower().removeprefix("."))
+    write_atomically(out, drawn.getvalue())

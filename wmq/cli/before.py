@@ -18,7 +18,7 @@ COMMAND_MODULES = {
     "drift": ("torch", "onnx", "onnxruntime", "pyarrow"),
     "sensitivity": ("onnx", "onnxruntime", "pyarrow"),
     "report": ("onnx", "onnxruntime"),
-    "bench quantization": ("torch", "onnx", "onnxruntime", "pyarrow"),
+    "bench quantization": ("torch", "onnx", "onnxruntime", "matplotlib", "pyarrow"),
 }
 # Command -> the parameter that names its model; without it, the command takes the embedded one.
 # What verify and info print says it anyway.
@@ -46,7 +46,7 @@ def check_needs(command: str, parameters: Mapping[str, Any]) -> None:
 def _of_options(command: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     if command in EITHER_FORM and _is_float(parameters):
         yield from ("onnx", "onnxruntime")
-    if parameters.get("chart"):
+    if parameters.get("chart") or (command == "report" and parameters["folder"]):
         yield "matplotlib"
     if parameters.get("data"):
         yield "pyarrow"

@@ -1,4 +1,4 @@
-"""`wmq bench quantization`: what int8 costs the model, in every way that there is to have it."""
+"""`wmq bench quantization`: what int8 costs the model, however it is quantized."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.again import command_line, resumable
 from wmq.cli.options import cores
 from wmq.errors import WmqError
 
@@ -27,7 +28,7 @@ Examples:
 @click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
 @click.option(
     "-o", "out", required=True, metavar="FOLDER",
-    help="For suite.json and what is kept; the same command goes on where it stopped.",
+    help="For suite.json and what is kept; the same command resumes where it stopped.",
 )  # fmt: skip
 @click.option(
     "--only",
@@ -80,14 +81,14 @@ def _settings(
 ) -> Settings:
     from wmq.bench.quantization.running import Settings
 
-    return Settings(model, data, folder, only, quick, threads)
+    return Settings(model, data, folder, only, quick, threads, command_line())
 
 
 def _table(settings: Settings) -> Suite:
     from wmq.bench.quantization.running import measure
     from wmq.cli.progress import progress_bar
 
-    with progress_bar() as progress:
+    with resumable(), progress_bar() as progress:
         return measure(settings, progress)
 
 
@@ -95,7 +96,7 @@ def _everything(settings: Settings) -> Found:
     from wmq.bench.quantization.whole import reproduce
     from wmq.cli.progress import progress_bar
 
-    with progress_bar() as progress:
+    with resumable(), progress_bar() as progress:
         return reproduce(settings, progress)
 
 
@@ -114,8 +115,9 @@ def _print_table(suite: Suite, folder: Path, markdown: bool, as_json: bool) -> N
 
 def _print_rest(found: Found) -> None:
     """What drift says; the ranking is in the page, and `wmq sensitivity` prints it."""
+    from wmq.drift.text import verdict_lines
+
     click.echo("")
-    for verdict in found.drift.verdicts:
-        click.echo(verdict.sentence)
-    click.echo(found.drift.sentence)
+    for line in verdict_lines(found.drift):
+        click.echo(line)
     click.echo(f"written: {found.page}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wmq.cli.again import RESUME, command_line, resumable
 from wmq.cli.options import threads_option
 from wmq.cli.progress import progress_bar
 from wmq.errors import WmqError
@@ -15,6 +16,7 @@ from wmq.places import checked_place
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
 QUICK_GAMES, QUICK_CUT = 4, 1500
 MARK = b'"pairs"'  # a key of each FILE.json
+NOTHING_KEPT = "nothing was kept; a run with -o FILE.json can be resumed"
 
 EPILOG = """\b
 Examples:
@@ -22,8 +24,8 @@ Examples:
   wmq drift model.wmq --data dataset --quick
 
 \b
-An interrupted run goes on where it stopped: say -o FILE.json, beside which FILE.json.stages is
-kept, or -w FOLDER."""
+An interrupted run resumes where it stopped if it has -o FILE.json, beside which
+FILE.json.stages is kept, or -w FOLDER."""
 
 
 def _sized(name: str, help_text: str, most: int):
@@ -109,9 +111,10 @@ def drift(
         games=QUICK_GAMES if quick else 0,
         cut=QUICK_CUT if quick else 0,
         folder=kept,
+        command=command_line(),
         **{name: sizes[name] or pair[quick] for name, pair in SIZES.items()},
     )
-    with progress_bar() as progress:
+    with resumable(RESUME if kept else NOTHING_KEPT), progress_bar() as progress:
         found = measure(settings, progress)
     if path:
         write_result(path, found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.again import command_line, resumable
 from wmq.cli.options import threads_option
 from wmq.cli.progress import progress_bar
 from wmq.places import checked_place
@@ -63,7 +64,7 @@ MARK = b'"entries"'  # a key of each FILE.json
     default="sensitivity.json",
     show_default=True,
     metavar="FILE.json",
-    help="File of the result; FILE.json.measured beside it lets a run go on.",
+    help="File of the result; FILE.json.measured beside it lets a run resume.",
 )
 @click.option("--chart", metavar="FILE", help="Also draw the ranking, as .svg or .png.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -95,13 +96,9 @@ def sensitivity(
         from wmq.sensitivity.chart import draw
 
         picture = check_chart(chart)
-    settings = Settings(games, frames, starts, threads)
-    try:
-        with progress_bar() as progress:
-            result = run(model, float_step, Dataset.open(data), Path(out), settings, progress)
-    except KeyboardInterrupt:
-        click.echo("wmq: interrupted; run the same command again to go on", err=True)
-        raise SystemExit(130) from None
+    settings = Settings(games, frames, starts, threads, command_line())
+    with resumable(), progress_bar() as progress:
+        result = run(model, float_step, Dataset.open(data), Path(out), settings, progress)
     if picture is not None:
         draw(result, picture)
     if as_json:
@@ -111,11 +108,15 @@ def sensitivity(
 
 
 def _print(result: Sensitivity, out: str) -> None:
+    from wmq.intervals import caveat
+
     click.echo(
         f"{result.model} against its float step, {result.frames:,} frames one ahead: rounded minus "
         "float32\nwith the 95 % interval over games; val_loss, pos_mae and rc(20) in percent, "
         "change_acc in points"
     )
+    if few := caveat(result.games):
+        click.echo(f"note: {few}")
     layers = [entry for entry in result.entries if entry.kind == "layer"]
     classes = [entry for entry in result.entries if entry.kind == "class"]
     _table("the whole", [entry for entry in result.entries if entry.kind in WHOLE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,16 @@ from wmq.drift.verdict import error_verdict, one_sentence, world_verdict
 from wmq.drift.worlds import CONTROLLERS
 from wmq.drift.yardsticks import float_rollouts
 from wmq.errors import WmqError
-from wmq.horizons import choose_starts, position_errors, true_frames
+from wmq.horizons import (
+    LEAST_FRAMES,
+    LONGEST,
+    Start,
+    choose_starts,
+    most_frames,
+    position_errors,
+    true_frames,
+)
+from wmq.intervals import caveat
 from wmq.opening import IntegerModel, ModelError, float_step_of, model_path, open_program
 from wmq.predictors import OnnxPredictor, Predictor, ProgramPredictor
 from wmq.replays import Game
@@ -32,7 +41,6 @@ from wmq.schema import Schema
 FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of tracks
 REFERENCE_GAMES = 100  # of the training split, for the share of each action in real play
 MIDDLE = 20  # frames; the horizon of a verdict beside 1 and the last
-FEW_GAMES = 10  # of which a bootstrap knows little
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Settings:
     starts, horizon of the paired rollouts; worlds, frames: of each kind of controllers
     games, cut      no more than so many validation games, and frames of each; 0 for all
     folder          where finished stages are kept; None: nowhere
+    command         as a person would run it again
     """
 
     data: Path
@@ -60,6 +69,7 @@ class Settings:
     games: int = 0
     cut: int = 0
     folder: Path | None = None
+    command: str = ""
 
 
 def drift(
@@ -95,7 +105,7 @@ def drift(
     for name in compared:
         if name in errors:
             verdicts += _error_verdicts(name, tracks, sample, errors)
-        verdicts.append(world_verdict(name, course.frames, statistics))
+        verdicts.append(world_verdict(name, course.frames, statistics, games_of(course.worlds)))
     return Drift(
         model=shown_name(program.path),
         sha256=program.sha256,
@@ -107,8 +117,11 @@ def drift(
         frames=course.frames,
         statistics=statistics,
         verdicts=verdicts,
-        sentence=one_sentence(INTEGER, [v for v in verdicts if v.model == INTEGER], statistics),
-        seconds=time.perf_counter() - began,
+        sentence=one_sentence(
+            INTEGER, [v for v in verdicts if v.model == INTEGER], statistics,
+            min(games_of(course.starts), games_of(course.worlds)),
+        ),
+        seconds=course.stages.seconds + time.perf_counter() - began,
         truth={name: mean_curve(sample, values) for name, values in errors.items()},
         truth_difference={
             name: mean_curve(sample, errors[name] - errors[FLOAT])
@@ -118,7 +131,8 @@ def drift(
         games=[game.info.sha256 for game in course.games],
         float_sha256=tracks[FLOAT].sha256,
         notes=_notes(dataset, settings, course),
-    )
+        command=settings.command,
+    )  # fmt: skip
 
 
 def _models(
@@ -208,8 +222,7 @@ def _course(
                                   ("--frames", settings.worlds, settings.frames)):  # fmt: skip
         found[option] = choose_starts(games, count, frames)
         if not found[option]:
-            raise WmqError(f"{settings.data}: no validation game has {frames} frames after a "
-                           f"start; give a smaller {option}")  # fmt: skip
+            raise WmqError(_too_long(settings, games, option, frames))
     starts, worlds = found["--horizon"], found["--frames"]
     assert model.spreads is not None  # a float step has some
     stages = Stages(settings.folder, {
@@ -222,6 +235,17 @@ def _course(
     })  # fmt: skip
     return Course(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
                   stages, progress)  # fmt: skip
+
+
+def _too_long(settings: Settings, games: Sequence[Game], option: str, frames: int) -> str:
+    """Why no game has so many frames after a start, and how many there may be."""
+    most = most_frames(games)
+    if most < LONGEST:
+        return (f"{settings.data}: no validation game has {LEAST_FRAMES} frames, as a start after "
+                "the entry needs; prepare longer replays")  # fmt: skip
+    whole = f"; --quick cuts games to {settings.cut:,} frames" if settings.cut else ""
+    return (f"{option} {frames}: no validation game of {settings.data} has so many frames after "
+            f"frame 0; give {most} or fewer{whole}")  # fmt: skip
 
 
 def _cut(game: Game, frames: int) -> Game:
@@ -299,12 +323,16 @@ def _error_verdicts(
     sums, before = (tracks[track].one_ahead() for track in (name, FLOAT))
     games = Sample(range(len(sums)))
     change = percent_change(sums[:, 0], before[:, 0], sums[:, 1], games.weights)
-    found = [error_verdict(name, 1, ONE_AHEAD, " %", change)]
+    found = [error_verdict(name, 1, ONE_AHEAD, " %", change, games.groups)]
     last = errors[FLOAT].shape[1]
     for horizon in sorted({min(MIDDLE, last), last}):
         change = error_change(sample, errors[name], errors[FLOAT], horizon)
-        found.append(error_verdict(name, horizon, f"rc({horizon})", " %", change))
+        found.append(error_verdict(name, horizon, f"rc({horizon})", " %", change, sample.groups))
     return found
+
+
+def games_of(starts: Sequence[Start]) -> int:
+    return len({start.game for start in starts})
 
 
 def _notes(dataset: Dataset, settings: Settings, course: Course) -> list[str]:
@@ -312,12 +340,10 @@ def _notes(dataset: Dataset, settings: Settings, course: Course) -> list[str]:
     found = []
     for what, asked, starts in (("starts", settings.starts, course.starts),
                                 ("worlds", settings.worlds, course.worlds)):  # fmt: skip
-        games = len({start.game for start in starts})
         if len(starts) < asked:
             found.append(f"the games have room for {len(starts)} {what}, not {asked}")
-        if games < FEW_GAMES:
-            found.append(f"the {what} are of {games} game{'s' * (games > 1)}: too few for "
-                         "intervals that hold what they promise")  # fmt: skip
+        if few := caveat(games_of(starts)):
+            found.append(f"the {what} are of {few}")
     if not dataset.select("train"):
         found.append("the dataset has no training games: actions are compared with those of "
                      "the games that the starts are from")  # fmt: skip

@@ -41,7 +41,7 @@ def ratio_curve(sample: Sample, values: np.ndarray, to: np.ndarray) -> Curve:
 def _curve(horizons: list[int], intervals: list[Interval]) -> Curve:
     found = Curve([], [], [], [])
     for horizon, known in zip(horizons, intervals, strict=True):
-        if known.value is not None and known.lo is not None and known.hi is not None:
+        if known.value is not None:
             found.horizons.append(horizon)
             found.mean.append(known.value)
             found.lo.append(known.lo)

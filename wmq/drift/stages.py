@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,30 +23,34 @@ from wmq.dataset import write_atomically
 from wmq.errors import WmqError
 from wmq.provenance import sources, versions
 
-SOURCES = (
-    "wmq/drift/*.py", "wmq/schema.py", "wmq/encoding.py", "wmq/targets.py", "wmq/controllers.py",
-    "wmq/horizons.py", "wmq/onnx_step.py", "wmq/frame_update.py", "wmq/lanes.py",
-    "wmq/predictors.py", "wmq/groups.py",
-    "wmq/models/*.py", "wmq_kernels/*.py", "wmq_kernels/engine/*.py",
-)  # fmt: skip
+MEASURING = "wmq.drift.lab"  # with all that it imports
+SECONDS = "seconds"  # beside the arrays: how long the stage took
 LARGEST = 1 << 32  # bytes of a stage in memory
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[tuple[int, ...], np.dtype]]
 
 
 class Stages:
-    """Arrays that are made once and read back afterwards; without a folder, always made."""
+    """Arrays that are made once and read back afterwards; without a folder, always made.
+
+    seconds  that those took which were read back
+    """
 
     def __init__(self, folder: Path | None, key: dict[str, Any]):
         """key: what all stages depend on.  Raises WmqError if the folder cannot be made."""
         self.folder = folder
-        self.key = {"sources": sources(SOURCES), "libraries": versions(), **key}
+        self._took: dict[Path, float] = {}  # 0 for a stage that was made here
+        self.key = {"sources": sources(MEASURING), "libraries": versions(), **key}
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise WmqError(f"{folder}: stages cannot be kept there ({error.strerror}); "
                                "choose another folder with -w") from None  # fmt: skip
+
+    @property
+    def seconds(self) -> float:
+        return sum(self._took.values())
 
     def kept(
         self, name: str, key: dict[str, Any], shapes: Shapes, make: Callable[[], Arrays]
@@ -57,12 +62,18 @@ class Stages:
         if self.folder is None:
             return make()
         path = self.folder / f"{_file_name(name)}-{self._digest(name, key)[:20]}.npz"
-        found = _read(path)
-        if found is None or {n: (a.shape, a.dtype) for n, a in found.items()} != shapes:
-            found = make()
-            sink = io.BytesIO()
-            np.savez_compressed(sink, allow_pickle=False, **found)
-            write_atomically(path, sink.getvalue())
+        found = _read(path) or {}
+        took = found.pop(SECONDS, None)
+        if took is not None and {n: (a.shape, a.dtype) for n, a in found.items()} == shapes:
+            self._took.setdefault(path, float(took))
+            return found
+        self._took[path] = 0.0
+        began = time.perf_counter()
+        found = make()
+        sink = io.BytesIO()
+        seconds = np.array(time.perf_counter() - began)
+        np.savez_compressed(sink, allow_pickle=False, **found, **{SECONDS: seconds})
+        write_atomically(path, sink.getvalue())
         return found
 
     def _digest(self, name: str, key: dict[str, Any]) -> str:

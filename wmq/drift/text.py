@@ -1,44 +1,71 @@
-"""A `Drift` as lines for people."""
+"""A `Drift` as lines of 80 columns: the verdicts first, then the figures behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 
-from wmq.drift.verdict import LEVEL
+from wmq.drift.verdict import LEVEL, with_interval
 from wmq.intervals import Interval
-from wmq.results import Curve, Drift, WorldStatistic
+from wmq.results import Curve, Drift, Verdict, WorldStatistic
 
-SHOWN = (1, 5, 20, 60, 120, 300, 600)  # horizons of the table, and the last
-LABEL = 54  # width of the first column
+WIDTH = 80
+SHOWN = (1, 20, 120)  # horizons of the tables, and the last
+LABEL, COLUMN = 36, 11  # widths of the tables of curves
+STATISTIC, NUMBER, BETWEEN, CHANCE = 25, 9, 19, 9  # widths of the table of worlds
+TOLD = {True: "yes", False: "no", None: "?"}
+RULE = "impossible: "
 
 
 def lines(found: Drift) -> Iterator[str]:
-    """All tables, then the verdicts."""
-    yield (f"{found.model}: {found.starts} starts of {len(found.games)} games with the true "
-           f"controllers, {found.horizon} frames")  # fmt: skip
+    """Verdicts and notes, then all tables."""
+    yield from verdict_lines(found)
+    yield ""
+    yield from textwrap.wrap(
+        f"{found.model}: {found.starts} starts of {len(found.games)} games with the true "
+        f"controllers, {found.horizon} frames", WIDTH)  # fmt: skip
     yield from _curves("same actions up to frame, % of starts",
                        {pair.name: pair.same for pair in found.pairs}, "{:.1f}")  # fmt: skip
     yield from _curves("distance at frame, game units",
                        {pair.name: pair.distance for pair in found.pairs}, "{:.2g}")  # fmt: skip
-    yield from _curves("distance to the real game, game units", found.truth, "{:.3g}")
+    yield from _curves("distance to the real game", found.truth, "{:.3g}")
     yield from _curves("minus that of float", found.truth_difference, "{:+.2g}", True)
     for name, ratios in found.relative.items():
         yield from _curves(f"distance of {name}, as multiple of", ratios, "{:.2g}", True)
+    yield from _first_divergence(found)
     yield ""
-    for pair in found.pairs:
-        median, never = pair.first_divergence["median"], pair.first_divergence["never"]
-        when = f"beyond frame {found.horizon}" if median is None else f"frame {median:g}"
-        yield f"first other action, {pair.name}: median {when}; never in {never:.1f} % of starts"
+    yield from textwrap.wrap(f"{found.worlds} worlds of {found.frames:,} frames: of each statistic "
+                             "the 95 % interval of the difference, and its probability by chance "
+                             "after Holm's correction", WIDTH)  # fmt: skip
     for controllers in dict.fromkeys(s.controllers for s in found.statistics):
-        yield ""
-        yield (f"{found.worlds} worlds of {found.frames:,} frames, {controllers} controllers: "
-               "statistic, 95 % interval of the difference, probability (corrected)")  # fmt: skip
         chosen = [s for s in found.statistics if s.controllers == controllers]
-        yield from _worlds(chosen)
-    yield ""
-    yield from (f"note: {note}" for note in found.notes)
-    yield from (verdict.sentence for verdict in found.verdicts)
-    yield found.sentence
+        for model in chosen[0].p:
+            yield ""
+            yield from textwrap.wrap(f"{model}, {controllers} controllers", WIDTH)
+            yield from _worlds(model, chosen)
+
+
+def verdict_lines(found: Drift) -> Iterator[str]:
+    """For each model, one line a horizon; then what a reader has to know of them."""
+    for model in dict.fromkeys(verdict.model for verdict in found.verdicts):
+        yield f"Can {model} be told from float?"
+        for verdict in found.verdicts:
+            if verdict.model == model:
+                yield from _verdict(verdict, found.statistics)
+    for note in found.notes:
+        yield from textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
+
+
+def _verdict(verdict: Verdict, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
+    frames = "one frame" if verdict.horizon == 1 else f"{verdict.horizon:,} frames"
+    units = {f"{s.name}, {s.controllers} controllers": s.unit.split(",")[0] for s in statistics}
+    text = f"{verdict.measure} " + with_interval(
+        verdict.difference, units.get(verdict.measure, "%")
+    )
+    if verdict.distinguishable is False and verdict.detectable is not None:
+        text += f"; {verdict.detectable:.2g} % would have shown"
+    head = f"  {frames:14}{TOLD[verdict.distinguishable]:5}"
+    yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _curves(
@@ -49,46 +76,67 @@ def _curves(
     if not known:
         return
     shown = [h for h in known if h in SHOWN or h == known[-1]]
-    width = 20 if intervals else 9
-    label = max(LABEL, len(title) + 1)
+    width = (WIDTH - 4) // len(SHOWN + (0,)) if intervals else COLUMN
     yield ""
-    yield title.ljust(label) + "".join(str(h).rjust(width) for h in shown)
+    yield from _row(title, list(map(str, shown)), width)
     for name, curve in curves.items():
         at = [curve.horizons.index(h) if h in curve.horizons else None for h in shown]
-        cells = ["-" if k is None else form.format(curve.mean[k]) for k in at]
-        yield f"  {name}".ljust(label) + "".join(cell.rjust(width) for cell in cells)
+        yield from _row(f"  {name}", ["-" if k is None else form.format(curve.mean[k]) for k in at],
+                        width)  # fmt: skip
         if intervals:
-            ends = ["" if k is None else f"{form}..{form}".format(curve.lo[k], curve.hi[k])
-                    for k in at]  # fmt: skip
-            yield " " * label + "".join(cell.rjust(width) for cell in ends)
+            ends = ["" if k is None else _between(curve.lo[k], curve.hi[k], form) for k in at]
+            yield from _row("", ends, width)
 
 
-def _worlds(statistics: list[WorldStatistic]) -> Iterator[str]:
-    """One row a statistic; statistics that are 0 everywhere share one line."""
+def _row(label: str, cells: Sequence[str], width: int) -> Iterator[str]:
+    """A label with cells behind it, or above them where there is no room."""
+    behind = "".join(cell.rjust(width) for cell in cells)
+    room = WIDTH - len(behind) if width > COLUMN else LABEL
+    if len(label) > room:
+        yield from textwrap.wrap(label, WIDTH, subsequent_indent="    ", drop_whitespace=False)
+        label = ""
+    if line := (label.ljust(room) + behind).rstrip():
+        yield line
+
+
+def _first_divergence(found: Drift) -> Iterator[str]:
+    yield ""
+    yield from _row("first other action", ["median", "never, %"], COLUMN)
+    for pair in found.pairs:
+        median, never = pair.first_divergence["median"], pair.first_divergence["never"]
+        when = f"> {found.horizon}" if median is None else f"{median:g}"
+        yield from _row(f"  {pair.name}", [when, f"{never:.1f}"], COLUMN)
+
+
+def _worlds(model: str, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
+    """One row a statistic: real play, float, the model, their difference and its probability."""
+    tracks = [name for name in statistics[0].tracks if name in ("real", "float")]
+    short = model if len(model) < NUMBER else "model"
+    yield (" " * STATISTIC + "".join(name.rjust(NUMBER) for name in (*tracks, short))
+           + "difference".rjust(BETWEEN) + "p".rjust(CHANCE))  # fmt: skip
     empty = [s for s in statistics if not any(t.value for t in s.tracks.values())]
-    models = list(statistics[0].p)
-    heads = [*statistics[0].tracks, *(f"{model} - float" for model in models)]
-    widths = [max(11, len(name) + 2) for name in statistics[0].tracks]
-    widths += [max(40, len(model) + 10) for model in models]
-    yield " " * LABEL + "".join(map(str.rjust, heads, widths))
     for s in statistics:
         if s in empty:
             continue
-        unit = s.unit.split(",")[0]
-        cells = [_number(own.value) for own in s.tracks.values()]
-        cells += [_difference(s.differences[m], s.p[m], s.holm[m]) for m in models]
-        yield f"  {s.name}, {unit}".ljust(LABEL) + "".join(map(str.rjust, cells, widths))
+        unit = s.unit.split(",")[0].removeprefix("events ").removesuffix(" from real play")
+        name = f"    {s.name.removeprefix(RULE)}" if RULE in s.name else f"  {s.name}, {unit}"
+        cells = "".join(_number(s.tracks[track].value).rjust(NUMBER) for track in (*tracks, model))
+        yield name.ljust(STATISTIC) + cells + _difference(s.differences[model], s.holm[model])
     if empty:
-        yield f"  0 everywhere: {', '.join(s.name for s in empty)}"
+        yield from textwrap.wrap(f"0 everywhere: {', '.join(s.name for s in empty)}", WIDTH,
+                                 initial_indent="  ", subsequent_indent="    ")  # fmt: skip
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _difference(found: Interval, p: float, corrected: float) -> str:
-    if found.value is None or found.lo is None or found.hi is None:
-        return "-"
-    mark = " *" if corrected < LEVEL else ""
-    ends = f"{found.lo:+.3g}..{found.hi:+.3g}"
-    return f"{found.value:+.3g}  {ends}  {p:.2g} ({corrected:.2g}){mark}"
+def _between(lo: float | None, hi: float | None, form: str) -> str:
+    return "" if lo is None or hi is None else f"{form}..{form}".format(lo, hi)
+
+
+def _difference(found: Interval, corrected: float) -> str:
+    """The 95 % interval, and the probability after Holm's correction."""
+    chance = f"{corrected:.2g}" + (" *" if corrected < LEVEL else "  ")
+    between = _between(found.lo, found.hi, "{:+.2g}") or "-"
+    return (between.rjust(BETWEEN) + chance.rjust(CHANCE)).rstrip()

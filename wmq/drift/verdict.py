@@ -8,6 +8,8 @@ models (if they are alike, every exchange is as likely as what was found; Fisher
 section 21), and Holm's step-down correction (1979) keeps the chance of one false alarm
 among all of them below 5 %.  Statistics that no exchange could change, such as events that
 happen in neither model, can raise no alarm and are not counted (Tarone 1990).
+
+Fewer than FEW_GAMES games give the figures and no verdict.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from wmq.intervals import Interval, detectable
+from wmq.intervals import FEW_GAMES, Interval, caveat, detectable
 from wmq.results import Verdict, WorldStatistic
 
 LEVEL = 0.05
@@ -58,35 +60,38 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def can_differ(found: Interval) -> bool:
     """False where both models have the same figure in every draw: no exchange could change it."""
-    return found.value is not None and not found.value == found.lo == found.hi == 0
+    return found.value is not None and not (found.value == 0 and {found.lo, found.hi} <= {0, None})
 
 
 def error_verdict(
-    model: str, horizon: int, measure: str, unit: str, change: tuple[Interval, np.ndarray]
-) -> Verdict:
-    """By the interval of a difference in error, model minus float, and its draws."""
+    model: str, horizon: int, measure: str, unit: str, change: tuple[Interval, np.ndarray],
+    games: int,
+) -> Verdict:  # fmt: skip
+    """By the interval of a difference in error over games, model minus float, and its draws."""
     difference, drawn = change
-    differs = difference.excludes_zero
+    differs = difference.excludes_zero if games >= FEW_GAMES else None
     frames = "one frame" if horizon == 1 else f"{horizon:,} frames"
     least = detectable(drawn)
     sentence = (
-        f"After {frames} {model} is {_told(differs)} from float: {measure} "
+        f"After {frames} {_told(model, differs, games)}: {measure} "
         f"{with_interval(difference, unit)}"
     )
-    if not differs and least is not None:
+    if differs is False and least is not None:
         sentence += f"; {least:.2g}{unit} would have shown"
     return Verdict(model, horizon, measure, difference, differs, f"{sentence}.", least)
 
 
-def world_verdict(model: str, frames: int, statistics: Sequence[WorldStatistic]) -> Verdict:
+def world_verdict(
+    model: str, frames: int, statistics: Sequence[WorldStatistic], games: int
+) -> Verdict:
     """By the statistic with the smallest probability, after Holm's correction."""
     least = min(statistics, key=lambda s: (s.p[model], s.name, s.controllers))
-    differs = least.holm[model] < LEVEL
+    differs = least.holm[model] < LEVEL if games >= FEW_GAMES else None
     measure = f"{least.name}, {least.controllers} controllers"
+    counted = "" if differs is None else f"{_counted(model, statistics)}; "
     sentence = (
-        f"Over {frames:,} frames {model} is {_told(differs)} from float: "
-        f"{_counted(model, statistics)}; the farthest is {measure}, "
-        f"{with_interval(least.differences[model], '')} {least.unit}, "
+        f"Over {frames:,} frames {_told(model, differs, games)}: {counted}the farthest is "
+        f"{measure}, {with_interval(least.differences[model], '')} {least.unit}, "
         f"p {least.p[model]:.2g}, corrected {least.holm[model]:.2g}."
     )
     return Verdict(model, frames, measure, least.differences[model], differs, sentence)
@@ -102,18 +107,23 @@ def _counted(model: str, statistics: Sequence[WorldStatistic]) -> str:
 
 
 def one_sentence(
-    model: str, verdicts: Sequence[Verdict], statistics: Sequence[WorldStatistic]
+    model: str, verdicts: Sequence[Verdict], statistics: Sequence[WorldStatistic], games: int
 ) -> str:
-    """All horizons of a model; the last is that of its worlds."""
+    """All horizons of a model; the last is that of its worlds.  games: the fewest of any of them"""
+    nowhere = all(verdict.distinguishable is None for verdict in verdicts)
+    unknown = "" if nowhere else f" no verdict, {caveat(games)}"
     parts = []
     for verdict in verdicts:
         frames = "one frame" if verdict.horizon == 1 else f"{verdict.horizon:,}"
-        told = "yes" if verdict.distinguishable else "no"
-        if verdict is verdicts[-1]:
+        told = {True: " yes", False: " no", None: unknown}[verdict.distinguishable]
+        unit = "" if verdict is verdicts[-1] else "%"
+        reason = f"{verdict.measure} {with_interval(verdict.difference, unit)}"
+        if verdict is verdicts[-1] and verdict.distinguishable is not None:
             reason = _counted(model, statistics)
-        else:
-            reason = f"{verdict.measure} {with_interval(verdict.difference, '%')}"
-        parts.append(f"at {frames} {told} ({reason})")
+        parts.append(f"at {frames}{told} ({reason})")
+    if nowhere:
+        return (f"{caveat(games)}, and no verdict whether {model} can be told from float: "
+                f"{'; '.join(parts)}.")  # fmt: skip
     return f"Is {model} distinguishable from float? {'; '.join(parts)}."
 
 
@@ -128,5 +138,7 @@ def with_interval(figure: Interval, unit: str) -> str:
     return f"{text} (95 %: {figure.lo:+.3g} to {figure.hi:+.3g})"
 
 
-def _told(differs: bool) -> str:
-    return "distinguishable" if differs else "not distinguishable"
+def _told(model: str, differs: bool | None, games: int) -> str:
+    if differs is None:
+        return f"no verdict on {model} ({caveat(games)})"
+    return f"{model} is {'' if differs else 'not '}distinguishable from float"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from wmq.errors import WmqError
 from wmq.intervals import Interval
+from wmq.report.charts import LARGEST, Line, Mark, drawable, line_chart, point_chart
 from wmq.report.figures import NONE, Cell, difference_html, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, join, tag
 from wmq.report.suite import divergence_text
-from wmq.report.svg import LARGEST, Line, Mark, drawable, line_chart, point_chart
 from wmq.results import Curve, Drift, WorldStatistic
 
 YARDSTICK = "yardstick"
@@ -17,6 +17,7 @@ ACROSS = "frames since the start"
 LONGEST = 10**9  # frames
 SURE = 0.05
 LISTED = 8  # horizons of the table behind a chart
+TOLD = {True: Cell("yes", 1.0), False: Cell("no", 0.0), None: Cell("too few games")}
 TRACK_COLOURS = {"float": 0, "real": 7}
 
 
@@ -35,7 +36,8 @@ def check_curves(name: str, drift: Drift) -> None:
         if not 0 <= min(curve.horizons) <= max(curve.horizons) <= LONGEST:
             raise WmqError(f"{name}: {where}: horizons outside of 0..{LONGEST}; run `wmq drift` "
                            "again")  # fmt: skip
-        if not all(map(drawable, (*curve.mean, *curve.lo, *curve.hi))):
+        numbers = [v for v in (*curve.mean, *curve.lo, *curve.hi) if v is not None]
+        if not all(map(drawable, numbers)):
             raise WmqError(f"{name}: {where}: numbers beyond {LARGEST:.0e}; run `wmq drift` again")
 
 
@@ -184,13 +186,14 @@ def verdicts_section(drift: Drift) -> list[Html]:
             Cell(found.model, found.model),
             Cell(f"{found.horizon:,}", found.horizon),
             Cell(found.measure, found.measure),
-            Cell(_difference(found.difference, found.distinguishable), found.difference.value),
+            Cell(_difference(found.difference, found.distinguishable is True),
+                 found.difference.value),
             Cell(number(found.detectable, digits_for(found.difference)), found.detectable),
-            Cell("yes" if found.distinguishable else "no", float(found.distinguishable)),
+            TOLD[found.distinguishable],
             Cell(found.sentence),
         ]
         for found in drift.verdicts
-    ]
+    ]  # fmt: skip
     titles = [
         "model",
         "frames",

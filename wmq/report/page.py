@@ -103,7 +103,7 @@ def _suite_row(results: Results) -> list[str]:
     if suite is None:
         return []
     over = f"{len(suite.games)} games, {suite.starts:,} starts"
-    command = COMMANDS[SUITE] + (" --quick" if suite.quick else "")
+    command = suite.command or COMMANDS[SUITE] + (" --quick" if suite.quick else "")
     return ["table", suite.model, suite.onnx_sha256, over, command, _seconds(suite.seconds)]
 
 
@@ -113,7 +113,14 @@ def _drift_row(results: Results) -> list[str]:
         return []
     over = (f"{drift.starts:,} starts of {drift.horizon:,} frames, {drift.worlds:,} worlds of "
             f"{drift.frames:,}")  # fmt: skip
-    return ["drift", drift.model, drift.sha256, over, COMMANDS[DRIFT], _seconds(drift.seconds)]
+    return [
+        "drift",
+        drift.model,
+        drift.sha256,
+        over,
+        drift.command or COMMANDS[DRIFT],
+        _seconds(drift.seconds),
+    ]
 
 
 def _sensitivity_row(results: Results) -> list[str]:
@@ -121,7 +128,7 @@ def _sensitivity_row(results: Results) -> list[str]:
     if found is None:
         return []
     return ["sensitivity", found.model, found.sha256, f"{found.frames:,} frames",
-            COMMANDS[SENSITIVITY], _seconds(found.seconds)]  # fmt: skip
+            found.command or COMMANDS[SENSITIVITY], _seconds(found.seconds)]  # fmt: skip
 
 
 def _seconds(seconds: float) -> str:

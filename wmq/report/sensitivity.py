@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wmq.intervals import Interval
+from wmq.intervals import Interval, caveat
+from wmq.report.charts import Mark, bar_chart
 from wmq.report.figures import Cell, figure_cell, number, table, unit_of
 from wmq.report.html import Html, details, tag
-from wmq.report.svg import Mark, bar_chart
 from wmq.results import Sensitive, Sensitivity
 
 CHARTED = ("val_loss", "rc(20)")
@@ -30,6 +30,8 @@ def sensitivity_section(found: Sensitivity) -> list[Html]:
         f"{found.frames:,} frames: rounded minus float32, with 95 % intervals. "
         f"A chart has the {MOST} costliest."
     )
+    if few := caveat(found.games):
+        intro += f" {few}."
     return [tag("p", intro), tag("div", *charts, class_="charts"), _table(found), _clipped(found)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wmq.intervals import caveat
 from wmq.report.figures import NONE, Cell, figure_cell, number, table
 from wmq.report.html import Html, details, join, tag
 from wmq.results import Row, Suite
@@ -21,7 +22,9 @@ def suite_section(suite: Suite) -> list[Html]:
     titles = ["way", "library", "int8 layers", "static", "float operations", "MB", *plain,
               "first other action", "frames/s", "frames"]  # fmt: skip
     rows = [_row(row, plain) for row in suite.rows if not row.reason]
-    parts = [tag("p", LEGEND), table("Quality, size and speed", titles, rows, sortable=True)]
+    few = caveat(len(suite.games))
+    legend = f"{LEGEND} {few}." if few else LEGEND
+    parts = [tag("p", legend), table("Quality, size and speed", titles, rows, sortable=True)]
     missing = [row for row in suite.rows if row.reason]
     if missing:
         listed = [[row.name, row.library, row.reason] for row in missing]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from wmq.bench.chart import save
 from wmq.results import Sensitive, Sensitivity
 
 PANELS = ("val_loss", "pos_mae", "rc(20)")  # all in percent of float32's
@@ -12,7 +12,7 @@ COLORS = {"class": "#1b6ca8", "together": "#8a8a8a", "program": "#404040"}
 
 
 def draw(result: Sensitivity, out: Path) -> None:
-    """Write the picture beside its place and then there."""
+    """Raises WmqError if it cannot be written."""
     from matplotlib.figure import Figure
 
     entries = [entry for entry in result.entries if entry.kind in ("together", "program")]
@@ -33,12 +33,7 @@ def draw(result: Sensitivity, out: Path) -> None:
         f"{result.frames:,} frames; 95 % intervals over games",
         fontsize=8,
     )
-    beside = out.with_name(f".{out.stem}-{os.getpid()}{out.suffix}")
-    try:
-        figure.savefig(beside)
-        os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
+    save(figure, out)
 
 
 def _bar(entry: Sensitive, name: str) -> tuple[float, list[list[float]] | None]:

@@ -1,9 +1,9 @@
 """What a sensitivity run has measured so far, beside its result.
 
-Every entry is filed under the SHA-256 of all that it follows from: the float step's file,
-onnxruntime's version, the games' frames, the starts, and the integers and scales of what is
-rounded.  A run that was interrupted goes on, and after another calibration only what has changed
-is measured again.
+Every entry is filed under the SHA-256 of all that it follows from: the float step's file, the
+code that measures and the versions of its libraries, the games' frames, the starts, and the
+integers and scales of what is rounded.  An interrupted run resumes, and after another calibration
+only what has changed is measured again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 import numpy as np
@@ -20,30 +21,38 @@ from calib.statistics import Rounding
 from wmq.dataset import write_atomically
 from wmq.sensitivity.measure import Measured
 
-FORM = 1  # raised when a measurement comes to mean something else
 LARGEST = 1 << 28  # bytes
 
 
 class Kept(msgspec.Struct):
-    """form; measured: sums by key; clipped: values clipped and seen, by key."""
+    """measured: sums by key; clipped: values clipped and seen, by key; seconds: by key of a run"""
 
-    form: int = FORM
     measured: dict[str, Measured] = {}
     clipped: dict[str, tuple[int, int]] = {}
+    seconds: dict[str, float] = {}
 
 
 class Keeper:
-    """The file beside a result.  One that cannot be read, or of another form, is begun anew."""
+    """The file beside a result.  One that cannot be read is started over.
 
-    def __init__(self, out: Path):
+    run  key of the program and what it is measured on, for the time that it took
+    """
+
+    def __init__(self, out: Path, run: str):
+        self._run, self._began = run, perf_counter()
         self.path = out.with_name(out.name + ".measured")
         self.kept = Kept()
         try:
             if self.path.stat().st_size <= LARGEST:
-                found = msgspec.json.decode(self.path.read_bytes(), type=Kept)
-                self.kept = found if found.form == FORM else Kept()
+                self.kept = msgspec.json.decode(self.path.read_bytes(), type=Kept)
         except (OSError, msgspec.DecodeError, RecursionError):
             pass
+        self._before = self.kept.seconds.get(run, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Of this run, and of those before it that were interrupted."""
+        return self._before + perf_counter() - self._began
 
     def measured(self, wanted: Iterable[str], games: int) -> dict[str, Measured]:
         """All sums by key, less those wanted that are not whole; what is added is kept."""
@@ -54,6 +63,7 @@ class Keeper:
         return known
 
     def write(self) -> None:
+        self.kept.seconds[self._run] = self.seconds
         write_atomically(self.path, msgspec.json.encode(self.kept))
 
 

@@ -8,7 +8,7 @@ its most likely action is the float model's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -54,12 +54,19 @@ class Field:
     """What all models are measured on.
 
     spreads  that val_loss is measured in
+    tick     called with the frames done since the last call, from any thread
     """
 
     games: Sequence[Game]
     starts: Sequence[Start]
     spreads: Spreads
     stop: Event
+    tick: Callable[[int], None] = lambda frames: None
+
+    @property
+    def frames(self) -> int:
+        """What a model ticks in all: one frame ahead, and rolled out."""
+        return sum(len(game.frames) - 1 for game in self.games) + HORIZON * len(self.starts)
 
 
 def actions(field: Field, predictor: Predictor) -> tuple[Measured, list[np.ndarray]]:
@@ -90,6 +97,7 @@ def _measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray],
         if fill:
             record[number][rows] = likely
         same[number] += (record[number][rows] == likely).sum()
+        field.tick(last - first)
 
     states = predictor.walk(games, field.starts, take)
     sums = {name: [float(t.sums.get(name, 0.0)) for t in tallies] for name in KEPT}
@@ -107,6 +115,7 @@ def _drift(field: Field, predictor: Predictor, states: list) -> tuple[list[float
     def tick(frames: int) -> None:
         if field.stop.is_set():
             raise Stopped
+        field.tick(frames)
 
     rolled = predictor.roll(field.games, field.starts, states, HORIZON, tick)
     true = true_frames(field.games, field.starts, HORIZON)
@@ -141,7 +150,7 @@ def _drawn(found: Measured, name: str, weights: np.ndarray) -> np.ndarray:
     """A figure with each row of weights of the games, (rows,) float64."""
     if name == "val_loss":  # a head that no game holds counts nothing, as in Tally
         parts = [w * np.nan_to_num(_drawn(found, part, weights)) for part, w in LOSS.items()]
-        return np.sum(parts, axis=0)
+        return sum(parts, np.zeros(len(weights)))
     scale = 100.0 if name == "change_acc" else 1.0
     sums, counts = np.array(found.sums[name]), np.array(found.counts[name])
     return scale * drawn_means(sums, counts, weights)

@@ -13,18 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from time import perf_counter
 
 import msgspec
-import onnxruntime
 
 from calib.simulate import Change
 from calib.step_graph import read_step
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
 from wmq.evaluate import Progress
-from wmq.horizons import choose_starts
+from wmq.horizons import LEAST_FRAMES, choose_starts
 from wmq.opening import float_step_of, open_program, schema_of
+from wmq.provenance import sources, versions
 from wmq.replays import Game
 from wmq.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.schema import Schema
@@ -43,12 +42,14 @@ class Settings:
     """games, frames  no more than so many validation games, and frames of each
     starts            of rollouts, each of HORIZON frames
     threads           that measure, an entry each; the figures do not depend on them
+    command           as a person would run it again
     """
 
     games: int = 8
     frames: int = 1000
     starts: int = 100
     threads: int = 1
+    command: str = ""
 
 
 def sensitivity(
@@ -64,18 +65,18 @@ def sensitivity(
     program     None for the embedded one; float_step: None for the .onnx file beside it
     Raises WmqError, ProgramError or CalibrationError; `out` is then as it was.
     """
-    began = perf_counter()
     pair = open_pair(program, float_step)
     games = _games(dataset, pair.model.schema, settings)
     starts = choose_starts(games, settings.starts, HORIZON)
     if not starts:
-        raise WmqError(f"{dataset.path}: {settings.frames} frames of a game are too few to roll "
-                       f"out {HORIZON} of them; give more with --frames")  # fmt: skip
+        raise WmqError(_too_short(dataset, settings))
     found = _read(pair)
-    about = [pair.sha256, onnxruntime.__version__, settings.starts,
+    about = [pair.sha256, sources(__name__), versions(), starts,
              [(g.frames, g.controllers, sorted(g.info.missing)) for g in games]]  # fmt: skip
-    work = Work(pair, Field(games, starts, pair.spreads, Event()), Keeper(out),
-                key("sensitivity", about), settings.threads, progress)  # fmt: skip
+    field = key("sensitivity", about)
+    keeper = Keeper(out, key(field, pair.model.sha256))
+    work = Work(pair, Field(games, starts, pair.spreads, Event()), keeper, field,
+                settings.threads, progress)  # fmt: skip
     entries = _entries(work, found)
     saturations = count_saturations(pair.model.program, games, progress)
     frames = sum(len(game.frames) - 1 for game in games)
@@ -88,7 +89,9 @@ def sensitivity(
         frames=frames,
         entries=sorted(entries, key=lambda entry: _change(entry.figures, "val_loss"), reverse=True),
         saturations={name: count for name, count in saturations.items() if count},
-        seconds=perf_counter() - began,
+        seconds=keeper.seconds,
+        games=len(games),
+        command=settings.command,
     )
     write_result(out, result)
     return result
@@ -155,6 +158,15 @@ def _read(pair: Pair) -> list[Part]:
         what = " ".join(str(error).split())[:120]
         raise WmqError(f"{pair.model.path}: not laid out as by `wmq calibrate` of this version "
                        f"({what}); make it again") from None  # fmt: skip
+
+
+def _too_short(dataset: Dataset, settings: Settings) -> str:
+    """Why no rollout can start, and how many frames it takes."""
+    if settings.frames < LEAST_FRAMES:
+        return (f"--frames {settings.frames}: too few for a rollout after a game's entry; give "
+                f"{LEAST_FRAMES} or more")  # fmt: skip
+    return (f"{dataset.path}: none of the validation games has {LEAST_FRAMES} frames, as a "
+            "rollout after the entry needs; prepare longer replays")  # fmt: skip
 
 
 def _games(dataset: Dataset, schema: Schema, settings: Settings) -> list[Game]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -15,7 +15,7 @@ from calib.clipping import count_clipped
 from calib.simulate import Change, simulated
 from calib.step_graph import StepModel
 from wmq.calibration_play import calibration_game
-from wmq.evaluate import Progress
+from wmq.evaluate import Counter, Progress
 from wmq.lanes import Spreads, StepPredictor
 from wmq.onnx_step import SessionStep
 from wmq.opening import IntegerModel
@@ -57,11 +57,8 @@ class Work:
 
     def record(self) -> tuple[Measured, list[np.ndarray]]:
         """The float model's sums, and its most likely actions by game."""
-        title = "measuring the float model"
-        self.progress(title, 0, 1)
-        found = actions(self.field, self._predictor(Change()))
-        self.progress(title, 1, 1)
-        return found
+        counter = Counter(self.progress, "measuring the float model", self.field.frames)
+        return actions(replace(self.field, tick=counter.add), self._predictor(Change()))
 
     def measured(
         self, title: str, changes: dict[str, Change | None], likely: Sequence[np.ndarray]
@@ -73,16 +70,18 @@ class Work:
         kept = self.keeper.measured(keys.values(), len(self.field.games))
         missing = [name for name in changes if keys[name] not in kept]
 
-        def entry(name: str) -> Measured:
-            return measure(self.field, self._predictor(changes[name]), likely)
+        counter = Counter(self.progress, title, len(keys) * self.field.frames)
+        counter.add((len(keys) - len(missing)) * self.field.frames)
+        field = replace(self.field, tick=counter.add)
 
-        self.progress(title, len(keys) - len(missing), len(keys))
+        def entry(name: str) -> Measured:
+            return measure(field, self._predictor(changes[name]), likely)
+
         running = _in_threads(entry, missing, self.threads, self.field.stop)
         with closing(running):  # so that Ctrl-C in here ends the threads too
             for name, found in running:
                 kept[keys[name]] = found
                 self.keeper.write()
-                self.progress(title, sum(k in kept for k in keys.values()), len(keys))
         return {name: kept[k] for name, k in keys.items()}
 
     def _predictor(self, change: Change | None) -> Predictor:

@@ -1,1 +1,1 @@
-"""What int8 costs the model, in every way that there is to quantize it: one table."""
+"""What int8 costs the model, under every available quantization method: one table."""

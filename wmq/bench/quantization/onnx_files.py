@@ -1,7 +1,7 @@
 """The float step quantized by onnxruntime's tools, as files that are found again.
 
 A file's name holds a hash of all that it follows from: the float step, the tool and its
-version, the frames of calibration.
+version, our own code, the frames of calibration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationMethod,
@@ -31,6 +30,7 @@ from wmq.bench.quantization.ways import Context
 from wmq.dataset import write_atomically
 from wmq.lanes import LANES
 from wmq.onnx_step import SessionStep
+from wmq.provenance import sources, versions
 
 PART = 512  # frames, of which the tools keep every activation and the states: 0.9 MB each
 STATIC_FRAMES = 16 * PART
@@ -111,13 +111,14 @@ def _found_or_made(
     facts: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
     """make(the plain export, the file to be written)."""
-    facts = (opened.sha256, onnxruntime.__version__, onnx.__version__, name, *facts)
+    facts = (opened.sha256, *versions(("onnxruntime", "onnx")).values(), sources(__name__), name,
+             *facts)  # fmt: skip
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
     path = folder / f"onnxruntime-{name}-{key}.onnx"
     if not path.exists():
         with TemporaryDirectory() as scratch:
             plain, out = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
-            plain.write_bytes(to_bytes(plain_export(opened.step)))
+            write_atomically(plain, to_bytes(plain_export(opened.step)))
             with silent():  # the advice to use quant_pre_process: it makes the static form slow
                 make(plain, out)
             write_atomically(path, out.read_bytes())

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
-from wmq.bench.quantization.keys import CALIBRATING, ENGINE
 from wmq.bench.quantization.ways import (
     ALONE,
     MOST,
@@ -28,7 +27,7 @@ from wmq.games import usable
 from wmq.groups import SIDE_BY_SIDE
 from wmq.opening import embedded_model, open_program
 from wmq.predictors import ProgramPredictor
-from wmq.provenance import digest, sources
+from wmq.provenance import digest, sources, versions
 from wmq_kernels.program import NUMPY, Program
 
 EMBEDDED = "wmq embedded program"
@@ -52,10 +51,11 @@ def rows(onnx_sha256: str) -> dict[str, str]:
 
 def inputs(name: str, context: Context) -> str:
     """A digest of all that the row's program is made of, and run by."""
+    code = sources(__name__), versions()
     if name == EMBEDDED:
-        return digest(sources(ENGINE), _sha256(embedded_model(".wmq")))
-    return digest(sources(CALIBRATING), _sha256(context.onnx), _recipe(name).to_json(),
-                  _play(context), context.frames)  # fmt: skip
+        return digest(*code, _sha256(embedded_model(".wmq")))
+    return digest(*code, _sha256(context.onnx), _recipe(name).to_json(), _play(context),
+                  context.frames)  # fmt: skip
 
 
 def make(name: str, context: Context, progress: Progress) -> Way:

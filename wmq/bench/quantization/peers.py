@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 
 from wmq.bench.quantization.ways import Context, Lacking, Way
+from wmq.provenance import sources
 
 BACKENDS = ("x86", "fbgemm", "onednn", "qnnpack")
 NAMES: dict[str, str] = {
@@ -35,17 +36,30 @@ NAMES: dict[str, str] = {
 }  # fmt: skip
 
 
+def module_of(name: str) -> str:
+    """The module of this folder that makes a row."""
+    return "torch_ways" if _is_torch(name) else "onnx_ways"
+
+
+def inputs(name: str) -> str:
+    """A digest of the code that makes the row's way; libraries and the float step come on top."""
+    return sources(f"{__package__}.{module_of(name)}")
+
+
 def make(name: str, context: Context) -> Way:
     """name: a key of NAMES.
 
     Raises Lacking if it cannot be had here, WmqError or CalibrationError for bad files.
     """
-    torch = {"torch", "torchao"} & set(name.split())
-    module, extra = ("torch_ways", "train") if torch else ("onnx_ways", "quantize")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings would cut progress bars
     try:
-        ways = import_module(f"wmq.bench.quantization.{module}")
+        ways = import_module(f"{__package__}.{module_of(name)}")
     except ModuleNotFoundError as error:
         lacking = (error.name or str(error)).split(".")[0]
+        extra = "train" if _is_torch(name) else "quantize"
         raise Lacking(f"{lacking} is not installed: pip install 'wmq[{extra}]'") from None
     return ways.make(name, context)
+
+
+def _is_torch(name: str) -> bool:
+    return bool({"torch", "torchao"} & set(name.split()))

@@ -11,7 +11,7 @@ import numpy as np
 
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
-from wmq.horizons import LONGEST, Start, choose_starts
+from wmq.horizons import LEAST_FRAMES, LONGEST, Start, choose_starts
 from wmq.opening import schema_of
 from wmq.predictors import Predictor, Spreads, Take, Tick
 from wmq.replays import Game
@@ -74,8 +74,8 @@ def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
              for game, info in zip(games, infos, strict=True)]  # fmt: skip
     starts = choose_starts(games, extent.starts, LONGEST)
     if not starts:
-        raise WmqError(f"{data}: no validation game has {LONGEST} frames after its entry; "
-                       "prepare longer replays")  # fmt: skip
+        raise WmqError(f"{data}: no validation game has {LEAST_FRAMES} frames, as a rollout "
+                       "after the entry needs; prepare longer replays")  # fmt: skip
     scales = {head: np.array(step.weights[f"{head}_scale"]) for head in NUMBER_HEADS}
     return Play(schema, scales, games, starts)
 

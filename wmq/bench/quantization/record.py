@@ -1,6 +1,7 @@
 """What float32 says on every frame: computed once, kept on the disk, and read by every row.
 
-    record.json    the key of what is kept; written last, so that what it names is whole
+    record.json    the key of what is kept, and how long it took; written last, so that what it
+                   names is whole
     heads-N.f32    heads of game N, (steps, sum of widths) float32 in the order of `head_widths`
     rolled.npy     rollouts from all starts, (starts, LONGEST, frame_size) int32
 
@@ -10,17 +11,18 @@ but their logits are no nearer than 0.01, far wider apart than the rows that are
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from wmq.baselines import Heads
 from wmq.bench.quantization.play import Play, part_of, roll, walk
 from wmq.bench.quantization.ways import Way
-from wmq.dataset import write_atomically
+from wmq.dataset import cannot_write, write_atomically
 from wmq.horizons import LONGEST
 from wmq.metrics import Tally
 from wmq.predictors import Tick, cuts
@@ -28,6 +30,13 @@ from wmq.targets import head_widths
 
 KEY = "record.json"
 ROLLED = "rolled.npy"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """key of what is kept; seconds: that it took"""
+
+    key: str
+    seconds: float = 0.0
 
 
 class Record:
@@ -78,15 +87,34 @@ def is_kept(folder: Path, key: str, play: Play) -> bool:
     try:
         sizes = [_heads_path(folder, number).stat().st_size for number in range(len(play.steps))]
         rolled = np.load(folder / ROLLED, mmap_mode="r").shape
-        kept = json.loads((folder / KEY).read_text("utf-8"))
-        return (kept == {"key": key} and sizes == [steps * row_bytes for steps in play.steps]
+        return (_read(folder).key == key and sizes == [steps * row_bytes for steps in play.steps]
                 and rolled == (len(play.starts), LONGEST, play.schema.frame_size))  # fmt: skip
     except (OSError, ValueError, EOFError):
         return False
 
 
+def seconds_of(folder: Path) -> float:
+    """How long the record took that is kept there."""
+    return _read(folder).seconds
+
+
 def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tick: Tick) -> Way:
-    """Write the record, over an older one; returns the way that it was made with."""
+    """Write the record, over an older one; returns the way that it was made with.
+
+    Raises WmqError if the folder cannot be written.
+    """
+    began = time.monotonic()
+    try:
+        way = _write(folder, play, make, tick)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    kept = Kept(key, time.monotonic() - began)
+    write_atomically(folder / KEY, msgspec.json.encode(kept))
+    return way
+
+
+def _write(folder: Path, play: Play, make: Callable[[], Way], tick: Tick) -> Way:
+    """All but `KEY`.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / KEY).unlink(missing_ok=True)
     for path in folder.glob("heads-*.f32"):
@@ -107,8 +135,12 @@ def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tic
     rolled = roll(way.predictor, play, part, states, tick)
     with open(folder / ROLLED, "wb") as file:
         np.save(file, rolled)
-    write_atomically(folder / KEY, json.dumps({"key": key}).encode())
     return way
+
+
+def _read(folder: Path) -> Kept:
+    """Raises OSError, or ValueError for another file."""
+    return msgspec.json.decode((folder / KEY).read_bytes(), type=Kept)
 
 
 def _heads_path(folder: Path, number: int) -> Path:

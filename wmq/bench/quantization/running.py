@@ -8,7 +8,7 @@
 
 A row is taken from its file where there is one with its key, so that an interrupted suite
 goes on where it stopped, and a quick one costs the whole one nothing but the record.  A row
-without figures is tried again.
+without figures stands in the table of the run that tried it, and nowhere else.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ import msgspec
 from msgspec.structs import replace
 
 from calib.recipe import DEFAULT
-from wmq.bench.quantization import ours, peers
-from wmq.bench.quantization.keys import MEASURING, NO_PEERS, PEERS
+from wmq.bench.quantization import measuring, ours, peers, record
 from wmq.bench.quantization.measuring import compared_row, library_of, record_row
 from wmq.bench.quantization.play import Extent, Play, read_play
-from wmq.bench.quantization.record import Record, is_kept, make_record
+from wmq.bench.quantization.record import Record, is_kept, make_record, seconds_of
 from wmq.bench.quantization.ways import Context, Lacking, Way
-from wmq.dataset import write_atomically
+from wmq.dataset import DatasetError, write_atomically
 from wmq.errors import WmqError
 from wmq.horizons import LONGEST
 from wmq.opening import model_path
 from wmq.provenance import digest, sources, versions
-from wmq.results import Row, Suite, read_result, shown_name, write_result
+from wmq.results import Row, Suite, shown_name, write_result
 
 if TYPE_CHECKING:
     from wmq.cli.progress import Progress
 
 FULL = Extent(games=0, frames=0, starts=300, calibration=64_000)
 QUICK = Extent(games=3, frames=600, starts=12, calibration=1024)
+MEASURING = (measuring.__name__, record.__name__)  # with all that they import
 QUICK_ROWS = (
     ours.EMBEDDED, f"wmq {DEFAULT}", "wmq static-minmax", "wmq state 8 bits",
     "onnxruntime dynamic",
@@ -54,7 +54,9 @@ LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Settings:
-    """onnx  the float step, or None for the embedded one; only: texts in the names of rows"""
+    """onnx  the float step, or None for the embedded one; only: texts in the names of rows
+    command  as a person would run it again
+    """
 
     onnx: Path | None
     data: Path
@@ -62,14 +64,17 @@ class Settings:
     only: tuple[str, ...] = ()
     quick: bool = False
     threads: int = 1
+    command: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A row on the disk, the key of what it depends on, and `_identity` of its way."""
+    """A row on the disk, the key of what it depends on, `_identity` of its way, and how long
+    it took."""
 
     key: str
     row: Row
     identity: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,50 +106,45 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     context = open_context(settings)
     games = [game.info.sha256 for game in play.games]
     common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
-                    sources(MEASURING), versions())  # fmt: skip
+                    sources(*MEASURING), peers.inputs(next(iter(names))), versions())  # fmt: skip
     jobs = [_job(name, what, common, context, settings.folder / "rows")
             for name, what in names.items()]  # fmt: skip
     path = settings.folder / "suite.json"
-    about = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick, [], 0.0)
-    rows = _failed_before(path, about)
-    rows |= {job.name: job.kept.row for job in jobs if job.kept}
+    about = Suite(shown_name(onnx), onnx_sha256, games, len(play.starts), settings.quick, [], 0.0,
+                  settings.command)  # fmt: skip
+    rows = {job.name: job.kept.row for job in jobs if job.kept}
     measured = {job.kept.identity: job.kept.row for job in reversed(jobs) if job.kept}
+    folder = settings.folder / "record"
+    recorded = is_kept(folder, common, play)
+    before = sum(job.kept.seconds for job in jobs if job.kept)
+    before += seconds_of(folder) if recorded else 0.0
 
     def write() -> Suite:
         listed = [rows[name] for name in names if name in rows]
-        suite = replace(about, rows=listed, seconds=time.monotonic() - began)
+        suite = replace(about, rows=listed, seconds=before + time.monotonic() - began)
         write_result(path, suite)
         return replace(suite, rows=[row for row in listed if row.name in chosen])
 
     left = [job for job in jobs if job.name in chosen and not job.kept]
     if not left:
         return write()
-    folder = settings.folder / "record"
-    pieces = sum(job is not jobs[0] for job in left) + (not is_kept(folder, common, play))
+    pieces = sum(job is not jobs[0] for job in left) + (not recorded)
     bar = _Bar(progress, play, pieces)
-    record, first = _record(jobs[0], common, context, play, folder, bar)
+    true, first = _record(jobs[0], common, context, play, folder, bar)
     for job in left:
         if job is jobs[0]:
-            rows[job.name] = _keep(job, record_row(job.name, job.what, first(), record))
+            start = time.monotonic()
+            row = record_row(job.name, job.what, first(), true)
+            rows[job.name] = _keep(job, row, "", start)
         else:
             bar.begin(job.name)
-            rows[job.name] = _attempt(job, context, record, bar, progress, measured)
+            rows[job.name] = _attempt(job, context, true, bar, progress, measured)
         suite = write()
     return suite
 
 
 def _extent(settings: Settings) -> Extent:
     return QUICK if settings.quick else FULL
-
-
-def _failed_before(path: Path, about: Suite) -> dict[str, Row]:
-    """Rows without figures of the suite that is there, if it is one of the same."""
-    try:
-        found = read_result(path, Suite)
-    except WmqError:
-        return {}
-    same = replace(found, rows=[], seconds=0.0) == about
-    return {row.name: row for row in found.rows if row.reason} if same else {}
 
 
 def all_rows(onnx_sha256: str) -> dict[str, str]:
@@ -178,7 +178,7 @@ def open_context(settings: Settings) -> Context:
 
 
 def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _Job:
-    own = sources(PEERS, NO_PEERS) if name in peers.NAMES else ours.inputs(name, context)
+    own = peers.inputs(name) if name in peers.NAMES else ours.inputs(name, context)
     key = digest(common, name, own)
     short = re.sub("[^a-z0-9]+", "-", name.lower())
     path = folder / f"{short}-{key[:12]}.json"
@@ -193,8 +193,9 @@ def _read_kept(path: Path, key: str) -> Kept | None:
     return kept if kept.key == key else None
 
 
-def _keep(job: _Job, row: Row, identity: str = "") -> Row:
-    content = msgspec.json.encode(Kept(job.key, row, identity))
+def _keep(job: _Job, row: Row, identity: str, began: float) -> Row:
+    """began: `time.monotonic` when the row was begun"""
+    content = msgspec.json.encode(Kept(job.key, row, identity, time.monotonic() - began))
     write_atomically(job.path, msgspec.json.format(content, indent=1) + b"\n")
     return row
 
@@ -224,7 +225,9 @@ def _attempt(
     """The row, or one with the reason why it could not be measured.
 
     measured  by SHA-256, what was already measured; the new row is added
+    Raises MemoryError, OSError or DatasetError: they are the machine's, and no property of a way.
     """
+    began = time.monotonic()
     failed = job.path.with_suffix(".txt")
     failed.unlink(missing_ok=True)
     try:
@@ -234,17 +237,20 @@ def _attempt(
         twin = measured.get(identity) if identity else None
         if twin:
             notes = [*twin.notes, f"the same program as {twin.name}"]
-            return _keep(job, replace(twin, name=job.name, what=job.what, notes=notes), identity)
+            row = replace(twin, name=job.name, what=job.what, notes=notes)
+            return _keep(job, row, identity, began)
         row = compared_row(job.name, job.what, way, record, bar.add)
         measured[identity] = row
     except Lacking as lacking:
         reason = str(lacking)
+    except (MemoryError, OSError, DatasetError):
+        raise
     except Exception as error:
         failed.write_text(traceback.format_exc(), "utf-8")
         kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}"
     else:
-        return _keep(job, row, identity)
+        return _keep(job, row, identity, began)
     return Row(job.name, library_of(job.name), job.what,
                reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
 

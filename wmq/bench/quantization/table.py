@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wmq.bench.report import table
+from wmq.intervals import caveat
 from wmq.results import Figure, Row, Suite
 
 NAME = 23
@@ -43,7 +44,7 @@ def text(suite: Suite) -> Iterator[str]:
         yield " ".join(["".ljust(NAME), *cells]).rstrip()
     for row in suite.rows:
         yield from _lines(row)
-    for remark in (WHAT, *_prediction(suite)):
+    for remark in (*_caveat(suite), WHAT, *_prediction(suite)):
         yield ""
         yield from textwrap.wrap(remark, 100)
     for note, names in _notes(suite).items():
@@ -57,17 +58,29 @@ def markdown(suite: Suite) -> Iterator[str]:
     yield ""
     titles = ["way", *(" ".join(filter(None, titles)) for titles, _ in COLUMNS)]
     measured = [row for row in suite.rows if not row.reason]
-    yield from table(titles, [[row.name, *_cells(row)] for row in measured])
-    for remark in (WHAT, *_prediction(suite)):
+    numbers = {note: number for number, note in enumerate(_notes(suite), 1)}
+    yield from table(titles, [[_with_numbers(row, numbers), *_cells(row)] for row in measured])
+    for remark in (*_caveat(suite), WHAT, *_prediction(suite)):
         yield ""
         yield remark
-    for note, names in _notes(suite).items():
+    if numbers:
         yield ""
-        yield f"{'; '.join(names)}: {note}"
+        yield from (f"{number}. {note}" for note, number in numbers.items())
     for row in suite.rows:
         if row.reason:
             yield ""
             yield f"{row.name}: {row.reason}"
+
+
+def _with_numbers(row: Row, numbers: dict[str, int]) -> str:
+    """Its name with the numbers of its notes."""
+    marks = ", ".join(str(numbers[note]) for note in row.notes)
+    return f"{row.name} <sup>{marks}</sup>" if marks else row.name
+
+
+def _caveat(suite: Suite) -> Iterator[str]:
+    if few := caveat(len(suite.games)):
+        yield f"{few}."
 
 
 def _prediction(suite: Suite) -> Iterator[str]:

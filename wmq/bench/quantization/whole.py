@@ -6,7 +6,7 @@ command goes on where it stopped; a part that is done costs no time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calib.recipe import DEFAULT
@@ -64,13 +64,15 @@ def reproduce(settings: Settings, progress: Progress) -> Found:
             settings.data, program, onnx, dynamic=True, starts=sizes.starts,
             horizon=sizes.horizon, worlds=sizes.worlds, frames=sizes.frames,
             threads=settings.threads, games=sizes.games, cut=sizes.cut,
-            folder=settings.folder / "drift",
+            folder=settings.folder / "drift", command=settings.command,
         ),
         progress,
     )  # fmt: skip
     write_result(settings.folder / DRIFT, moved)
-    ranked = sensitivity(program, onnx, Dataset.open(settings.data), settings.folder / SENSITIVITY,
-                         sizes.sensitivity, progress)  # fmt: skip
+    ranked = sensitivity(
+        program, onnx, Dataset.open(settings.data), settings.folder / SENSITIVITY,
+        replace(sizes.sensitivity, command=settings.command), progress,
+    )  # fmt: skip
     page = settings.folder / PAGE
     write_atomically(page, _page(settings, program, onnx, sizes.frames, progress))
     return Found(suite, moved, ranked, page)
