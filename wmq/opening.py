@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calib.errors import FOREIGN
 from wmq.errors import WmqError
 from wmq.schema import SCHEMA_VERSION, Schema
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 EMBEDDED = Path(__file__).with_name("embedded")
 EMBEDDED_NAME = "mamba2-medium"
 SUFFIXES = (".wmq", ".onnx")
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # of other programs; never opened
 
 
 class ModelError(WmqError):
@@ -49,6 +51,8 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
     if path is None:
         return embedded_model(suffix)
     path = Path(path)
+    if path.suffix.lower() in CHECKPOINTS:
+        raise ModelError(f"{path}: a checkpoint, not a model of wmq; {FOREIGN}")
     if path.suffix.lower() not in SUFFIXES:
         raise ModelError(f"{path}: not a model; give a file that ends in .wmq or .onnx")
     if path.suffix.lower() != suffix:
