@@ -13,16 +13,18 @@ from calib.errors import UnfitWeight
 from calib.held import held_linear
 from calib.lower import lower
 from calib.recipe import read_recipe
+from calib.sets import read_set
 from calib.statistics import CalibrationGame, Statistics, collect
 from calib.step_graph import StepModel, build_step, read_step, to_bytes, zero_state
 from calib.transforms import Transforms
 from calib.weights import WeightRounding
+from wmq.opening import embedded_model
 from wmq.schema import Q16, Schema
 from wmq_kernels.engine import Engine
 from wmq_kernels.reference import Reference
 
 pytest_plugins = ("calibrating",)
-SCHEMA = Schema()
+SCHEMA, SET = Schema(), read_set("self-play")
 SMALL = CONFIG | {"d_model": 32, "n_layer": 1, "d_state": 8, "projectiles": False}
 INNER, STATE, HEADS = 64, 8, 4
 FRAMES = 24
@@ -225,3 +227,19 @@ def test_a_spread_of_zero_can_be_taken_out_of_a_held_head(tmp_path, play):
     program = lowered(step, collect(step, [as_game(SCHEMA, *play)]))
     held = held_linear(step, program, "heads.continuous")
     assert np.isfinite(held.high).all() and np.isfinite(held.bias).all()
+
+
+def test_the_embedded_model_with_a_dead_layer_follows_its_float_step(tmp_path):
+    whole = read_step(embedded_model(".onnx"))
+    weights = {name: array.copy() for name, array in whole.weights.items()}
+    weights["layers.3.mamba.in_proj.weight"][:] = 0
+    weights["layers.2.mamba.in_proj.weight"][: whole.sizes.d_inner] *= np.float32(1e-5)  # z
+    metadata = {key: whole.metadata[key] for key in ("wmq.run", "wmq.training")}
+    path = tmp_path / "pruned.onnx"
+    path.write_bytes(to_bytes(build_step(whole.config, whole.schema, weights, metadata)))
+    frames, pads = (part[0][:FRAMES] for part in (SET.frames, SET.controllers))
+    ratios = []
+    for step in (whole, read_step(path)):
+        statistics = collect(step, [as_game(SCHEMA, frames, pads)])
+        ratios.append(decibels(lowered(step, statistics, "static-digits"), step, frames, pads))
+    assert all(ratios[1][head] > ratios[0][head] - LOST for head in ratios[0])
