@@ -11,6 +11,7 @@ equally good program.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -19,8 +20,6 @@ import numpy as np
 from calib.collected import InputStatistics
 from calib.errors import CalibrationError
 from calib.fixed import INT8_LIMIT
-
-KNOWN_TO = 2.0**-36  # of the largest second moment: what rounding leaves of a variance that is 0
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,7 @@ class WeightRounding:
         if self.gptq and inputs is not None:
             # what a mean error does to the output counts, unless the bias makes up for it
             metric = inputs.covariance if self.bias_correction else inputs.second
-            least = KNOWN_TO * float(inputs.second.diagonal().max())
-            ints = gptq(weight, step, metric, self.damping, least)
+            ints = gptq(weight, step, metric, self.damping)
         else:
             ints = np.clip(np.rint(weight / step), -INT8_LIMIT, INT8_LIMIT)
         gain = np.zeros(len(weight))
@@ -104,20 +102,18 @@ NEAREST = WeightRounding()
 
 
 def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
-         damping: float, least: float = 0.0) -> np.ndarray:  # fmt: skip
+         damping: float) -> np.ndarray:  # fmt: skip
     """Whole numbers in [-127, 127] of which each row, times its steps, is next to the weight's row.
 
     Least E (d x)^2 is sought for each row's error d; the channels that vary most come first.  A
     row that runs into the ends of int8 on the way may err more than its nearest, which is then
     taken.
     weight, step (out, n), covariance of x, or E x x^T where its mean counts, (n, n), all float64.
-    least  of what damping adds to each channel's variance
     """
     count = weight.shape[1]
     order = np.argsort(-np.diag(covariance), kind="stable")
-    added = max(damping * float(np.mean(np.diag(covariance))), least, 1e-33)
-    damped = covariance[np.ix_(order, order)] + added * np.eye(count)
-    inverse_root = np.linalg.cholesky(np.linalg.inv(damped)).T  # upper: its square is the inverse
+    added = damping * max(float(np.mean(np.diag(covariance))), 1e-30)
+    inverse_root = _inverse_root(covariance[np.ix_(order, order)], added)
     left, steps = weight[:, order].astype(np.float64), step[:, order]
     ints = np.empty((len(weight), count))
     for k in range(count):
@@ -130,6 +126,18 @@ def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
         weight - ints * step, covariance
     )
     return np.where(better[:, None], nearest, ints)
+
+
+def _inverse_root(covariance: np.ndarray, added: float) -> np.ndarray:
+    """Upper triangle whose square is the inverse of the covariance and `added` on its diagonal.
+
+    Inputs that move together leave no inverse that float64 can hold: then more is added.
+    """
+    while True:
+        damped = covariance + added * np.eye(len(covariance))
+        with suppress(np.linalg.LinAlgError):
+            return np.linalg.cholesky(np.linalg.inv(damped)).T
+        added = max(10 * added, np.finfo(np.float64).eps * float(np.diag(covariance).max()))
 
 
 def _errors(difference: np.ndarray, covariance: np.ndarray) -> np.ndarray:
