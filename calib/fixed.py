@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from calib.errors import CalibrationError
+from calib.errors import CalibrationError, UnfitWeight
 
 INT8_LIMIT = 127
 MULTIPLIER_BITS = 31
@@ -23,7 +23,8 @@ def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
     Raises CalibrationError if the factor is negative, not finite, or too large for shift 0.
     """
     if not (math.isfinite(factor) and factor >= 0):
-        raise CalibrationError(f"a scale's ratio is {factor}; the statistics are unusable")
+        raise CalibrationError(f"a scale's ratio is {factor}; look for a tensor that is not finite "
+                               "with --show-statistics")  # fmt: skip
     if factor == 0:
         return 0, 0
     shift = bits - math.frexp(factor)[1]
@@ -32,7 +33,8 @@ def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
     if m == 1 << bits:
         m, shift = m >> 1, shift - 1
     if shift < 0:
-        raise CalibrationError(f"a scale's ratio of {factor:g} is too large for {bits} bits")
+        raise CalibrationError(f"a scale's ratio of {factor:g} does not fit {bits} bits; look for "
+                               "a tensor out of proportion with --show-statistics")  # fmt: skip
     return m, shift
 
 
@@ -56,9 +58,10 @@ def power_at_least(value: float) -> int:
 
 
 def to_int(values: np.ndarray, dtype: str, what: str) -> np.ndarray:
-    """Rounded to the nearest integer; raises CalibrationError if the type cannot hold it."""
+    """Rounded to the nearest integer; raises UnfitWeight if the type cannot hold it."""
     rounded = np.rint(values)
     limits = np.iinfo(dtype)
     if not np.isfinite(rounded).all() or (np.abs(rounded) > limits.max).any():
-        raise CalibrationError(f"{what}: does not fit {dtype}; calibrate on more varied games")
+        raise UnfitWeight(f"{what}: a weight of {np.abs(values).max():.5g} units does not fit "
+                          f"{dtype}; keep it smaller in training, and export again")  # fmt: skip
     return rounded.astype(dtype)

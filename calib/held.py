@@ -57,7 +57,7 @@ def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
     unit, low_unit = _digits(program, name, sums)
     norm = _norm(program, name, unit)
     columns, rows, taken = _folded(step, name)
-    seen = np.where(columns == 0, 1.0, columns)
+    seen, rows = (np.where(factor == 0, 1.0, factor) for factor in (columns, rows))
 
     def unfolded(digit: str, units: int) -> np.ndarray:
         natural = sums.matrix(digit) * sums.unit[:, None] / (norm.scale * units)

@@ -23,8 +23,9 @@ from calib.lower_encode import (
     frame_numbers,
 )
 from calib.lower_heads import lower_heads, lower_update
-from calib.lower_layer import WIDE, WIDE_HEADROOM, Scales, lower_layer
+from calib.lower_layer import lower_layer
 from calib.lower_projection import lower_projection
+from calib.lower_scales import LEAST_SIZE, Scales, wide
 from calib.recipe import State
 from calib.statistics import Ranges
 from calib.step_graph import StepModel
@@ -48,16 +49,16 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
                  such as "layers.*.mamba.in_proj" or "heads.continuous"
     rounding     of weights to int8
     transforms   of what the norms hand on
-    Raises CalibrationError if a weight or a range cannot be carried by its type, or if a
-    pattern names no Linear that follows a norm.
+    Raises UnfitWeight if no program can hold a weight, CalibrationError if a pattern names no
+    Linear that follows a norm.
     """
     _check_patterns(step, two_digits)
     _check_norms(transforms)
     sizes, schema, weights = step.sizes, step.schema, step.weights
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
-    scales = Scales(statistics.limits, WIDE_HEADROOM * max(largest, 1e-6) / WIDE, state,
-                    two_digits, rounding, transforms)  # fmt: skip
+    residual = wide(sizes.d_model, max(largest, LEAST_SIZE))
+    scales = Scales(statistics.limits, residual, state, two_digits, rounding, transforms)
     b = Builder()
     _ports(b, schema)
     embedding_tables(b, weights)
@@ -71,9 +72,9 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
          "next_controllers"),
     ):  # fmt: skip
         lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
-                         embedded, inputs, scales.residual, WIDE, rounding, observed)  # fmt: skip
-    b.value("residual.0", "i32", sizes.d_model, WIDE, scales.residual)
-    b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-WIDE, hi=WIDE)
+                         embedded, inputs, residual, rounding, observed)  # fmt: skip
+    b.value("residual.0", "i32", sizes.d_model, residual.limit, residual.unit)
+    b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-residual.limit, hi=residual.limit)
     for layer in range(sizes.n_layer):
         lower_layer(b, sizes, weights, scales, layer)
     places, units = lower_heads(b, sizes, weights, scales)
@@ -82,7 +83,8 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
     try:
         return certified(program)
     except ProgramError as error:
-        raise CalibrationError(f"the program cannot be proven: {error}") from None
+        raise CalibrationError(f"the program cannot be proven: {error}; no other play helps: "
+                               "report it with the model's config") from None  # fmt: skip
 
 
 def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:

@@ -14,13 +14,15 @@ import numpy as np
 
 from calib.builder import Builder
 from calib.fixed import multipliers
-from calib.lower_layer import Acc, Scales, linear, norm
+from calib.lower_layer import Acc, linear, norm
+from calib.lower_scales import Scales
 from calib.step_sizes import HEADS, NUMBER_HEADS, StepSizes, module_name
 from wmq_kernels.program import Slice
 
 Q16 = 1 << 16
 HEAD_LIMIT = (1 << 30) - 1  # so that now + change fits int32
 LOGIT_HEADROOM = 4.0  # of logits over calibration
+LOGIT_BITS = 30  # by which a logit's unit is finer than that of the sum it comes from, at most
 
 HeadPlaces = dict[str, tuple[int, int]]
 
@@ -30,7 +32,7 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     """Steps to the value `heads`; returns the place of each head and its scale."""
     folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
               * weights["norm_f.weight"] for head in sizes.heads}  # fmt: skip
-    unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual, scales,
+    unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual.unit, scales,
                 any(scales.fine(f"heads.{module_name(head)}") for head in sizes.heads),
                 np.concatenate(list(folded.values())))  # fmt: skip
     b.value("heads", "i32", sum(sizes.heads.values()), HEAD_LIMIT)
@@ -45,10 +47,12 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
             spread = weights[f"{head}_scale"].astype(np.float64)
             weight = weight * spread[:, None]
             bias = bias * spread + weights[f"{head}_offset"]
+        acc = linear(b, name, unit, weight, bias, scales)
+        if head in NUMBER_HEADS:
             units[head] = 1 / Q16
         else:
-            units[head] = LOGIT_HEADROOM * scales.limit(name) / HEAD_LIMIT
-        acc = linear(b, name, unit, weight, bias, scales)
+            least = float(acc.scale.max()) * 2.0**-LOGIT_BITS
+            units[head] = max(LOGIT_HEADROOM * scales.limit(name) / HEAD_LIMIT, least)
         _to_heads(b, acc, name, units[head], start, width)
         places[head] = (start, width)
         start += width

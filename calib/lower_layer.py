@@ -8,27 +8,27 @@ projection that follows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 
 from calib.builder import Builder
-from calib.errors import CalibrationError
-from calib.fixed import (
-    INT8_LIMIT,
-    multiplier,
-    multipliers,
-    power_at_least,
-    row_scales,
-    to_int,
+from calib.fixed import INT8_LIMIT, multiplier, multipliers, power_at_least, to_int
+from calib.lower_limits import RATE_BITS, check_time_steps, decay_rates
+from calib.lower_scales import (
+    LEAST_SIZE,
+    SQUARES_BITS,
+    WIDE,
+    Scales,
+    eps_units,
+    least_sum_unit,
+    unit_rows,
+    wide,
 )
-from calib.recipe import State
 from calib.rotation import block_of
 from calib.step_sizes import StepSizes
-from calib.transforms import NONE, Folding, Transforms, folding_of
-from calib.weights import NEAREST, WeightRounding
+from calib.transforms import Folding, folding_of
 from wmq_kernels.isa import (
     COARSE_BITS,
     DIGITS_LIMIT,
@@ -41,37 +41,14 @@ from wmq_kernels.program import Slice
 from wmq_kernels.tables import decay_coarse, decay_fine, sigmoid_table, softplus_table
 
 INT16 = 32767
-WIDE = (1 << 26) - 1  # interval of values whose squares are summed
-WIDE_HEADROOM = 8.0  # of such a value over calibration
 ACTIVATION_HEADROOM = 2.0  # of int16 activations over calibration
 DRIVE_LIMIT = (1 << 30) - 1
 DRIVE_HEADROOM = 4.0  # of what drives a head's state over calibration
 LARGEST_GAIN = 17  # at which the state's update still fits int64 (the range proof shows it)
+SILU_BITS = 20  # by which SiLU's unit is finer than that of what it reads, at most
 CONV_WEIGHT = 8191  # int16 weights of 13 bits keep the sum of four products below 2^31
-DT_BITS, RATE_BITS = 26, 24
-NORM_EPS = 1e-5
-
-
-@dataclass(frozen=True)
-class Scales:
-    """What the layers share: limits (name -> (groups,)), the residual's scale, the recipe."""
-
-    limits: Mapping[str, np.ndarray]
-    residual: float
-    state: State
-    two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
-    weights: WeightRounding = NEAREST
-    transforms: Transforms = NONE
-
-    def fine(self, linear: str) -> bool:
-        return any(fnmatchcase(linear, pattern) for pattern in self.two_digits)
-
-    def limit(self, name: str) -> float:
-        """Largest size of a tensor in calibration, kept above 0."""
-        return max(float(np.max(self.limits[name])), 1e-6)
-
-    def heads(self, name: str) -> np.ndarray:
-        return np.maximum(self.limits[name].astype(np.float64), 1e-6)
+DT_BITS = 26
+LARGEST_DRIVE_SHIFT = 47  # what is shifted by more than all bits of x * dt is 0
 
 
 @dataclass(frozen=True)
@@ -100,10 +77,10 @@ def norm(b: Builder, x: str, name: str, scale: float, scales: Scales, fine: bool
     folding = folding_of(name, n, weight, scales.transforms, seen, fine)
     limit = scales.limit(unit)
     if seen is not None:
-        limit = folding.limit(limit, seen)
+        limit = max(folding.limit(limit, seen), LEAST_SIZE)
     if folding.rotated:
         x, scale = _turned(b, x, scale)
-    eps = max(1, round(n * NORM_EPS / scale**2))
+    eps = eps_units(n, scale)
     out_scale = limit / INT8_LIMIT
     gain = math.sqrt(n) / (limit / DIGITS_LIMIT if fine else out_scale)
     shift = 61 - math.frexp(gain)[1]
@@ -135,9 +112,11 @@ def _turned(b: Builder, x: str, scale: float) -> tuple[str, float]:
     n = b.values[x].size
     block = block_of(n)
     shift = (block.bit_length() - 1) // 2
-    out = b.value(f"{x}.turned", "i32", n, WIDE, scale * 2.0**shift / math.sqrt(block))
-    b.step("hadamard", x, out, blocks=n // block, block=block, shift=shift, lo=-WIDE, hi=WIDE)
-    return out, b.values[out].scale
+    unit = scale * 2.0**shift / math.sqrt(block)
+    limit = min(WIDE, math.isqrt(((1 << SQUARES_BITS) - 1 - eps_units(n, unit)) // n))
+    out = b.value(f"{x}.turned", "i32", n, limit, unit)
+    b.step("hadamard", x, out, blocks=n // block, block=block, shift=shift, lo=-limit, hi=limit)
+    return out, unit
 
 
 @dataclass(frozen=True)
@@ -155,26 +134,30 @@ def linear(b: Builder, name: str, x: Input, weight: np.ndarray, bias: np.ndarray
     With two digits, acc = bias + W low + 2^7 (W high), else the high one alone counts.
     """
     fine = scales.fine(name)
+    unit = x.scale / (128 if fine else 1)
     weight = x.folding.weight(weight)
-    row_scale = row_scales(weight)
+    row_scale = unit_rows(weight, bias, unit)
     moments = scales.weights.moments(x.observed)
     if moments is not None:
         moments = x.folding.moments(moments)
-    ints, gain = scales.weights.round(weight, row_scale[:, None], moments)
-    scale = row_scale * x.scale / (128 if fine else 1)
-    bias_int = to_int((bias + gain) / scale, "int32", name)
-    size = np.abs(ints.astype(np.int64)).sum(1)
-    first = int((size * (64 if fine else INT8_LIMIT) + np.abs(bias_int.astype(np.int64))).max())
-    reach = first + (int(size.max()) * INT8_LIMIT << 7 if fine else 0)
-    if reach >= 1 << 31:
-        raise CalibrationError(f"{name}: the sum may exceed int32")
+    while True:
+        ints, gain = scales.weights.round(weight, row_scale[:, None], moments)
+        scale = row_scale * unit
+        bias_int = to_int((bias + gain) / scale, "int32", name)
+        size = np.abs(ints.astype(np.int64)).sum(1)
+        first = size * (64 if fine else INT8_LIMIT) + np.abs(bias_int.astype(np.int64))
+        second = size * INT8_LIMIT << 7 if fine else np.zeros_like(size)
+        if int(first.max()) + int(second.max()) < 1 << 31:
+            break
+        row_scale = np.where(first + second >= 1 << 30, 2 * row_scale, row_scale)
+    reach = int(first.max()) + int(second.max())
     w = b.const(f"{name}.weight", ints, "i8")
     bias_const = b.const(f"{name}.bias", bias_int, "i32")
     acc = b.value(f"{name}.acc", "i32", len(weight), reach)
     if not fine:
         b.step("dot", x.high, w, bias_const, acc)
         return Acc(acc, scale)
-    low = b.value(f"{name}.acc.low", "i32", len(weight), first)
+    low = b.value(f"{name}.acc.low", "i32", len(weight), int(first.max()))
     b.step("dot", x.low, w, bias_const, low)
     b.step("dot_add", x.high, w, low, acc, shift=7)
     return Acc(acc, scale)
@@ -193,19 +176,27 @@ def requantize(b: Builder, acc: Acc, rows: slice, out: str, dtype: str, factor: 
 
 
 def fraction_bits(limit: float) -> int:
-    """Fraction bits of an int16 that holds `limit` with a quarter to spare."""
-    return min(max(15 - power_at_least(1.25 * limit), SIGMOID_STEP_BITS), 15)
+    """Fraction bits of an int16 that holds `limit` with a quarter to spare; may be negative."""
+    return min(15 - power_at_least(1.25 * limit), 15)
 
 
 def silu(b: Builder, x: Slice | str, fraction: int, out: str, limit: float) -> float:
-    """SiLU of int16 with `fraction` bits; returns the scale of `out`."""
+    """SiLU of int16 with `fraction` bits; returns the scale of `out`.
+
+    The instruction has a point of its table for every integer of 7 bits; for fewer bits the
+    table has as many points fewer.
+    """
     at = b.whole(x) if isinstance(x, str) else x
-    scale = ACTIVATION_HEADROOM * limit / INT16
-    bits = fraction - SIGMOID_STEP_BITS + SIGMOID_BITS  # of the sigmoid in the formula
+    scale = max(ACTIVATION_HEADROOM * limit / INT16, 2.0 ** -(fraction + SILU_BITS))
+    coarser = max(SIGMOID_STEP_BITS - fraction, 0)
+    table = sigmoid_table()
+    table = table[:: min(1 << coarser, len(table) - 1)]
+    bits = fraction + coarser - SIGMOID_STEP_BITS + SIGMOID_BITS  # of the sigmoid in the formula
     m, shift = multiplier(2.0 ** -(fraction + bits) / scale, 47 - bits)
     b.value(out, "i16", at.count, INT16, scale)
-    b.step("silu", at, b.const("sigmoid", sigmoid_table(), "i32"), out, fraction=fraction,
-           multiplier=m, shift=shift, lo=-INT16, hi=INT16)  # fmt: skip
+    entries = b.const(f"sigmoid.{coarser}" if coarser else "sigmoid", table, "i32")
+    b.step("silu", at, entries, out, fraction=fraction + coarser, multiplier=m, shift=shift,
+           lo=-INT16, hi=INT16)  # fmt: skip
     return scale
 
 
@@ -216,7 +207,7 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     weight = {k.removeprefix(f"layers.{layer}."): v.astype(np.float64)
               for k, v in weights.items() if k.startswith(f"layers.{layer}.")}  # fmt: skip
     in_proj = weight["mamba.in_proj.weight"] * weight["norm.weight"]
-    x = norm(b, f"residual.{layer}", f"layers.{layer}.norm", scales.residual, scales,
+    x = norm(b, f"residual.{layer}", f"layers.{layer}.norm", scales.residual.unit, scales,
              scales.fine(f"{at}.in_proj"), in_proj)  # fmt: skip
     z_width, xbc_width, _ = sizes.in_proj_parts
     bias = np.concatenate([np.zeros(z_width + xbc_width), weight["mamba.dt_bias"]])
@@ -231,23 +222,26 @@ def lower_layer(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     _convolve(b, sizes, at, layer, weight, scales, xbc_scale)
     y_scale = _scan(b, sizes, at, layer, weight, scales)
     silu_scale = silu(b, f"{at}.z", z_bits, f"{at}.silu_z", scales.limit(f"{at}.silu_z"))
-    wide, fine = WIDE, scales.fine(f"{at}.out_proj")
+    fine, size = scales.fine(f"{at}.out_proj"), scales.limit(f"{at}.gated")
     if scales.transforms.rotates(f"{at}.norm") and not fine:  # sums of a block must fit int32
-        wide = min(WIDE, (1 << 30) // block_of(sizes.d_inner) - 1)
-    gated_scale = WIDE_HEADROOM * scales.limit(f"{at}.gated") / wide
-    factors = np.repeat(y_scale, sizes.headdim) * silu_scale / gated_scale
+        most = min(WIDE, (1 << 30) // block_of(sizes.d_inner) - 1)
+        gated = wide(sizes.d_inner, size, most, finer=math.sqrt(2))
+    else:
+        gated = wide(sizes.d_inner, size)
+    factors = np.repeat(y_scale, sizes.headdim) * silu_scale / gated.unit
     m, shift = multipliers(factors)
-    b.value(f"{at}.gated", "i32", sizes.d_inner, wide, gated_scale)
+    b.value(f"{at}.gated", "i32", sizes.d_inner, gated.limit, gated.unit)
     b.step("gate", f"{at}.y", f"{at}.silu_z", b.const(f"{at}.gated.multiplier", m, "i32"),
-           b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-wide,
-           hi=wide)  # fmt: skip
+           b.const(f"{at}.gated.shift", shift, "i32"), f"{at}.gated", lo=-gated.limit,
+           hi=gated.limit)  # fmt: skip
     out_proj = weight["mamba.out_proj.weight"] * weight["mamba.norm.weight"]
-    x = norm(b, f"{at}.gated", f"{at}.norm", gated_scale, scales, fine, out_proj)
+    x = norm(b, f"{at}.gated", f"{at}.norm", gated.unit, scales, fine, out_proj)
     acc = linear(b, f"{at}.out_proj", x, out_proj, np.zeros(sizes.d_model), scales)
-    requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", scales.residual, WIDE,
-               scales.residual)  # fmt: skip
-    after = b.value(f"residual.{layer + 1}", "i32", sizes.d_model, WIDE, scales.residual)
-    b.step("add", f"residual.{layer}", f"{at}.out_proj", after, lo=-WIDE, hi=WIDE)
+    residual, limit = scales.residual.unit, scales.residual.limit
+    requantize(b, acc, slice(0, sizes.d_model), f"{at}.out_proj", "i32", residual, limit,
+               residual)  # fmt: skip
+    after = b.value(f"residual.{layer + 1}", "i32", sizes.d_model, limit, residual)
+    b.step("add", f"residual.{layer}", f"{at}.out_proj", after, lo=-limit, hi=limit)
 
 
 def _convolve(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str, np.ndarray],
@@ -255,7 +249,8 @@ def _convolve(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping
     """xbc -> x, B and C: depthwise convolution over the last frames, then SiLU."""
     taps = weight["mamba.conv1d.weight"][:, 0].T  # (d_conv, conv_dim), the last is now
     bias = weight["mamba.conv1d.bias"]
-    tap_scale = np.maximum(np.abs(taps).max(0) / CONV_WEIGHT, np.abs(bias) / xbc_scale / 2**29)
+    most = min(CONV_WEIGHT, 4 * CONV_WEIGHT // len(taps))
+    tap_scale = np.maximum(np.abs(taps).max(0) / most, np.abs(bias) / xbc_scale / 2**29)
     tap_scale = np.maximum(tap_scale, 1e-12)
     ints = np.rint(taps / tap_scale)
     bits = fraction_bits(scales.limit(f"{at}.conv1d"))
@@ -280,18 +275,22 @@ def _convolve(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping
 def _scan(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str, np.ndarray],
           scales: Scales) -> np.ndarray:  # fmt: skip
     """dt, decay and the state's update; returns the scale of y per head."""
+    check_time_steps(at, scales.limits[f"{at}.dt"])
     heads, shape = sizes.nheads, (sizes.nheads, sizes.d_state, sizes.headdim)
     scale = {part: b.values[f"{at}.{part}"].scale for part in ("x", "B", "C")}
     table = b.const("softplus", softplus_table(), "i32", 2.0**-DT_BITS)
     b.value(f"{at}.dt", "i32", heads, (0, int(b.data[table].max())), 2.0**-DT_BITS)
     b.step("softplus", f"{at}.dt_raw", table, f"{at}.dt", entries=b.values[table].size)
-    rate = to_int(np.exp(weight["mamba.A_log"]) * 2.0**RATE_BITS, "int32", f"{at}.A_log")
+    rate = decay_rates(f"{at}.A_log", weight["mamba.A_log"])
     b.value(f"{at}.decay", "i32", heads, (0, (1 << 31) - 1), 2.0**-31)
     b.step("decay", f"{at}.dt", b.const(f"{at}.rate", rate, "i32", 2.0**-RATE_BITS),
            b.const("decay.coarse", decay_coarse(), "i64", 2.0**-COARSE_BITS),
            b.const("decay.fine", decay_fine(), "i64", 2.0**-FINE_BITS), f"{at}.decay")  # fmt: skip
     limit = (1 << (scales.state.bits - 1)) - 1
+    target = 1.5 * scales.heads(f"{at}.y") / INT16
+    least = least_sum_unit(target, weight["mamba.D"] * scale["x"])
     wanted = scales.heads(f"next_state.{layer}") * 2.0**scales.state.headroom_bits / limit
+    wanted = np.maximum(wanted, least / scale["C"])
     drive_shift, gain = _drive_scales(DRIVE_HEADROOM * scales.heads(f"{at}.drive") / scale["x"],
                                       wanted / (scale["x"] * scale["B"]))  # fmt: skip
     drive_scale = scale["x"] * 2.0 ** (drive_shift - DT_BITS)  # (heads,)
@@ -300,9 +299,8 @@ def _scan(b: Builder, sizes: StepSizes, at: str, layer: int, weight: Mapping[str
            f"{at}.drive", heads=heads, headdim=sizes.headdim, lo=-DRIVE_LIMIT,
            hi=DRIVE_LIMIT)  # fmt: skip
     state_scale = drive_scale * scale["B"] * 2.0 ** (31 - gain)
-    sum_scale = state_scale * scale["C"]
+    sum_scale = np.maximum(state_scale * scale["C"], least)  # above it where the state stays 0
     skip = to_int(weight["mamba.D"] * scale["x"] / sum_scale, "int64", f"{at}.D")
-    target = 1.5 * scales.heads(f"{at}.y") / INT16
     y_shift = np.array([max(0, power_at_least(t / s))
                         for t, s in zip(target, sum_scale, strict=True)])  # fmt: skip
     kept = [b.value(f"state.{layer}", "i32", shape, limit, kind="state")]
@@ -324,12 +322,12 @@ def _drive_scales(drive: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.
     drive  the largest drive in units of x's scale, (heads,)
     state  the wanted unit of the state in units of x's scale times B's, (heads,)
     The drive gets as many bits as its interval has, fewer where the state's unit is so
-    coarse that the gain would be negative.
+    coarse that the gain would be negative, and none where it would not show in the state.
     """
     shifts, gains = [], []
     for largest, unit in zip(drive, state, strict=True):
         shift = max(0, power_at_least(largest * 2.0**DT_BITS / DRIVE_LIMIT))
         gain = min(31 - power_at_least(unit * 2.0 ** (DT_BITS - shift)), LARGEST_GAIN)
-        shifts.append(shift - min(gain, 0))
+        shifts.append(min(shift - min(gain, 0), LARGEST_DRIVE_SHIFT))
         gains.append(max(gain, 0))
     return np.array(shifts), np.array(gains)

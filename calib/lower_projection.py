@@ -17,6 +17,7 @@ from calib.builder import Builder
 from calib.errors import CalibrationError
 from calib.fixed import INT8_LIMIT, multipliers, to_int
 from calib.lower_encode import Numbers, Segment, column_exponents, digit_segments, write_inputs
+from calib.lower_scales import BIAS_BITS, Wide
 from calib.weights import Moments, WeightRounding
 from wmq_kernels.program import Slice
 
@@ -58,9 +59,9 @@ class Rounded:
 
 def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray,
                      numbers: Sequence[Numbers], classes: Sequence[Segment],
-                     inputs: str, scale: float, limit: int, rounding: WeightRounding,
+                     inputs: str, out: Wide, rounding: WeightRounding,
                      observed: str) -> None:  # fmt: skip
-    """Steps from the ports to the value `name`, int32 at `scale`, through int8 `inputs`.
+    """Steps from the ports to the value `name`, int32 as `out` says, through int8 `inputs`.
 
     observed  the tensor whose statistics are those of the weight's columns
     """
@@ -92,10 +93,10 @@ def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray
     b.value(inputs, "i8", int(ends[-1]), INT8_LIMIT)
     write_inputs(b, inputs, segments, starts, numbers)
     acc = _sum_up(b, name, inputs, rounded)
-    m, shift = multipliers(rounded.scale / scale)
-    b.value(name, "i32", len(weight), limit, scale)
+    m, shift = multipliers(rounded.scale / out.unit)
+    b.value(name, "i32", len(weight), out.limit, out.unit)
     b.step("requantize_i32", acc, b.const(f"{name}.multiplier", m, "i32"),
-           b.const(f"{name}.shift", shift, "i32"), name, lo=-limit, hi=limit)  # fmt: skip
+           b.const(f"{name}.shift", shift, "i32"), name, lo=-out.limit, hi=out.limit)  # fmt: skip
 
 
 def _rounded(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence[Segment],
@@ -104,8 +105,9 @@ def _rounded(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence
     """The columns of all segments as int8; powers (columns,) int, ascending."""
     whole = np.concatenate([weight[:, s.columns] * s.scale for s in segments], 1)
     scale = np.maximum(np.abs(whole * 2.0**-powers).max(1), 1e-30) / INT8_LIMIT
-    step = scale[:, None] * 2.0**powers
     fine = rounding.fine(name)
+    scale = np.maximum(scale, np.abs(bias) * 2.0 ** (EXTRA_BITS * fine - BIAS_BITS))
+    step = scale[:, None] * 2.0**powers
     if fine:
         ints, gain = np.rint(whole / step).astype(np.int8), np.zeros(len(weight))
         powers, scale = powers + EXTRA_BITS, scale * 2.0**-EXTRA_BITS

@@ -18,9 +18,9 @@ import onnx
 
 from calib.errors import CalibrationError
 from calib.step_graph import StepModel, zero_state
+from calib.step_nodes import INPUTS
 
 ROWS = 16  # games side by side
-INPUTS = ("numbers", "classes", "controllers", "next_controllers")
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 

@@ -25,7 +25,7 @@ from calib.collected import (
     checked_sums,
     merge,
 )
-from calib.errors import CalibrationError
+from calib.errors import CalibrationError, UnfitWeight
 from calib.fixed import power_at_least
 from calib.histogram import Histogram
 from calib.noise import Rounding, decibels, grouped, rounded, signal_to_noise
@@ -126,7 +126,7 @@ def collect(
     games       read as they are needed, so one may be loaded at a time
     checkpoint  where an interrupted pass over the same games goes on
     save        takes a checkpoint every SAVE_SECONDS; its arrays change afterwards
-    Raises CalibrationError if there is no frame, or if a value is not finite.
+    Raises CalibrationError if there is no frame, UnfitWeight if a value is not finite.
     """
     before, position = None, None
     if checkpoint is not None:
@@ -149,7 +149,7 @@ class _Collector:
     """Adds up what the player shows."""
 
     def __init__(self, step: StepModel, before: Statistics | None):
-        self.tensors = observed_tensors(step.sizes)
+        self.step, self.tensors = step, observed_tensors(step.sizes)
         self.inputs = {name: _InputCollector(name, width, bound)
                        for name, (width, bound) in observed_inputs(step).items()}  # fmt: skip
         self.histograms = {name: Histogram(t.groups) for name, t in self.tensors.items()}
@@ -166,7 +166,11 @@ class _Collector:
             try:
                 largest = self.histograms[name].add(grouped(found[name], tensor.groups))
             except ValueError as error:
-                raise CalibrationError(f"{name}: {error}; use another model or data") from None
+                weight, size = _largest_weight(self.step)
+                raise UnfitWeight(
+                    f"{name}: {error}, as weights are too large, the largest being {size:.5g} in "
+                    f"{weight}; keep them smaller in training, and export again"
+                ) from None
             self.recent[name].append(largest)
         for name, seen in self.inputs.items():
             seen.add(found[name])
@@ -177,6 +181,11 @@ class _Collector:
                    for name, t in self.tensors.items()}  # fmt: skip
         inputs = {name: seen.statistics() for name, seen in self.inputs.items()}
         return Statistics(tensors, inputs, player.frames, player.games)
+
+
+def _largest_weight(step: StepModel) -> tuple[str, float]:
+    sizes = {name: float(np.abs(array).max()) for name, array in step.weights.items()}
+    return max(sizes.items(), key=lambda found: found[1])
 
 
 class _InputCollector:

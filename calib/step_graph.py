@@ -29,13 +29,14 @@ from google.protobuf.message import DecodeError, Message
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calib import step_nodes
-from calib.errors import CalibrationError
+from calib.errors import FOREIGN, CalibrationError, ForeignModel, UnfitWeight
 from calib.step_sizes import Json, StepSizes, sizes_of
 
 OPSET, IR_VERSION = 18, 8
 HALF_FROM = 65  # elements from which a weight is stored as float16 in the half form
 LARGEST_FILE = 1 << 28  # bytes
 LARGEST_TEXT = 1 << 20  # characters of one metadata text
+OBJECTS = ("wmq.schema", "wmq.config", "wmq.training")  # metadata that are JSON objects
 STORED = {TensorProto.FLOAT: "<f4", TensorProto.FLOAT16: "<f2"}
 
 
@@ -113,7 +114,12 @@ def read_step(path: str | os.PathLike[str]) -> StepModel:
     """A float step that `build_step` made, or CalibrationError with the first difference."""
     path = Path(path)
     try:
-        return _checked(_parse(path))
+        model = _parse(path)
+        if lacking := _lacking(model):
+            raise ForeignModel(f"not a float step of wmq: it lacks {lacking}; {FOREIGN}")
+        return _checked(model)
+    except (ForeignModel, UnfitWeight) as error:  # which another export would not mend
+        raise type(error)(f"{path}: {error}") from None
     except CalibrationError as error:
         raise CalibrationError(f"{path}: {error}; make it with `wmq export`") from None
 
@@ -149,6 +155,16 @@ def _is_text(message: Message) -> bool:
         elif not all(_is_text(inner) for inner in values):
             return False
     return True
+
+
+def _lacking(model: onnx.ModelProto) -> str:
+    """Inputs and metadata that a file without any of wmq's metadata lacks; "" for others."""
+    if {entry.key for entry in model.metadata_props} & {*OBJECTS, "wmq.run"}:
+        return ""
+    ports = {port.name for port in model.graph.input}
+    inputs = [name for name in (*step_nodes.INPUTS, "conv.0", "state.0") if name not in ports]
+    metadata = f"the metadata {', '.join(OBJECTS)}, wmq.run"
+    return f"the inputs {', '.join(inputs)} and {metadata}" if inputs else metadata
 
 
 def _checked(model: onnx.ModelProto) -> StepModel:
@@ -244,7 +260,7 @@ def _check_weights(sizes: StepSizes, shapes: Mapping[str, tuple[int, ...]]) -> N
 
 
 def _check_metadata(texts: Mapping[str, str]) -> None:
-    for key in ("wmq.schema", "wmq.config", "wmq.training"):
+    for key in OBJECTS:
         text = texts.get(key)
         if text is None:
             raise CalibrationError(f"metadata {key} is missing; not a float step of wmq")
@@ -291,7 +307,8 @@ def _stored_weights(
     for name in sizes.weights():
         array = weights[name].astype(np.float32)
         if not np.isfinite(array).all():
-            raise CalibrationError(f"{name}: a weight is not finite")
+            raise UnfitWeight(f"{name}: a weight is not finite; the run has diverged: train "
+                              "again with a lower --lr")  # fmt: skip
         if half and array.size >= HALF_FROM:
             if np.abs(array).max() > np.finfo(np.float16).max:
                 raise CalibrationError(f"{name}: too large for half precision; leave --half out")

@@ -16,6 +16,7 @@ from calib.step_sizes import NUMBER_HEADS, StepSizes, module_name
 
 NORM_EPS = 1e-5
 BATCH = "batch"
+INPUTS = ("numbers", "classes", "controllers", "next_controllers")  # besides the state
 
 
 def node(op: str, output: str | Sequence[str], *x: str, **attributes: Any) -> NodeProto:

@@ -11,6 +11,7 @@ equally good program.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -112,8 +113,7 @@ def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
     count = weight.shape[1]
     order = np.argsort(-np.diag(covariance), kind="stable")
     added = damping * max(float(np.mean(np.diag(covariance))), 1e-30)
-    damped = covariance[np.ix_(order, order)] + added * np.eye(count)
-    inverse_root = np.linalg.cholesky(np.linalg.inv(damped)).T  # upper: its square is the inverse
+    inverse_root = _inverse_root(covariance[np.ix_(order, order)], added)
     left, steps = weight[:, order].astype(np.float64), step[:, order]
     ints = np.empty((len(weight), count))
     for k in range(count):
@@ -126,6 +126,18 @@ def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
         weight - ints * step, covariance
     )
     return np.where(better[:, None], nearest, ints)
+
+
+def _inverse_root(covariance: np.ndarray, added: float) -> np.ndarray:
+    """Upper triangle whose square is the inverse of the covariance and `added` on its diagonal.
+
+    Inputs that move together leave no inverse that float64 can hold: then more is added.
+    """
+    while True:
+        damped = covariance + added * np.eye(len(covariance))
+        with suppress(np.linalg.LinAlgError):
+            return np.linalg.cholesky(np.linalg.inv(damped)).T
+        added = max(10 * added, np.finfo(np.float64).eps * float(np.diag(covariance).max()))
 
 
 def _errors(difference: np.ndarray, covariance: np.ndarray) -> np.ndarray:

@@ -74,7 +74,8 @@ class Cache:
                 self._prune()
                 return
             except (OSError, DatasetError):
-                self.warn(f"{self.folder}: cannot be written; going on without a cache")
+                self.warn(f"{self.folder}: cannot be written; going on without a cache, so the "
+                          "next run begins anew")  # fmt: skip
                 self.folder = None
         self._memory[name] = {key: array.copy() for key, array in arrays.items()}
 

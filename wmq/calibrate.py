@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from calib.errors import UnfitWeight
 from calib.lower import lower
 from calib.products import least_products, products
 from calib.recipe import Recipe
@@ -32,6 +35,7 @@ from wmq.calibration_statistics import (
 )
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.opening import model_path
 from wmq.places import checked_place
 from wmq_kernels.program import Program, encode, model_sha256
 
@@ -106,7 +110,8 @@ def calibrate(
     Play is what `choose_play` makes of `data`, `set_name`, `play` and the recipe.
     Raises WmqError or CalibrationError; `out` is then as it was.
     """
-    _check_paths(model, out)
+    model_path(model, ".onnx")
+    checked_place(out, "-o", (".wmq",))
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
     observed = _observe(model, chosen, frames, cache, progress)
@@ -121,7 +126,8 @@ def calibrate(
         "frames": statistics.frames,
         "games": statistics.games,
     }
-    program = _lowered(step, statistics, ranges, recipe, calibration)
+    with _naming(model):
+        program = _lowered(step, statistics, ranges, recipe, calibration)
     content = encode(program)
     roundings = roundings_of(step, program)
     measured = min(statistics.frames, MEASURED_FRAMES)
@@ -161,7 +167,8 @@ def _observe(model: Path, chosen: Chosen, frames: int, cache: Cache,
              progress: Progress) -> _Observed:  # fmt: skip
     step, onnx_sha256 = _read_model(model)
     source = source_of(model, step, onnx_sha256, chosen, cache, progress)
-    statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
+    with _naming(model):
+        statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
     return _Observed(step, onnx_sha256, source, statistics)
 
 
@@ -188,7 +195,7 @@ def summarize(
     cache: Cache | None = None,
 ) -> tuple[TensorSummary, ...]:
     """The statistics that `calibrate` would go by.  Raises WmqError or CalibrationError."""
-    _check_model(model)
+    model_path(model, ".onnx")
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
     found = _observe(model, chosen, frames, cache, progress).statistics
@@ -207,14 +214,13 @@ def summarize(
     return tuple(summaries)
 
 
-def _check_paths(model: Path, out: Path) -> None:
-    _check_model(model)
-    checked_place(out, "-o", (".wmq",))
-
-
-def _check_model(model: Path) -> None:
-    if model.suffix != ".onnx":
-        raise WmqError(f"{model}: not a float step; give the .onnx file that `wmq export` makes")
+@contextmanager
+def _naming(model: Path) -> Iterator[None]:
+    """Put the model's file before the name of a weight that no program can hold."""
+    try:
+        yield
+    except UnfitWeight as error:
+        raise UnfitWeight(f"{model}: {error}") from None
 
 
 def _read_model(path: Path) -> tuple[StepModel, str]:

@@ -134,7 +134,7 @@ def from_set(name: str, schema: Schema) -> Source:
             yield calibration_game(schema, frames, controllers)
 
     games, length = found.frames.shape[:2]
-    return Source(load, games * (length - 1), {"set": name, "sha256": found.sha256})
+    return Source(load, games * (length - 1), {"set": found.name, "sha256": found.sha256})
 
 
 def content_sha256(source: Source) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calib.errors import FOREIGN
 from wmq.errors import WmqError
 from wmq.schema import SCHEMA_VERSION, Schema
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 EMBEDDED = Path(__file__).with_name("embedded")
 EMBEDDED_NAME = "mamba2-medium"
 SUFFIXES = (".wmq", ".onnx")
-WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # of other programs; never opened
 
 
 class ModelError(WmqError):
@@ -71,11 +72,8 @@ def check_form(path: Path) -> None:
         return
     if path.is_dir():
         raise ModelError(f"{path}: a folder; `wmq export` makes a model of a training run")
-    if suffix in WEIGHTS:
-        raise ModelError(
-            f"{path}: weights alone ({suffix}), which wmq cannot read yet, from whatever project; "
-            "train with `wmq train` and make a .onnx with `wmq export`"
-        )
+    if suffix in CHECKPOINTS:
+        raise ModelError(f"{path}: a checkpoint, not a model of wmq; {FOREIGN}")
     raise ModelError(f"{path}: not a model; give a .wmq of `wmq calibrate` or a .onnx of "
                      "`wmq export`")  # fmt: skip
 

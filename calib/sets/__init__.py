@@ -42,11 +42,12 @@ def names() -> list[str]:
 
 
 def read_set(name: str) -> CalibrationSet:
-    """An embedded set by its name.  Raises CalibrationError."""
-    if name not in names():
-        known = ", ".join(names()) or "there is none in this installation"
-        raise CalibrationError(f"{name}: no such calibration set ({known}); or give --data")
-    return read_file(FOLDER / f"{name}{SUFFIX}")
+    """An embedded set by its name, in letters of any case.  Raises CalibrationError."""
+    if name.lower() not in names():
+        known = ", ".join(names()) or "none is in this installation"
+        raise CalibrationError(f"{name}: no such calibration set; give --set with one of those "
+                               f"that come with wmq ({known}), or --data DATASET")  # fmt: skip
+    return read_file(FOLDER / f"{name.lower()}{SUFFIX}")
 
 
 def read_file(path: str | os.PathLike[str]) -> CalibrationSet:

@@ -9,10 +9,12 @@ import onnx
 import pytest
 from calibrating import info, refused, run, write_dataset
 
+from calib import sets
 from calib.statistics import observed_tensors
 from calib.step_graph import read_step
 from wmq.calibration_play import LEAST_GAMES
 from wmq.calibration_statistics import LEAST_FRAMES
+from wmq.cli.calibrate import SETS
 from wmq.dataset import Dataset
 from wmq_kernels.loading import load
 
@@ -103,8 +105,11 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, model, dataset):
         ((tmp_path / "none.onnx", "-o", out, *data), "none.onnx"),
         ((dataset / "index.json", "-o", out, *data), "index.json"),
         ((half, "-o", out, *data), "half.onnx"),
-        ((model, "-o", tmp_path / "a.onnx", *data), ".wmq"),
-        ((model, "-o", tmp_path / "no" / "a.wmq", *data), "folder"),
+        ((half, "-o", tmp_path / "a.onnx", *data), "-o " + str(tmp_path / "a.onnx")),  # before it
+        ((half, "-o", tmp_path / "a", *data), ".wmq"),
+        ((half, "-o", idle, *data), "is a folder"),
+        ((half, "-o", tmp_path / "no" / "a.wmq", *data), "its folder does not exist"),
+        ((model, "-o", out, "--set", "own-play"), f"one of those that come with wmq ({SETS[0]}"),
         ((model, "-o", out), "--data DATASET"),
         ((model, *data), "-o MODEL.wmq"),
         ((model, "--show-statistics"), "--data DATASET"),
@@ -120,6 +125,16 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, model, dataset):
         ((model, "-o", out, *data, "--recipe", "worst"), "static-digits"),
     ):
         assert reason in refused(tmp_path, *arguments)
+
+
+def test_sets_are_listed_by_help_and_found_in_letters_of_any_case(tmp_path, model):
+    assert SETS == tuple(sets.names())
+    assert all(name in " ".join(run("-h").stdout.split()) for name in SETS)
+    outs = tmp_path / "a.wmq", tmp_path / "b.wmq"
+    for out, name in zip(outs, ("self-play", "Self-Play"), strict=True):
+        result = run(model, "-o", out, "--set", name, "--frames", 300)
+        assert result.exit_code == 0, result.output
+    assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
 def test_a_damaged_shard_leaves_the_old_program_as_it_was(tmp_path, model):

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calib.errors import CalibrationError
+from calib.errors import FOREIGN, CalibrationError, ForeignModel, UnfitWeight
 from calib.step_graph import (
     LARGEST_FILE,
     build_step,
@@ -331,7 +331,7 @@ def schema_has_nan(model: onnx.ModelProto) -> None:
         (change_input_shape, "input numbers differs"),
         (other_opset, "something besides"),
         (add_function, "something besides"),
-        (drop_metadata, "metadata wmq.schema is missing"),
+        (drop_metadata, "lacks the metadata wmq.schema, wmq.config, wmq.training, wmq.run"),
         (run_is_no_hash, "wmq.run is not a SHA-256"),
         (schema_is_no_json, "wmq.schema is not a JSON object"),
         (schema_has_nan, "wmq.schema is not a JSON object"),
@@ -377,7 +377,8 @@ def test_changed_file_is_refused_by_name_in_one_line(
         read_step(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: ") and "\n" not in text and len(text) < 600
-    assert text.endswith("make it with `wmq export`")
+    ways_out = {UnfitWeight: "train again with a lower --lr", ForeignModel: f"; {FOREIGN}"}
+    assert text.endswith(ways_out.get(caught.type, "; make it with `wmq export`"))
 
 
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:

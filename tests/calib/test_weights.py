@@ -112,3 +112,17 @@ def test_an_input_without_statistics_is_named():
     with pytest.raises(CalibrationError, match="layers.0.norm.unit"):
         WeightRounding(gptq=True).moments("layers.0.norm.unit")
     assert NEAREST.moments("layers.0.norm.unit") is None
+
+
+@pytest.mark.parametrize("damping", [1e-9, 1e-16, 1e-300])
+def test_inputs_that_move_together_need_no_damping_of_the_users(damping):
+    """64 channels of three directions: their covariance has no inverse in float64."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 64)) + 3
+    covariance = np.cov(x, rowvar=False)
+    weight, step = rng.normal(size=(8, 64)), np.full((8, 64), 0.03)
+    ints = gptq(weight, step, covariance, damping)
+    nearest = np.clip(np.rint(weight / step), -127, 127)
+    lost, plain = (((d @ covariance) * d).sum() for d in (weight - ints * step,
+                                                         weight - nearest * step))  # fmt: skip
+    assert lost < plain / 2

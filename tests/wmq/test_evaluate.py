@@ -346,7 +346,11 @@ def test_progress_counts_every_frame(dataset: Dataset, onnx_file: Path):
 @pytest.mark.parametrize(
     ("models", "settings", "message"),
     [
-        (["model.pt"], Settings(), r"weights alone \(.pt\).*, or name frozen or constant"),
+        (
+            ["model.pt"],
+            Settings(),
+            r"a checkpoint, not a model of wmq.*, or name frozen or constant",
+        ),
         (["none.onnx"], Settings(), "no such file"),
         (["frozen"], Settings(horizon=500), "too short for a horizon of 500 frames"),
     ],

@@ -53,7 +53,7 @@ def test_a_program_without_its_float_step_is_one_line(
 
 def test_the_first_line_says_that_the_embedded_model_is_taken(models: Path) -> None:
     line = ["rollout", "--frames", 2]
-    said = "wmq: no MODEL is named: the embedded mamba2-medium\n"
+    said = "wmq: no MODEL given; using the embedded mamba2-medium\n"
     assert wmq(*line).stderr.startswith(said)
     json.loads(wmq(*line, "--json").output)
     assert said not in wmq(line[0], models / "small.wmq", *line[1:]).output
@@ -62,9 +62,9 @@ def test_the_first_line_says_that_the_embedded_model_is_taken(models: Path) -> N
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("model.pt", "weights alone (.pt), which wmq cannot read yet"),
-        ("model.PTH", "weights alone (.pth)"),
-        ("model.safetensors", "weights alone (.safetensors)"),
+        ("model.pt", "a checkpoint, not a model of wmq; "),
+        ("model.PTH", "a checkpoint, not a model"),
+        ("model.safetensors", "a checkpoint, not a model"),
         ("notes.txt", "not a model; give a .wmq of `wmq calibrate` or a .onnx of `wmq export`"),
         ("run", "a folder; `wmq export` makes a model of a training run"),
     ],

@@ -71,4 +71,4 @@ def name_embedded_model(command: str, parameters: Mapping[str, Any]) -> None:
     if command not in NAMED_BY or parameters.get("as_json"):
         return
     if not parameters[NAMED_BY[command]]:
-        say(f"wmq: no MODEL is named: the embedded {EMBEDDED_NAME}")
+        say(f"wmq: no MODEL given; using the embedded {EMBEDDED_NAME}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from calib.recipe import Recipe
     from wmq.calibrate import Result, TensorReport, TensorSummary
 
+SETS = ("self-play",)  # calib.sets.names(), which would import numpy here
+
 
 @click.command(
     name="calibrate", epilog="Example: wmq calibrate model.onnx -o model.wmq --data dataset"
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
     show_default="the recipe's, or real",
     help="The games as they are, as the model itself goes on from their frames, or half of each.",
 )
-@click.option("--set", "set_name", metavar="NAME", help="Embedded set, instead of --data.")
+@click.option(
+    "--set",
+    "set_name",
+    metavar="NAME",
+    help=f"Embedded set, instead of --data: {', '.join(SETS)}.",
+)
 @click.option(
     "--recipe",
     default="static-best",
