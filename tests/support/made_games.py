@@ -17,7 +17,7 @@ import numpy as np
 from tests.support.players import CHARACTERS, STAGES, Player, attack, hit, pads_of, step
 from tests.support.slp import FIRST_FRAME, ITEM, POST, PRE, Recording, Version, layout
 
-LASER, LASER_SPEED, LASER_FRAMES = 54, 5.0, 35  # type of item, game units a frame, frames
+LASER, LASER_SPEED, LASER_FRAMES = 54, 2.5, 90  # type of item, game units a frame, frames
 
 
 @dataclass

@@ -52,7 +52,7 @@ CHARACTERS = {0: (2, 2), 2: (1, 2), 4: (4, 6), 9: (18, 2), 12: (9, 2), 15: (15, 
 class Move:
     """One action state: how long it lasts, what follows, and what the hands do.
 
-    buttons  pressed in its first three frames
+    buttons  pressed in its first six frames
     stick    main stick, x towards where the player looks
     hits     (first frame, last frame, percent) or nothing
     speed    along the ground, towards where the player looks
@@ -89,7 +89,7 @@ GROUND = {
     53: Move(27, WAIT, A, (0.5, 0.0), hits=(5, 8, 9.0), attack=7),
     57: Move(28, WAIT, A, (0.0, -0.5), hits=(6, 8, 10.0), attack=9),
     60: Move(40, WAIT, cstick=(1.0, 0.0), hits=(11, 16, 15.0), attack=10, speed=0.25),
-    **{70 + k: Move(15, WAIT) for k in range(5)},
+    **{70 + k: Move(15, WAIT, stick=(0.5, 0.0)) for k in range(5)},
     178: Move(4, 179, L, trigger=1.0),
     179: Move(24, 180, trigger=0.85),
     180: Move(15, WAIT),
@@ -179,10 +179,10 @@ def pads_of(player: Player, pick: Pick) -> dict[str, float]:
     pads = {
         "joystick.x": max(-1.0, min(1.0, move.stick[0] * facing + tremor)),
         "joystick.y": move.stick[1],
-        "cstick.x": move.cstick[0] * facing if player.age < 4 else 0.0,
+        "cstick.x": move.cstick[0] * facing if player.age < 6 else 0.0,
         "cstick.y": move.cstick[1],
         "triggers": move.trigger,
-        "buttons_physical": move.buttons if player.age < 3 else 0,
+        "buttons_physical": move.buttons if player.age < 6 else 0,
     }
     if player.action == WAIT and player.number and pick(300) == 0:
         pads["buttons_physical"] = D_UP
@@ -330,7 +330,7 @@ def hit(player: Player, other: Player, percent: float, move: int, lag: bool = Tr
     other.last_hit_by = player.number
     other.hitlag = 3 + int(percent / 3)
     player.hitlag = other.hitlag if lag else player.hitlag
-    knockback = 0.5 + percent / 16 + other.percent * percent / 128
+    knockback = 0.5 + percent / 16 + other.percent * percent / 64
     away = 1 if other.x >= player.x else -1
     other.facing = -away
     other.knock_x = away * min(knockback, 8.0)

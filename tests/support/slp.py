@@ -121,16 +121,18 @@ class Recording:
         plain[FRAME_START]["random_seed"] = self.random_seed + 7 * np.arange(rows)
         plain[FRAME_START]["scene_frame_counter"] = self.ids - FIRST_FRAME
         plain[BOOKEND]["latest_finalized_frame"] = np.maximum.accumulate(self.ids)
+        pre, post = [[p.copy() for p in side] for side in (self.pre, self.post)]
         for player, port in enumerate(self.ports):
-            for events in (self.pre[player], self.post[player]):
+            for events in (pre[player], post[player]):
                 events["id"], events["port"], events["follower"] = self.ids, port, 0
-        self.items["id"] = self.ids[self.item_rows]
+        shown = self.items.copy()
+        shown["id"] = self.ids[self.item_rows]
         first = np.searchsorted(self.item_rows, np.arange(rows + 1))
         per_row = [
             self._events(FRAME_START, plain[FRAME_START]),
-            *(self._events(PRE, events) for events in self.pre),
-            (items := self._events(ITEM, self.items)),
-            *(self._events(POST, events) for events in self.post),
+            *(self._events(PRE, events) for events in pre),
+            (items := self._events(ITEM, shown)),
+            *(self._events(POST, events) for events in post),
             self._events(BOOKEND, plain[BOOKEND]),
         ]
         for row in range(rows):

@@ -11,7 +11,7 @@ import numpy as np
 import peppi_py
 import pytest
 from peppi_py import _peppi
-from replay_files import EDGE, changed, with_ids, with_post, with_start
+from replay_files import OddFiles, changed, with_ids, with_post, with_start
 
 from wmq.replays import (
     BUTTON_BITS,
@@ -226,24 +226,22 @@ NAN, INF, FAR = (struct.pack(">f", value) for value in (math.nan, -math.inf, 500
     ],
 )
 def test_one_changed_value_is_refused_by_name(
-    val_games: list[Path], tmp_path: Path, change: object, reason: str
+    made_games: list[Path], tmp_path: Path, change: object, reason: str
 ) -> None:
     with pytest.raises(ReplayError, match=reason.replace(".", r"\.")):
-        read_replay(changed(val_games[0], tmp_path / "game.slp", change))
+        read_replay(changed(made_games[0], tmp_path / "game.slp", change))
 
 
-def test_computer_player_is_refused(val_games: list[Path], tmp_path: Path) -> None:
-    port = PORTS.index(_peppi.read_slippi(str(val_games[0])).start["players"][0]["port"])
-    copy = changed(val_games[0], tmp_path / "g.slp", with_start(TYPE_P1 + 0x24 * port, b"\1"))
+def test_computer_player_is_refused(made_games: list[Path], tmp_path: Path) -> None:
+    port = PORTS.index(_peppi.read_slippi(str(made_games[0])).start["players"][0]["port"])
+    copy = changed(made_games[0], tmp_path / "g.slp", with_start(TYPE_P1 + 0x24 * port, b"\1"))
     with pytest.raises(ReplayError, match=r"not a human player \(Cpu\)"):
         read_replay(copy)
 
 
-def test_panic_is_an_error_and_silent(capfd: pytest.CaptureFixture[str]) -> None:
-    if not EDGE.exists():
-        pytest.skip(f"no edge files at {EDGE}")
+def test_panic_is_an_error_and_silent(odd: OddFiles, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ReplayError, match="panicked"):
-        read_replay(EDGE / "e15_endless_melee.slp")
+        read_replay(odd.folder / "port_out_of_range.slp")
     assert capfd.readouterr().err == ""
 
 

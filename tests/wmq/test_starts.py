@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replay_files import EDGE
+from replay_files import OddFiles
 
 from wmq.controllers import AT_REST
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
@@ -73,19 +73,19 @@ def test_match_start_is_the_first_frame_of_real_games(val_games: list[Path]) -> 
     assert equal >= len(val_games) - 1
 
 
-def test_replay_start_is_that_frame_with_its_past_and_future(val_games: list[Path]) -> None:
-    game = read_replay(val_games[0])
-    start = replay_start(SCHEMA, val_games[0], 500, 240)
+def test_replay_start_is_that_frame_with_its_past_and_future(made_games: list[Path]) -> None:
+    game = read_replay(made_games[0])
+    start = replay_start(SCHEMA, made_games[0], 500, 240)
     at = 500 - FIRST_FRAME
     assert (start.given == game.frames[at - 239 : at + 1]).all()
     assert (start.controllers == game.controllers[at - 239 : at + 1]).all()
     assert start.following is not None
     assert (start.following == game.controllers[at + 1 :]).all()
     assert start.first == 501
-    early = replay_start(SCHEMA, val_games[0], FIRST_FRAME + 9, 240)
+    early = replay_start(SCHEMA, made_games[0], FIRST_FRAME + 9, 240)
     assert (early.given == game.frames[:10]).all()
     with pytest.raises(WmqError, match=r"has no frame -124; choose one of -123\.\.\d+$"):
-        replay_start(SCHEMA, val_games[0], -124)
+        replay_start(SCHEMA, made_games[0], -124)
 
 
 @pytest.mark.parametrize("text", ["game.slp", "@5", "game.slp@", "game.txt@5", "a.slp@1.5",
@@ -112,9 +112,8 @@ def test_bad_replays_are_one_line(tmp_path: Path) -> None:
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not EDGE.exists(), reason="no edge replays")
-def test_odd_replays_never_end_the_program() -> None:
-    for path in sorted(EDGE.glob("*.slp"))[:6]:
+def test_odd_replays_never_end_the_program(odd: OddFiles) -> None:
+    for path in sorted(odd.folder.glob("*.slp"))[::5]:
         try:
             read_guarded(path, 20)
         except WmqError as error:
