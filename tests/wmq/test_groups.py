@@ -24,10 +24,7 @@ from wmq_kernels.engine import Engine, paths
 pytest_plugins = ("replay_files", "rollout_models")
 
 FRAMES, GIVEN = 130, 5  # more than a block of `roll`
-PATHS = [
-    pytest.param("portable"),
-    pytest.param("vnni", marks=pytest.mark.skipif(bool(paths.obstacle()), reason=paths.obstacle())),
-]
+PATHS = ["portable", pytest.param("vnni", marks=pytest.mark.vnni)]
 
 
 @given(st.integers(0, 300), st.integers(1, 9), st.integers(1, 6))
