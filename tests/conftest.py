@@ -1,13 +1,36 @@
-"""Ctrl-C for the processes that tests start, and which tests this processor is left out of."""
+"""What all tests rest on: Ctrl-C, caches of their own, and no test that this processor lacks."""
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-# Even where a shell has pytest ignore it (`&`).
+# For the processes that tests start, even where a shell has pytest ignore it (`&`).
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says nothing on a machine that has other work.
+settings.register_profile("busy machine", deadline=None,
+                          suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
+settings.load_profile("busy machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled kernels with the user's own, and everything else out of the user's cache."""
+    if hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the environment
+        return
+    own = tempfile.TemporaryDirectory(prefix="wmq-tests-")
+    config.add_cleanup(own.cleanup)
+    try:
+        kernels = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wmq"
+    except RuntimeError:  # no home
+        kernels = Path(own.name)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(kernels))
+    os.environ["XDG_CACHE_HOME"] = own.name
 
 
 @pytest.hookimpl(trylast=True)
