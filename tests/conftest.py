@@ -1,4 +1,4 @@
-"""What all tests rest on: Ctrl-C, caches of their own, and no test that this processor lacks."""
+"""What all tests rest on: Ctrl-C, caches of their own, and one skip for what is missing here."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs AVX-512 VNNI where there is none: one skip gives number and reason."""
-    marked = [item for item in items if item.get_closest_marker("vnni")]
-    if not marked:
-        return
-    from wmq_kernels.engine.paths import obstacle
-
-    if lacking := obstacle():
-        count = f"{len(marked)} tests of the vnni kernels" if len(marked) > 1 else "vnni kernels"
-        marked[0].add_marker(pytest.mark.skip(reason=f"{count}: {lacking}"))
-        items[:] = [item for item in items if item not in marked[1:]]
-        config.hook.pytest_deselected(items=marked[1:])
+    """Leave out what this machine cannot run: one skip an obstacle gives number and reason."""
+    groups: dict[tuple[str, str], list[pytest.Item]] = {}
+    for item in items:
+        marker = item.get_closest_marker("needs")
+        if marker and marker.args[1]:
+            groups.setdefault(marker.args, []).append(item)
+    for (what, obstacle), left_out in groups.items():
+        reason = f"{len(left_out)} tests that need {what}: {obstacle}"
+        left_out[0].add_marker(pytest.mark.skip(reason=reason))
+    others = {item for left_out in groups.values() for item in left_out[1:]}
+    if others:
+        items[:] = [item for item in items if item not in others]
+        config.hook.pytest_deselected(items=list(others))

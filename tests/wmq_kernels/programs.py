@@ -19,9 +19,8 @@ def rows(values: Iterable[Iterable[int]]) -> np.ndarray:
 
 
 KINDS = ("portable",) if obstacle() else ("portable", "vnni")
-each_kind = pytest.mark.parametrize(
-    "kind", ["portable", pytest.param("vnni", marks=pytest.mark.vnni)]
-)
+needs_vnni = pytest.mark.needs("AVX-512 VNNI", obstacle())
+each_kind = pytest.mark.parametrize("kind", ["portable", pytest.param("vnni", marks=needs_vnni)])
 
 
 class Case:

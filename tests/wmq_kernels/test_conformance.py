@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.wmq_kernels.programs import needs_vnni
 from wmq.cli import main
 from wmq.cli.conformance import ENGINES as offered
 from wmq_kernels.conformance import running
@@ -247,7 +248,7 @@ def test_the_command_offers_every_engine() -> None:
 
 @pytest.mark.parametrize(
     "engine",
-    [pytest.param(name, marks=pytest.mark.vnni) if name == "vnni" else name for name in ENGINES],
+    [pytest.param(name, marks=needs_vnni) if name == "vnni" else name for name in ENGINES],
 )
 def test_every_engine_passes(small: Path, engine: str) -> None:
     found = report(small, engine)
