@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.made_games import made_game
+from tests.support.odd_files import events
 from tests.support.players import CHARACTERS, STAGES
 from tests.support.slp import (
     BOOKEND,
@@ -22,6 +23,7 @@ from tests.support.slp import (
     Version,
     layout,
 )
+from tests.wmq.replay_files import REPLAYS, unpack
 from wmq.replays import read_replay
 from wmq.schema import Schema
 from wmq.summary import impossible_events
@@ -85,6 +87,30 @@ def test_peppi_reads_back_every_column(version: Version, tmp_path: Path) -> None
             if path not in UNREAD:
                 assert column(rows.values, path) == game.items[path].tolist(), path
         assert column(rows.values, "id") == game.items["spawn"].tolist()
+
+
+@pytest.mark.skipif(not (REPLAYS / "unpack").exists(), reason=f"no real replays at {REPLAYS}")
+def test_a_real_file_is_laid_out_as_the_tables_say(tmp_path: Path) -> None:
+    """Its events, taken apart with `layout`, are peppi's columns."""
+    path = unpack(tmp_path, "val", 1)[0]
+    data, theirs = path.read_bytes(), _peppi.read_slippi(str(path))
+    version = tuple(theirs.start["slippi"]["version"])
+
+    def taken_apart(event: int) -> np.ndarray:
+        kept = layout(event, version)
+        places = [at + 1 for command, at in events(data) if command == event]
+        return np.frombuffer(b"".join(data[at : at + kept.itemsize] for at in places), kept)
+
+    pairs = [(taken_apart(ITEM), theirs.frames.field("item").values)]
+    for event, part in ((PRE, "pre"), (POST, "post")):
+        rows = taken_apart(event)
+        for port in theirs.frames.field("ports").type:
+            leader = theirs.frames.field("ports").field(port.name).field("leader")
+            pairs.append((rows[rows["port"] == int(port.name[1]) - 1], leader.field(part)))
+    for ours, node in pairs:
+        for name in set(ours.dtype.names or ()) - UNREAD:
+            known = np.array(column(node, name), ours.dtype[name])
+            assert np.array_equal(ours[name], known, equal_nan=True), name
 
 
 def test_columns_are_those_of_the_newest_version() -> None:
