@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.made_games import made_game
+from tests.support.odd_files import RAW as RAW
 from tests.support.odd_files import events, write_odd_files
 from tests.support.slp import BOOKEND, FRAME_START, ITEM, POST, PRE, START
 
@@ -56,18 +57,18 @@ def write_games(folder: Path, frames: int = 1500) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def made_games(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def val_games(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_games(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def val_games(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+def made_or_real(
+    request: pytest.FixtureRequest, val_games: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """Six made games, then as many real ones."""
-    if request.param == "made":
-        return request.getfixturevalue("made_games")
-    return unpack(tmp_path_factory.mktemp("val"), "val", 6)
+    """Six games; for what real ones might contradict."""
+    return (
+        val_games if request.param == "made" else unpack(tmp_path_factory.mktemp("val"), "val", 6)
+    )
 
 
 @pytest.fixture(scope="session", params=KINDS)

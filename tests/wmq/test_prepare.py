@@ -101,12 +101,12 @@ def wait_for_shards(process: subprocess.Popen[str], root: Path, count: int) -> N
 
 @pytest.fixture(scope="module")
 def complete(
-    made_games: list[Path], odd: OddFiles, tmp_path_factory: pytest.TempPathFactory
+    val_games: list[Path], odd: OddFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A dataset of the made games and the odd files, made without interruption."""
     root = tmp_path_factory.mktemp("complete") / "dataset"
-    summary = prepare_dataset([*made_games, odd.folder], root, jobs=2)
-    assert summary.added == len(made_games)
+    summary = prepare_dataset([*val_games, odd.folder], root, jobs=2)
+    assert summary.added == len(val_games)
     return root
 
 
@@ -128,45 +128,45 @@ def test_every_real_odd_file_is_left_out_with_its_reason(tmp_path: Path) -> None
 
 
 def test_bytes_do_not_depend_on_jobs_or_order(
-    complete: Path, made_games: list[Path], odd: OddFiles, tmp_path: Path
+    complete: Path, val_games: list[Path], odd: OddFiles, tmp_path: Path
 ) -> None:
     prepare_dataset([odd.folder], tmp_path / "d", jobs=1)
-    prepare_dataset(made_games[::-1], tmp_path / "d", jobs=1)
+    prepare_dataset(val_games[::-1], tmp_path / "d", jobs=1)
     assert tree(tmp_path / "d") == tree(complete)
 
 
 def test_killed_runs_are_completed_to_the_same_bytes(
-    complete: Path, made_games: list[Path], odd: OddFiles, tmp_path: Path
+    complete: Path, val_games: list[Path], odd: OddFiles, tmp_path: Path
 ) -> None:
     root = tmp_path / "d"
     for count in (0, 1, 3):
-        process = start(*made_games, odd.folder, "-o", root)
+        process = start(*val_games, odd.folder, "-o", root)
         wait_for_shards(process, root, count)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert tree(root) != tree(complete)
-    prepare_dataset([*made_games, odd.folder], root, jobs=2)
+    prepare_dataset([*val_games, odd.folder], root, jobs=2)
     assert tree(root) == tree(complete)
 
 
 def test_interrupt_is_one_line_and_130_and_resumable(
-    complete: Path, made_games: list[Path], odd: OddFiles, tmp_path: Path
+    complete: Path, val_games: list[Path], odd: OddFiles, tmp_path: Path
 ) -> None:
     root = tmp_path / "d"
-    process = start(*made_games, odd.folder, "-o", root)
+    process = start(*val_games, odd.folder, "-o", root)
     wait_for_shards(process, root, 1)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert errors == "wmq: interrupted; run the same command again to go on\n"
-    prepare_dataset([*made_games, odd.folder], root, jobs=2)
+    prepare_dataset([*val_games, odd.folder], root, jobs=2)
     assert tree(root) == tree(complete)
 
 
 def test_second_run_redoes_nothing(
     complete: Path,
-    made_games: list[Path],
+    val_games: list[Path],
     odd: OddFiles,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,38 +176,36 @@ def test_second_run_redoes_nothing(
     stages = []
     monkeypatch.setattr(machinery, "write_index", lambda *arguments: None)
     summary = prepare_dataset(
-        [*made_games, odd.folder],
+        [*val_games, odd.folder],
         root,
         jobs=2,
         progress=lambda what, done, total: stages.append(what),
     )
     assert set(stages) == {"hashing"}
-    assert (summary.added, summary.present) == (0, len(made_games))
+    assert (summary.added, summary.present) == (0, len(val_games))
     assert len(summary.rejected) == len(odd.reasons)
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*")} == before
 
 
 def test_damaged_shard_is_made_again(
-    complete: Path, made_games: list[Path], odd: OddFiles, tmp_path: Path
+    complete: Path, val_games: list[Path], odd: OddFiles, tmp_path: Path
 ) -> None:
     root = shutil.copytree(complete, tmp_path / "d")
     shard = min(root.glob("games/*.arrow"))
     shard.write_bytes(shard.read_bytes()[:1000])
     assert prepare_dataset([odd.folder], root).damaged == (shard.stem,)
-    assert prepare_dataset(made_games, root).damaged == ()
+    assert prepare_dataset(val_games, root).damaged == ()
     assert tree(root) == tree(complete)
 
 
-def test_games_keep_their_split_and_copies_are_named(
-    made_games: list[Path], tmp_path: Path
-) -> None:
-    copy = Path(shutil.copy(made_games[0], tmp_path / "zz.slp"))
-    first = prepare_dataset(made_games[:1], tmp_path / "d", split="val")
+def test_games_keep_their_split_and_copies_are_named(val_games: list[Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copy(val_games[0], tmp_path / "zz.slp"))
+    first = prepare_dataset(val_games[:1], tmp_path / "d", split="val")
     assert [info.split for info in first.games] == ["val"]
-    second = prepare_dataset([*made_games[:2], copy], tmp_path / "d", split="train", jobs=2)
+    second = prepare_dataset([*val_games[:2], copy], tmp_path / "d", split="train", jobs=2)
     assert sorted(info.split for info in second.games) == ["train", "val"]
-    assert second.elsewhere == ((made_games[0].name, "val"),)
-    assert second.duplicates == (("zz.slp", made_games[0].name),)
+    assert second.elsewhere == ((val_games[0].name, "val"),)
+    assert second.duplicates == (("zz.slp", val_games[0].name),)
 
 
 def test_automatic_split_puts_a_twentieth_into_val() -> None:
@@ -216,28 +214,28 @@ def test_automatic_split_puts_a_twentieth_into_val() -> None:
 
 
 def test_file_that_took_too_long_is_tried_again_with_more_time(
-    made_games: list[Path], tmp_path: Path
+    val_games: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "d").mkdir()
     write_index(tmp_path / "d", [], [])
     (tmp_path / "d" / "rejected").mkdir()
-    sha256 = machinery.sha256_of(made_games[0])
+    sha256 = machinery.sha256_of(val_games[0])
     slow = machinery.Rejection("g.slp", sha256, "took longer than 5 s", 5.0)
     machinery.write_rejection(tmp_path / "d", slow)
-    assert prepare_dataset(made_games[:1], tmp_path / "d", seconds=5).games == ()
-    assert len(prepare_dataset(made_games[:1], tmp_path / "d", seconds=30).games) == 1
+    assert prepare_dataset(val_games[:1], tmp_path / "d", seconds=5).games == ()
+    assert len(prepare_dataset(val_games[:1], tmp_path / "d", seconds=30).games) == 1
     assert not list(tmp_path.glob("d/rejected/*"))
 
 
-def test_tiny_time_limit_rejects_and_goes_on(made_games: list[Path], tmp_path: Path) -> None:
-    result = run(*made_games[:2], "-o", tmp_path / "d", "--time-limit", "0.0001")
+def test_tiny_time_limit_rejects_and_goes_on(val_games: list[Path], tmp_path: Path) -> None:
+    result = run(*val_games[:2], "-o", tmp_path / "d", "--time-limit", "0.0001")
     assert isinstance(result.exception, WmqError) and "no usable game" in str(result.exception)
     assert result.output.count("took longer than 0.0001 s") == 2
 
 
-def test_pipe_in_the_folder_is_refused_at_once(made_games: list[Path], tmp_path: Path) -> None:
+def test_pipe_in_the_folder_is_refused_at_once(val_games: list[Path], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.slp")
-    summary = prepare_dataset([made_games[0], tmp_path], tmp_path / "d")
+    summary = prepare_dataset([val_games[0], tmp_path], tmp_path / "d")
     assert [(r.name, r.reason) for r in summary.rejected] == [("pipe.slp", "not a regular file")]
 
 
@@ -277,12 +275,12 @@ def test_wrong_calls_are_one_line_that_names_the_path(tmp_path: Path, case: str)
     assert tree(tmp_path) == before
 
 
-def test_two_runs_at_once_are_refused(made_games: list[Path], tmp_path: Path) -> None:
+def test_two_runs_at_once_are_refused(val_games: list[Path], tmp_path: Path) -> None:
     with (
         machinery._locked_dataset(tmp_path / "d", pytest.fail),
         pytest.raises(WmqError, match="another `wmq prepare`"),
     ):
-        prepare_dataset(made_games[:1], tmp_path / "d")
+        prepare_dataset(val_games[:1], tmp_path / "d")
 
 
 def test_a_file_given_twice_is_looked_at_once(tmp_path: Path) -> None:

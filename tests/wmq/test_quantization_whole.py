@@ -22,8 +22,8 @@ from wmq.sensitivity.run import Settings as SensitivitySettings
 pytest_plugins = ("replay_files", "rollout_models", "suites")
 
 
-def test_everything_quick_of_the_embedded_model(made_games: list[Path], tmp_path: Path) -> None:
-    everything_quick(made_games[:2], tmp_path)
+def test_everything_quick_of_the_embedded_model(val_games: list[Path], tmp_path: Path) -> None:
+    everything_quick(val_games[:2], tmp_path)
 
 
 @pytest.mark.soak

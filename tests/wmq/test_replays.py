@@ -88,9 +88,9 @@ def test_state_age_counts_from_the_last_change() -> None:
     assert found == ages(actions)
 
 
-def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) -> None:
+def test_every_field_is_the_last_copy_of_peppis_column(made_or_real: list[Path]) -> None:
     with_rollbacks = 0
-    for path in val_games[:3]:
+    for path in made_or_real[:3]:
         theirs = peppi_py.read_slippi(str(path))
         ids = theirs.frames.id.to_pylist()
         with_rollbacks += len(ids) != len(set(ids))
@@ -108,10 +108,10 @@ def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) ->
     assert with_rollbacks, "no game with rollbacks among those looked at"
 
 
-def test_controllers_are_the_inputs_of_the_same_frame(val_games: list[Path]) -> None:
-    theirs = peppi_py.read_slippi(str(val_games[0]))
+def test_controllers_are_the_inputs_of_the_same_frame(made_or_real: list[Path]) -> None:
+    theirs = peppi_py.read_slippi(str(made_or_real[0]))
     ids = theirs.frames.id.to_pylist()
-    game = read_replay(val_games[0])
+    game = read_replay(made_or_real[0])
     for player, port in enumerate(theirs.frames.ports):
         pre = port.leader.pre
         pads = game.controllers[:, player * 13 : player * 13 + 13]
@@ -125,9 +125,9 @@ def test_controllers_are_the_inputs_of_the_same_frame(val_games: list[Path]) -> 
     assert game.controllers.min() >= 0 and game.controllers.max() <= 65536
 
 
-def test_projectiles_are_the_nearest_of_the_opponents_items(val_games: list[Path]) -> None:
+def test_projectiles_are_the_nearest_of_the_opponents_items(made_or_real: list[Path]) -> None:
     seen = 0
-    for path in val_games[:3]:
+    for path in made_or_real[:3]:
         raw = _peppi.read_slippi(str(path))
         ids = raw.frames.field("id").to_pylist()
         rows = last_values(ids, list(range(len(ids))))
@@ -192,9 +192,9 @@ def test_missing_columns_are_named_and_zero(old_game: Path) -> None:
         assert not game.frames[:, [FULL.index(name, 0), FULL.index(name, 1)]].any()
 
 
-def test_info_states_the_facts_of_the_file(val_games: list[Path]) -> None:
-    info = read_replay(val_games[0]).info
-    theirs = peppi_py.read_slippi(str(val_games[0]))
+def test_info_states_the_facts_of_the_file(made_or_real: list[Path]) -> None:
+    info = read_replay(made_or_real[0]).info
+    theirs = peppi_py.read_slippi(str(made_or_real[0]))
     assert info.frames == len(set(theirs.frames.id.to_pylist()))
     assert info.version == ".".join(map(str, theirs.start.slippi.version))
     first = [port.leader.post.character[0].as_py() for port in theirs.frames.ports]
@@ -226,15 +226,15 @@ NAN, INF, FAR = (struct.pack(">f", value) for value in (math.nan, -math.inf, 500
     ],
 )
 def test_one_changed_value_is_refused_by_name(
-    made_games: list[Path], tmp_path: Path, change: object, reason: str
+    val_games: list[Path], tmp_path: Path, change: object, reason: str
 ) -> None:
     with pytest.raises(ReplayError, match=reason.replace(".", r"\.")):
-        read_replay(changed(made_games[0], tmp_path / "game.slp", change))
+        read_replay(changed(val_games[0], tmp_path / "game.slp", change))
 
 
-def test_computer_player_is_refused(made_games: list[Path], tmp_path: Path) -> None:
-    port = PORTS.index(_peppi.read_slippi(str(made_games[0])).start["players"][0]["port"])
-    copy = changed(made_games[0], tmp_path / "g.slp", with_start(TYPE_P1 + 0x24 * port, b"\1"))
+def test_computer_player_is_refused(val_games: list[Path], tmp_path: Path) -> None:
+    port = PORTS.index(_peppi.read_slippi(str(val_games[0])).start["players"][0]["port"])
+    copy = changed(val_games[0], tmp_path / "g.slp", with_start(TYPE_P1 + 0x24 * port, b"\1"))
     with pytest.raises(ReplayError, match=r"not a human player \(Cpu\)"):
         read_replay(copy)
 

@@ -97,8 +97,8 @@ def test_command_rolls_a_float_model_out(models: Path) -> None:
     assert facts["kernels"] is None
 
 
-def test_command_starts_in_a_game(models: Path, made_games: list[Path], tmp_path: Path) -> None:
-    start = ("rollout", models / "small.wmq", "--start", f"{made_games[0]}@600", "--json")
+def test_command_starts_in_a_game(models: Path, val_games: list[Path], tmp_path: Path) -> None:
+    start = ("rollout", models / "small.wmq", "--start", f"{val_games[0]}@600", "--json")
     facts = json.loads(wmq(*start, "--frames", 30).output)
     assert facts["given_frames"] == 240 and facts["first_frame"] == 601
     assert facts["p1"] == facts["p2"] == "replay"

@@ -61,31 +61,31 @@ def test_stages_and_characters_are_those_of_the_schema() -> None:
     assert jumps["jigglypuff"] == jumps["kirby"] == 5 and jumps["fox"] == 1
 
 
-def test_match_start_is_the_first_frame_of_real_games(val_games: list[Path]) -> None:
+def test_match_start_is_the_first_frame_of_real_games(made_or_real: list[Path]) -> None:
     names = {number: name for name, number in CHARACTERS.items()}
     stages = {number: name for name, number in STAGES.items()}
     equal = 0
-    for path in val_games:
+    for path in made_or_real:
         game = read_replay(path)
         characters = tuple(names[c] for c in game.info.characters)
         start = match_start(SCHEMA, stages[game.info.stage], characters)  # type: ignore[arg-type]
         equal += bool((start.given[0] == game.frames[0]).all())
-    assert equal >= len(val_games) - 1
+    assert equal >= len(made_or_real) - 1
 
 
-def test_replay_start_is_that_frame_with_its_past_and_future(made_games: list[Path]) -> None:
-    game = read_replay(made_games[0])
-    start = replay_start(SCHEMA, made_games[0], 500, 240)
+def test_replay_start_is_that_frame_with_its_past_and_future(val_games: list[Path]) -> None:
+    game = read_replay(val_games[0])
+    start = replay_start(SCHEMA, val_games[0], 500, 240)
     at = 500 - FIRST_FRAME
     assert (start.given == game.frames[at - 239 : at + 1]).all()
     assert (start.controllers == game.controllers[at - 239 : at + 1]).all()
     assert start.following is not None
     assert (start.following == game.controllers[at + 1 :]).all()
     assert start.first == 501
-    early = replay_start(SCHEMA, made_games[0], FIRST_FRAME + 9, 240)
+    early = replay_start(SCHEMA, val_games[0], FIRST_FRAME + 9, 240)
     assert (early.given == game.frames[:10]).all()
     with pytest.raises(WmqError, match=r"has no frame -124; choose one of -123\.\.\d+$"):
-        replay_start(SCHEMA, made_games[0], -124)
+        replay_start(SCHEMA, val_games[0], -124)
 
 
 @pytest.mark.parametrize("text", ["game.slp", "@5", "game.slp@", "game.txt@5", "a.slp@1.5",
