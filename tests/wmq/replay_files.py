@@ -43,7 +43,7 @@ def unpack(folder: Path, which: str, limit: int) -> list[Path]:
     return sorted((folder / which).glob("*.slp"))
 
 
-def write_games(folder: Path, frames: int = 1500) -> list[Path]:
+def write_games(folder: Path, frames: int = 1700) -> list[Path]:
     """Six made games, one a stage, of 3.9 to 3.17."""
     paths = []
     for k, (stage, characters) in enumerate(GAMES):
