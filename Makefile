@@ -1,5 +1,5 @@
 # make rollout   a minute of the embedded model, with the base package alone
-# make test      everything that must hold before a change lands
+# make test      everything that must hold before a change lands; JOBS=2 tests side by side
 # make soak      MINUTES=10 of random programs, engine against oracle, then the tests' long forms
 # make mutate    changes in the kernels, one at a time, each of which the comparisons must notice
 # make bench     the suites that `python -m benchmarks` names, which print the README's figures;
@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 OLDEST := $(VENV)/numba-oldest
 FRAMES ?= 3600
 MINUTES ?= 10
+JOBS ?= 2
 
 .PHONY: rollout test soak mutate bench clean
 
@@ -25,7 +26,7 @@ test: $(VENV)/installed-dev $(VENV)/installed-oldest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 soak: $(VENV)/installed-dev $(VENV)/installed-oldest
 	$(BIN)/python -m tests.wmq_kernels.soak --minutes $(MINUTES)

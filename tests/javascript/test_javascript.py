@@ -21,7 +21,7 @@ MODEL, SPEC = ROOT / "wmq/embedded/mamba2-medium.wmq", ROOT / "docs/SPEC.md"
 EVERY = 10  # of the pack's cases
 NODE = shutil.which("node")
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
+pytestmark = pytest.mark.needs("node", "" if NODE else "it is not installed")
 
 
 def node(*arguments: object) -> subprocess.CompletedProcess[str]:

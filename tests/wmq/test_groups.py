@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from replay_files import ROOT
 from rollout_models import a_start, played, wmq
 
+from tests.wmq_kernels.programs import needs_vnni
 from wmq.cli.options import KERNELS
 from wmq.groups import TEAMS, Team, shares
 from wmq.opening import open_program
@@ -24,10 +25,7 @@ from wmq_kernels.engine import Engine, paths
 pytest_plugins = ("replay_files", "rollout_models")
 
 FRAMES, GIVEN = 130, 5  # more than a block of `roll`
-PATHS = [
-    pytest.param("portable"),
-    pytest.param("vnni", marks=pytest.mark.skipif(bool(paths.obstacle()), reason=paths.obstacle())),
-]
+PATHS = ["portable", pytest.param("vnni", marks=needs_vnni)]
 
 
 @given(st.integers(0, 300), st.integers(1, 9), st.integers(1, 6))

@@ -22,8 +22,16 @@ from wmq.sensitivity.run import Settings as SensitivitySettings
 pytest_plugins = ("replay_files", "rollout_models", "suites")
 
 
+def test_everything_quick_of_the_embedded_model(val_games: list[Path], tmp_path: Path) -> None:
+    everything_quick(val_games[:2], tmp_path)
+
+
+@pytest.mark.soak
 def test_everything_quick_of_the_embedded_model_on_real_games(tmp_path: Path) -> None:
-    games = unpack(tmp_path, "val", 2)
+    everything_quick(unpack(tmp_path, "val", 2), tmp_path)
+
+
+def everything_quick(games: list[Path], tmp_path: Path) -> None:
     prepared = wmq("prepare", *games, "-o", tmp_path / "dataset", "--split", "val")
     assert prepared.exit_code == 0, prepared.output
     command = ("bench", "quantization", "--data", tmp_path / "dataset", "-o", tmp_path / "work",

@@ -12,7 +12,7 @@ import numpy as np
 import peppi_py
 import pytest
 from peppi_py import _peppi
-from replay_files import EDGE, PRE, changed, frame_id, with_ids, with_post, with_start
+from replay_files import PRE, OddFiles, changed, frame_id, with_ids, with_post, with_start
 
 from wmq.replays import (
     BUTTON_BITS,
@@ -89,9 +89,9 @@ def test_state_age_counts_from_the_last_change() -> None:
     assert found == ages(actions)
 
 
-def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) -> None:
+def test_every_field_is_the_last_copy_of_peppis_column(made_or_real: list[Path]) -> None:
     with_rollbacks = 0
-    for path in val_games[:3]:
+    for path in made_or_real[:3]:
         theirs = peppi_py.read_slippi(str(path))
         ids = theirs.frames.id.to_pylist()
         with_rollbacks += len(ids) != len(set(ids))
@@ -109,10 +109,10 @@ def test_every_field_is_the_last_copy_of_peppis_column(val_games: list[Path]) ->
     assert with_rollbacks, "no game with rollbacks among those looked at"
 
 
-def test_controllers_are_the_inputs_of_the_same_frame(val_games: list[Path]) -> None:
-    theirs = peppi_py.read_slippi(str(val_games[0]))
+def test_controllers_are_the_inputs_of_the_same_frame(made_or_real: list[Path]) -> None:
+    theirs = peppi_py.read_slippi(str(made_or_real[0]))
     ids = theirs.frames.id.to_pylist()
-    game = read_replay(val_games[0])
+    game = read_replay(made_or_real[0])
     for player, port in enumerate(theirs.frames.ports):
         pre = port.leader.pre
         pads = game.controllers[:, player * 13 : player * 13 + 13]
@@ -126,9 +126,9 @@ def test_controllers_are_the_inputs_of_the_same_frame(val_games: list[Path]) -> 
     assert game.controllers.min() >= 0 and game.controllers.max() <= 65536
 
 
-def test_projectiles_are_the_nearest_of_the_opponents_items(val_games: list[Path]) -> None:
+def test_projectiles_are_the_nearest_of_the_opponents_items(made_or_real: list[Path]) -> None:
     seen = 0
-    for path in val_games[:3]:
+    for path in made_or_real[:3]:
         raw = _peppi.read_slippi(str(path))
         ids = raw.frames.field("id").to_pylist()
         rows = last_values(ids, list(range(len(ids))))
@@ -241,9 +241,9 @@ def test_missing_columns_are_named_and_zero(old_game: Path) -> None:
         assert not game.frames[:, [FULL.index(name, 0), FULL.index(name, 1)]].any()
 
 
-def test_info_states_the_facts_of_the_file(val_games: list[Path]) -> None:
-    info = read_replay(val_games[0]).info
-    theirs = peppi_py.read_slippi(str(val_games[0]))
+def test_info_states_the_facts_of_the_file(made_or_real: list[Path]) -> None:
+    info = read_replay(made_or_real[0]).info
+    theirs = peppi_py.read_slippi(str(made_or_real[0]))
     assert info.frames == len(set(theirs.frames.id.to_pylist()))
     assert info.version == ".".join(map(str, theirs.start.slippi.version))
     first = [port.leader.post.character[0].as_py() for port in theirs.frames.ports]
@@ -286,11 +286,9 @@ def test_computer_player_is_refused(val_games: list[Path], tmp_path: Path) -> No
         read_replay(copy)
 
 
-def test_panic_is_an_error_and_silent(capfd: pytest.CaptureFixture[str]) -> None:
-    if not EDGE.exists():
-        pytest.skip(f"no edge files at {EDGE}")
+def test_panic_is_an_error_and_silent(odd: OddFiles, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ReplayError, match="panicked"):
-        read_replay(EDGE / "e15_endless_melee.slp")
+        read_replay(odd.folder / "port_out_of_range.slp")
     assert capfd.readouterr().err == ""
 
 

@@ -20,7 +20,7 @@ from wmq.report.page import make_page
 from wmq.rollout import FloatWorlds, both_controllers
 
 pytest_plugins = ("rollout_models",)
-pytestmark = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+pytestmark = pytest.mark.needs("a browser", obstacle() or "")
 FRAMES = 600
 PHONE = 360  # pixels
 

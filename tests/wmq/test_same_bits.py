@@ -13,7 +13,7 @@ import pytest
 from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.ways import WAYS, Way, gone
-from tests.wmq_kernels.test_engine import each_kind
+from tests.wmq_kernels.programs import each_kind
 from wmq.hashes import rollout_sha256
 from wmq.rollout import Worlds, roll
 from wmq.starts import Start

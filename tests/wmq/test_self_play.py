@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_step import random_play
 
 import wmq.self_play
+from tests.calib.small_step import random_play
 from wmq.cache import Cache
 from wmq.horizons import Start
 from wmq.onnx_step import OnnxStep

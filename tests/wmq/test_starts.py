@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replay_files import EDGE
+from replay_files import OddFiles
 
 from wmq.controllers import AT_REST, Source
 from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
@@ -63,16 +63,16 @@ def test_stages_and_characters_are_those_of_the_schema() -> None:
     assert jumps["jigglypuff"] == jumps["kirby"] == 5 and jumps["fox"] == 1
 
 
-def test_match_start_is_the_first_frame_of_real_games(val_games: list[Path]) -> None:
+def test_match_start_is_the_first_frame_of_real_games(made_or_real: list[Path]) -> None:
     names = {number: name for name, number in CHARACTERS.items()}
     stages = {number: name for name, number in STAGES.items()}
     equal = 0
-    for path in val_games:
+    for path in made_or_real:
         game = read_replay(path)
         characters = tuple(names[c] for c in game.info.characters)
         start = match_start(SCHEMA, stages[game.info.stage], characters)  # type: ignore[arg-type]
         equal += bool((start.given[0] == game.frames[0]).all())
-    assert equal >= len(val_games) - 1
+    assert equal >= len(made_or_real) - 1
 
 
 def test_replay_start_is_that_frame_with_its_past_and_future(val_games: list[Path]) -> None:
@@ -150,9 +150,8 @@ def test_bad_replays_are_one_line(tmp_path: Path) -> None:
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not EDGE.exists(), reason="no edge replays")
-def test_odd_replays_never_end_the_program() -> None:
-    for path in sorted(EDGE.glob("*.slp"))[:6]:
+def test_odd_replays_never_end_the_program(odd: OddFiles) -> None:
+    for path in sorted(odd.folder.glob("*.slp"))[::8]:
         try:
             read_guarded(path, 20)
         except WmqError as error:

@@ -85,10 +85,10 @@ def test_summary_counts_stocks_damage_and_actions() -> None:
     assert rate == 1000 * sum(two.impossible.values()) / 2404
 
 
-def test_real_games_break_no_rule(val_games: list[Path]) -> None:
+def test_real_games_break_no_rule(made_or_real: list[Path]) -> None:
     from wmq.replays import read_replay
 
-    for path in val_games[:3]:
+    for path in made_or_real[:3]:
         frames = read_replay(path).frames
         for player in (0, 1):
             assert set(broken(frames, player)) <= {"unseen action change"}

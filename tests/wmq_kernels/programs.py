@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pytest
 
 from wmq_kernels.conformance.builder import Rows
 from wmq_kernels.engine import Engine, State
@@ -18,6 +19,8 @@ def rows(values: Iterable[Iterable[int]]) -> np.ndarray:
 
 
 KINDS = ("portable",) if obstacle() else ("portable", "vnni")
+needs_vnni = pytest.mark.needs("AVX-512 VNNI", obstacle())
+each_kind = pytest.mark.parametrize("kind", ["portable", pytest.param("vnni", marks=needs_vnni)])
 
 
 class Case:

@@ -12,16 +12,12 @@ import numpy as np
 import pytest
 
 from tests.wmq import golden
-from tests.wmq_kernels.programs import Case
+from tests.wmq_kernels.programs import Case, each_kind
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.engine import Engine, meeting, vnni
 from wmq_kernels.engine.paths import chosen, obstacle
 from wmq_kernels.errors import ProgramError
-
-KINDS = ["portable", pytest.param("vnni", marks=pytest.mark.skipif(bool(obstacle()),
-                                                                   reason=obstacle()))]  # fmt: skip
-each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @each_kind

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from tests.wmq_kernels.programs import KINDS, assert_engine_equals_oracle, rows
+from tests.wmq_kernels.programs import assert_engine_equals_oracle, each_kind, rows
 from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
@@ -56,7 +56,7 @@ def drawn(count: int, most: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(-most, most + 1, count)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_engine_multiplies_each_block_by_the_matrix(block: int, kind: str) -> None:
     most, blocks = INT32[1] // block, 3
@@ -84,7 +84,7 @@ def test_the_matrix_is_orthogonal(block: int) -> None:
     np.testing.assert_array_equal(computed(twice, x), block * x)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 @pytest.mark.parametrize("block", BLOCKS)
 def test_sums_reach_the_end_of_int32(block: int, kind: str) -> None:
     """Numbers with the signs of a row: its sum is all that the proof allows, all others are 0."""

@@ -7,7 +7,7 @@ from random import Random
 import mpmath as mp
 import pytest
 
-from tests.wmq_kernels.programs import KINDS, rows
+from tests.wmq_kernels.programs import each_kind, rows
 from wmq_kernels.conformance.builder import Builder, Interval
 from wmq_kernels.engine import Engine
 from wmq_kernels.errors import ProgramError
@@ -48,7 +48,7 @@ def computed(made: Program, given: list[list[int]], kind: str) -> tuple[list[lis
     return run.heads.tolist(), counts
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 @pytest.mark.parametrize("n", [1, 5, 16, 65, 384])
 def test_equal_shifts_are_rms_norm(n: int, kind: str) -> None:
     rng = Random(n)
@@ -61,7 +61,7 @@ def test_equal_shifts_are_rms_norm(n: int, kind: str) -> None:
     assert counts[0] == counts[1] > 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 def test_each_channel_has_its_own_shift(kind: str) -> None:
     """Beside rms_norm with that channel's shift for all."""
     rng, shifts = Random(3), [51, 52, 53, 54, 55, 56, 57, 58]

@@ -6,8 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.wmq_kernels.programs import Case
-from tests.wmq_kernels.test_engine import each_kind
+from tests.wmq_kernels.programs import Case, each_kind
 from wmq_kernels.conformance import recipes
 from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.conformance.drawing import Draw
