@@ -235,8 +235,9 @@ def test_quantized_forms_multiply_integers_and_stay_near(
     exact = peers.pop("float32").values["p1.action"]
     for variant, peer in peers.items():
         found = peer.values["p1.action"]
-        # "static int8" rounds norms, gates and states to 8 bits too
-        near = 0.8 if variant == "static int8" else 0.98
+        # "static int8" rounds norms, gates and states to 8 bits too.  Without VNNI, onnxruntime
+        # multiplies 8-bit inputs by 8-bit weights in pairs whose int16 sums saturate.
+        near = 0.8 if variant == "static int8" else 0.95
         assert near < np.corrcoef(found.ravel(), exact.ravel())[0, 1] < 1, variant
 
 

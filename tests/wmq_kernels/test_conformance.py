@@ -246,10 +246,10 @@ def test_the_command_offers_every_engine() -> None:
     assert set(offered) == set(ENGINES)
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [pytest.param(name, marks=needs_vnni) if name == "vnni" else name for name in ENGINES],
-)
+EACH_ENGINE = [pytest.param(name, marks=needs_vnni) if name == "vnni" else name for name in ENGINES]
+
+
+@pytest.mark.parametrize("engine", EACH_ENGINE)
 def test_every_engine_passes(small: Path, engine: str) -> None:
     found = report(small, engine)
     assert not found.differences
@@ -310,7 +310,7 @@ def stateful(folder: Path) -> tuple[int, Case]:
     return next((i, c) for i, c in cases if c.states and c.frames > 1 and c.kind == "graphs")
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "vnni" or not obstacle()])
+@pytest.mark.parametrize("engine", EACH_ENGINE)
 @pytest.mark.parametrize("key", ["next_frames", "heads", "saturations", "state"])
 def test_a_changed_expectation_is_found_and_located(pack: Path, key: str, engine: str) -> None:
     number, case = stateful(pack)

@@ -32,8 +32,6 @@ COMMANDS = {
         "drift", "sensitivity", "report", "verify", "info", "conformance", "bench",
     )
 }  # fmt: skip
-# Commands that go on where they were interrupted; others that can say so themselves.
-RESUMED = ("calibrate",)
 
 
 class Commands(Group):
@@ -62,9 +60,7 @@ class Commands(Group):
         except (WmqError, CalibrationError, ProgramError) as error:
             _end(str(error))
         except KeyboardInterrupt:
-            resumed = ctx.invoked_subcommand in RESUMED
-            _end("interrupted" + ("; to resume, run the same command again" if resumed else ""),
-                 130)  # fmt: skip
+            _end("interrupted", 130)
         except MemoryError:
             _end("out of memory; close other programs, or work on less at once")
         except ImportError as error:

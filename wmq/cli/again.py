@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from wmq.cli.streams import say
+
 RESUME = "to resume, run the same command again"
 
 
@@ -32,11 +34,11 @@ def command_line() -> str:
 
 @contextmanager
 def resumable(hint: str = RESUME) -> Iterator[None]:
-    """Ctrl-C inside ends the command with one line that says how to go on, and 130."""
+    """Ctrl-C inside ends the command with one line that says how to resume, and 130."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"wmq: interrupted; {hint}", err=True)
+        say(f"wmq: interrupted; {hint}")
         raise SystemExit(130) from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.again import resumable
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def calibrate(
     dataset = None if data is None else Path(data)
     cache = Cache.of_statistics(warn)
     facts: dict = {"recipe": chosen.name}
-    with progress_bar() as progress:
+    with resumable(), progress_bar() as progress:
         given = (chosen, dataset, set_name, frames, progress, play, cache)
         result = None if out is None else run(Path(model), Path(out), *given)
         summaries = summarize(Path(model), *given) if show_statistics else ()

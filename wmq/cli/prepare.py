@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.again import resumable
 from wmq.cli.dataset import total
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
@@ -71,14 +72,8 @@ def prepare(
     if split != "auto" and val_share is not None:
         raise WmqError(f"--val-share goes with --split auto, not {split}; leave one out")
     share = VAL_SHARE if val_share is None else val_share
-    try:
-        with progress_bar() as progress:
-            summary = prepare_dataset(
-                paths, Path(out), split, jobs, time_limit, progress, warn, share
-            )
-    except KeyboardInterrupt:
-        click.echo("wmq: interrupted; run the same command again to go on", err=True)
-        sys.exit(130)
+    with resumable(), progress_bar() as progress:
+        summary = prepare_dataset(paths, Path(out), split, jobs, time_limit, progress, warn, share)
     if as_json:
         click.echo(json.dumps(_plain(summary, out), indent=1))
     else:

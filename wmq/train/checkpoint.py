@@ -72,14 +72,16 @@ def latest(run: Path) -> dict | None:
         return msgspec.to_builtins(msgspec.json.decode(path.read_bytes(), type=_Latest))
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except OSError as error:
+        raise WmqError(f"{path}: cannot be read ({error.strerror}); try again") from None
+    except (msgspec.MsgspecError, ValueError) as error:
         raise WmqError(f"{path}: damaged ({error}); train a new run") from None
 
 
 def load_tensors(run: Path, step: int) -> dict[str, Tensor]:
     path = run / f"step-{step}.safetensors"
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load(path.read_bytes())  # load_file takes UTF-8 names alone
     except (OSError, SafetensorError) as error:
         raise WmqError(f"{path}: no readable checkpoint ({error}); train a new run") from None
 
