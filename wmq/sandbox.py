@@ -35,7 +35,6 @@ class Task:
     file: Path
     sha256: str = ""
     root: Path = Path()
-    split: str = ""
 
 
 @dataclass(frozen=True)
