@@ -38,6 +38,7 @@ from wmq.models.world import WorldModel
 from wmq.onnx_step import OnnxStep
 from wmq.opening import open_program, schema_of
 from wmq_kernels.engine import Engine
+from wmq_kernels.engine.paths import obstacle
 from wmq_kernels.isa import TABLE
 from wmq_kernels.program import Program, Slice, Step, Value
 
@@ -237,7 +238,9 @@ def test_quantized_forms_multiply_integers_and_stay_near(
         found = peer.values["p1.action"]
         # "static int8" rounds norms, gates and states to 8 bits too
         near = 0.8 if variant == "static int8" else 0.98
-        assert near < np.corrcoef(found.ravel(), exact.ravel())[0, 1] < 1, variant
+        likeness = np.corrcoef(found.ravel(), exact.ravel())[0, 1]
+        # without VNNI, onnxruntime adds pairs of products in 16 bits, which saturate
+        assert likeness < 1 and (near < likeness or obstacle()), variant
 
 
 def test_row_whose_process_is_killed_says_so_and_the_others_go_on(
