@@ -235,9 +235,8 @@ def test_quantized_forms_multiply_integers_and_stay_near(
     exact = peers.pop("float32").values["p1.action"]
     for variant, peer in peers.items():
         found = peer.values["p1.action"]
-        # "static int8" rounds norms, gates and states to 8 bits too.  Without VNNI, onnxruntime
-        # multiplies 8-bit inputs by 8-bit weights in pairs whose int16 sums saturate.
-        near = 0.8 if variant == "static int8" else 0.95
+        # "static int8" rounds norms, gates and states to 8 bits too
+        near = 0.8 if variant == "static int8" else 0.98
         assert near < np.corrcoef(found.ravel(), exact.ravel())[0, 1] < 1, variant
 
 
@@ -299,9 +298,7 @@ sys.argv = ["worker", {words!r}]
 runpy.run_module({module[-1]!r}, run_name="__main__", alter_sys=True)
 """
     with scripted(code, tmp_path) as worker:
-        assert worker.started.reason == (
-            "onnxruntime is not installed: pip install 'wmq[quantize]'"
-        )
+        assert worker.started.reason == "onnxruntime is not installed"
 
 
 def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:
