@@ -24,7 +24,7 @@ def test_the_recipes_that_ship_are_named_after_their_files():
     } <= set(names())  # fmt: skip
     for name in names():
         assert read_recipe(name).name == name
-        assert (FOLDER / f"{name}.toml").read_text().startswith("# ")  # what it does
+        assert (FOLDER / f"{name}.toml").read_text("utf-8").startswith("# ")  # what it does
 
 
 def test_the_default_clips_nothing_and_leaves_the_state_room_for_four_times_its_size():

@@ -37,7 +37,7 @@ from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import FORMAT_VERSION, encode
 from wmq_kernels.rangecheck import prove
 
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text()
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text("utf-8")
 EVERY = 60  # the small pack has each 60th case
 
 

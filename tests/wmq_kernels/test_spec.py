@@ -18,7 +18,7 @@ from wmq_kernels.program import FORMAT_VERSION, MAGIC, PORTS
 from wmq_kernels.rangecheck import certified
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = (ROOT / "docs" / "SPEC.md").read_text()
+SPEC = (ROOT / "docs" / "SPEC.md").read_text("utf-8")
 
 
 def make_spec(*arguments: str) -> int:
