@@ -23,11 +23,11 @@ from replay_files import ROOT
 from rollout_models import wmq
 
 from calib.step_graph import read_step
-from tests.support.processor import onnxruntime_saturates
 from wmq.bench import report as tables
 from wmq.bench import workers
 from wmq.bench.limit import Limit, Work, between, group_size, limit, work_of
 from wmq.bench.messages import EMPTY, WHOLE, Request, Setup
+from wmq.bench.quantization.onnx_ways import saturates
 from wmq.bench.rows import Row, chosen, rows
 from wmq.bench.speed import Report, Settings, measure
 from wmq.bench.worker import onnx_files, onnx_peer, ours, torch_peer
@@ -237,7 +237,7 @@ def test_quantized_forms_multiply_integers_and_stay_near(
     for variant, peer in peers.items():
         found = peer.values["p1.action"]
         # "static int8" rounds norms, gates and states to 8 bits too
-        near = 0.8 if variant == "static int8" else 0.9 if onnxruntime_saturates() else 0.98
+        near = 0.8 if variant == "static int8" else 0.9 if saturates() else 0.98
         assert near < np.corrcoef(found.ravel(), exact.ravel())[0, 1] < 1, variant
 
 

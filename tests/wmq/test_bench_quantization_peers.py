@@ -16,10 +16,10 @@ from tiny import TINY, walking_dataset
 from torch import nn
 
 from calib.step_graph import read_step, to_bytes
-from tests.support.processor import onnxruntime_saturates
 from wmq.bench.quantization import onnx_files, peers, torch_models, torch_ways
 from wmq.bench.quantization.onnx_count import counts
 from wmq.bench.quantization.onnx_export import Play, plain_export
+from wmq.bench.quantization.onnx_ways import saturates
 from wmq.bench.quantization.opened import open_float, play
 from wmq.bench.quantization.torch_step import TorchSequence, TorchStep
 from wmq.bench.quantization.ways import Context, Lacking, Way
@@ -113,7 +113,8 @@ def test_each_way_says_what_it_is_and_stays_near_the_float_step(
     assert way.predictor.spreads is not None and set(way.predictor.spreads["continuous"]) == {2.0}
     ours, exact = walked(way.predictor, games[:2])[1], float_heads[1]
     floating = name.startswith("float32")
-    clipped = name.startswith("onnxruntime") and onnxruntime_saturates()
+    clipped = name.startswith("onnxruntime") and saturates()
+    assert clipped == ("VNNI" in " ".join(way.notes))
     near = 1e-5 if floating else 2 if clipped else 0.3
     for head, values in exact.items():
         assert len(ours[head]) == len(games[1].frames) - 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+
+from llvmlite import binding
+
 from wmq.bench.quantization import onnx_files, ways
 from wmq.bench.quantization.onnx_count import counts
 from wmq.bench.quantization.opened import Opened, open_float
@@ -19,6 +23,9 @@ STATIC = {f"onnxruntime static QDQ {method}": method for method in onnx_files.ME
 ALONE = "the scales of a call's inputs are found in that call: every game is walked by itself"
 RANGES = ("ranges from {}; onnxruntime keeps every activation of a part of {} frames, which bounds "
          "its memory")  # fmt: skip
+
+CLIPPED = ("without VNNI, onnxruntime adds pairs of int8 products in 16 bits, which saturate: "
+           "this row is better on a processor with VNNI")  # fmt: skip
 
 
 def make(name: str, context: Context) -> Way:
@@ -47,8 +54,22 @@ def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: s
     found = counts(content)
     if found.dequantized:
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")
+    elif saturates():
+        notes = (*notes, CLIPPED)
     step = SessionStep(content, opened.schema, opened.path)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes)
     share = ways.MOST if lanes > 1 else ways.ALONE
     return Way(predictor, lanes, share, found.layers, found.static_layers, found.float_operations,
                len(content), notes)  # fmt: skip
+
+
+def saturates() -> bool:
+    """Say whether onnxruntime may clip products of unsigned with signed bytes on this processor.
+
+    x86 without VNNI adds pairs of them in 16 bits (VPMADDUBSW), as onnxruntime's page on
+    quantization says; a layer may then be far from what its weights say.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    features = binding.get_host_cpu_features()
+    return not (features.get("avx512vnni") or features.get("avxvnni"))
