@@ -53,8 +53,8 @@ def test_a_program_without_its_float_step_is_one_line(
 
 def test_the_first_line_says_that_the_embedded_model_is_taken(models: Path) -> None:
     line = ["rollout", "--frames", 2]
-    said = "wmq: no MODEL given; using the embedded mamba2-medium\n"
-    assert wmq(*line).stderr.startswith(said)
+    said = "no MODEL given: this is the embedded mamba2-medium\n"
+    assert wmq(*line).stdout.startswith(said)
     json.loads(wmq(*line, "--json").output)
     assert said not in wmq(line[0], models / "small.wmq", *line[1:]).output
 

@@ -37,6 +37,10 @@ from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import FORMAT_VERSION, encode
 from wmq_kernels.rangecheck import prove
 
+each_engine = pytest.mark.parametrize(
+    "engine",
+    [pytest.param(name, marks=needs_vnni) if name == "vnni" else name for name in ENGINES],
+)
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text("utf-8")
 EVERY = 60  # the small pack has each 60th case
 
@@ -246,10 +250,7 @@ def test_the_command_offers_every_engine() -> None:
     assert set(offered) == set(ENGINES)
 
 
-EACH_ENGINE = [pytest.param(name, marks=needs_vnni) if name == "vnni" else name for name in ENGINES]
-
-
-@pytest.mark.parametrize("engine", EACH_ENGINE)
+@each_engine
 def test_every_engine_passes(small: Path, engine: str) -> None:
     found = report(small, engine)
     assert not found.differences
@@ -310,7 +311,7 @@ def stateful(folder: Path) -> tuple[int, Case]:
     return next((i, c) for i, c in cases if c.states and c.frames > 1 and c.kind == "graphs")
 
 
-@pytest.mark.parametrize("engine", EACH_ENGINE)
+@each_engine
 @pytest.mark.parametrize("key", ["next_frames", "heads", "saturations", "state"])
 def test_a_changed_expectation_is_found_and_located(pack: Path, key: str, engine: str) -> None:
     number, case = stateful(pack)

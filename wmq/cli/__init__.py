@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from calib.errors import CalibrationError
-from wmq.cli.before import check_needs, name_embedded_model
+from wmq.cli.before import check_needs
 from wmq.cli.options import Group, verbose_option
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
@@ -86,7 +86,6 @@ def _equip(command: click.Command, name: str) -> None:
     @wraps(work)
     def checked(**parameters: Any) -> Any:
         check_needs(name, parameters)
-        name_embedded_model(name, parameters)
         return work(**parameters)
 
     command.callback = checked

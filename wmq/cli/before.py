@@ -1,11 +1,10 @@
-"""Before a command's work: does it lack a package, and does it take the embedded model."""
+"""Before a command's work: does it lack a package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wmq.cli.streams import say
 from wmq.extras import require
 
 # Command -> the modules that it always imports.
@@ -19,17 +18,6 @@ COMMAND_MODULES = {
     "sensitivity": ("onnx", "onnxruntime", "pyarrow"),
     "report": ("onnx", "onnxruntime"),
     "bench quantization": ("torch", "onnx", "onnxruntime", "matplotlib", "pyarrow"),
-}
-# Command -> the parameter that names its model; without it, the command takes the embedded one.
-# What verify and info print says it anyway.
-NAMED_BY = {
-    "rollout": "model",
-    "evaluate": "models",
-    "drift": "model",
-    "sensitivity": "model",
-    "report": "int8",
-    "bench speed": "models",
-    "bench quantization": "model",
 }
 EITHER_FORM = ("rollout", "evaluate", "info")  # commands that take .wmq and .onnx
 
@@ -62,13 +50,3 @@ def _is_float(parameters: Mapping[str, Any]) -> bool:
         models = (parameters.get("model") or "",)
     floats = any(model.lower().endswith(".onnx") for model in models)
     return floats or parameters.get("arithmetic") == "float32"
-
-
-def name_embedded_model(command: str, parameters: Mapping[str, Any]) -> None:
-    """Say on the first line that no MODEL was named, unless JSON is asked for."""
-    from wmq.opening import EMBEDDED_NAME
-
-    if command not in NAMED_BY or parameters.get("as_json"):
-        return
-    if not parameters[NAMED_BY[command]]:
-        say(f"wmq: no MODEL given; using the embedded {EMBEDDED_NAME}")

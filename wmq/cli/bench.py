@@ -7,7 +7,7 @@ import json
 import click
 
 from wmq.cli.bench_quantization import quantization
-from wmq.cli.options import Group
+from wmq.cli.options import Group, echo_embedded
 from wmq.errors import WmqError
 
 EPILOG = """\b
@@ -96,6 +96,8 @@ def speed(
     if as_json:
         click.echo(json.dumps(tables.plain(found), indent=1))
     else:
+        if not markdown:
+            echo_embedded(models)
         for line in tables.markdown(found) if markdown else tables.text(found):
             click.echo(line)
     if out:

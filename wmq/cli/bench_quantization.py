@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wmq.cli.again import command_line, resumable
-from wmq.cli.options import cores
+from wmq.cli.options import cores, echo_embedded
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ def quantization(
     folder = Path(out)
     settings = _settings(None if model is None else Path(model), Path(data), folder, only, quick,
                          threads)  # fmt: skip
-    if only:
-        _print_table(_table(settings), folder, markdown, as_json)
-        return
-    found = _everything(settings)
-    _print_table(found.suite, folder, markdown, as_json)
+    found = None if only else _everything(settings)
+    suite = found.suite if found else _table(settings)
     if not (markdown or as_json):
+        echo_embedded(model)
+    _print_table(suite, folder, markdown, as_json)
+    if found and not (markdown or as_json):
         _print_rest(found)
 
 

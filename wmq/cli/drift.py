@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from wmq.cli.again import RESUME, command_line, resumable
-from wmq.cli.options import threads_option
+from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.errors import WmqError
 from wmq.places import checked_place
@@ -121,5 +121,6 @@ def drift(
     if as_json:
         click.echo(written(found))
     else:
+        echo_embedded(model)
         for line in lines(found):
             click.echo(line)

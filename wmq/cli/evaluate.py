@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wmq.cli.options import counted, kernels_option, threads_option
+from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(_plain(asdict(report)), indent=1, allow_nan=False))
     else:
+        echo_embedded(models)
         _print(report)
 
 

@@ -102,3 +102,11 @@ def controller_options(command: Callable) -> Callable:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def echo_embedded(given: object) -> None:
+    """Print, as the first line of a command's text, that no model was given, if none was."""
+    if not given:
+        from wmq.opening import EMBEDDED_NAME
+
+        click.echo(f"no MODEL given: this is the embedded {EMBEDDED_NAME}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import NAMES, controller_options, cores, match_options
+from wmq.cli.options import NAMES, controller_options, cores, echo_embedded, match_options
 from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
 from wmq.places import checked_place
@@ -117,6 +117,8 @@ def report(
 
         facts |= {"viewer": str(worlds),
                   "viewer_bytes": write_viewer(worlds, found.schema, found.tracks)}  # fmt: skip
+    if not as_json:
+        echo_embedded(int8)
     _print(facts, as_json)
 
 

@@ -19,6 +19,7 @@ from wmq.cli.options import (
     NAMES,
     controller_options,
     counted,
+    echo_embedded,
     kernels_option,
     match_options,
     threads_option,
@@ -141,6 +142,7 @@ def rollout(
     if as_json:
         click.echo(json.dumps(_plain(rolled, texts), indent=1))
     else:
+        echo_embedded(model)
         _print(rolled, texts)
         if target:
             click.echo(f"written         {target}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wmq.cli.again import command_line, resumable
-from wmq.cli.options import threads_option
+from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.places import checked_place
 
@@ -104,6 +104,7 @@ def sensitivity(
     if as_json:
         click.echo(Path(out).read_text(encoding="utf-8"), nl=False)
     else:
+        echo_embedded(model)
         _print(result, out)
 
 
