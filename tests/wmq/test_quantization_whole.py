@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,7 @@ from wmq.sensitivity.run import Settings as SensitivitySettings
 pytest_plugins = ("replay_files", "rollout_models", "suites")
 
 
-def test_everything_quick_of_the_embedded_model(
-    val_games: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """But for a shorter measurement of sensitivity, whose figures nobody looks at here."""
-    short = SensitivitySettings(games=1, frames=120, starts=2)
-    monkeypatch.setattr(whole, "QUICK", replace(whole.QUICK, sensitivity=short))
+def test_everything_quick_of_the_embedded_model(val_games: list[Path], tmp_path: Path) -> None:
     everything_quick(val_games[:2], tmp_path)
 
 
