@@ -15,7 +15,8 @@ from calib.step_graph import read_step
 from wmq.calibration_play import LEAST_GAMES
 from wmq.calibration_statistics import LEAST_FRAMES
 from wmq.cli.calibrate import SETS
-from wmq.dataset import Dataset
+from wmq.dataset import FORMAT_VERSION, Dataset
+from wmq.opening import embedded_model
 from wmq_kernels.loading import load
 
 pytest_plugins = ("calibrating",)
@@ -141,17 +142,17 @@ def test_a_damaged_shard_leaves_the_old_program_as_it_was(tmp_path, model):
     root = write_dataset(tmp_path / "d", [info(i) for i in range(16)])
     shard = sorted((root / "games").iterdir())[3]
     shard.write_bytes(shard.read_bytes()[:1000])
-    out = tmp_path / "a.wmq"
-    out.write_bytes(b"before")
+    out, before = tmp_path / "a.wmq", embedded_model(".wmq").read_bytes()
+    out.write_bytes(before)
     assert shard.name in refused(tmp_path, model, "-o", out, "--data", root)
-    assert out.read_bytes() == b"before"
+    assert out.read_bytes() == before
 
 
 def test_a_dataset_of_another_schema_is_one_line(tmp_path, model):
     root = write_dataset(tmp_path / "d", [info(i) for i in range(3)])
     index = json.loads((root / "index.json").read_text())
     (root / "index.json").write_text(json.dumps(index | {"schema": 999}))
-    assert f"{root}: dataset of format 1, schema 999" in refused(
+    assert f"{root}: dataset of format {FORMAT_VERSION}, schema 999" in refused(
         tmp_path, model, "-o", tmp_path / "a.wmq", "--data", root
     )
 

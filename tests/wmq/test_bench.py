@@ -299,7 +299,8 @@ sys.argv = ["worker", {words!r}]
 runpy.run_module({module[-1]!r}, run_name="__main__", alter_sys=True)
 """
     with scripted(code, tmp_path) as worker:
-        assert worker.started.reason == "onnxruntime is not installed"
+        reason = "onnxruntime is not installed: pip install 'wmq[quantize]'"
+        assert worker.started.reason == reason
 
 
 def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:

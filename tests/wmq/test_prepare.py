@@ -159,7 +159,7 @@ def test_interrupt_is_one_line_and_130_and_resumable(
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors == "wmq: interrupted; run the same command again to go on\n"
+    assert errors == "wmq: interrupted; to resume, run the same command again\n"
     prepare_dataset([*val_games, odd.folder], root, jobs=2)
     assert tree(root) == tree(complete)
 

@@ -72,10 +72,13 @@ def test_every_kernel_and_the_frame_loop_were_looked_at(found: dict[str, Any]) -
     kernels = kernels - {"dot", "dot_add"} | {"dots"}
     assert kernels | {"run_step", "run_frames", "meet"} <= set(functions)
     assert functions.count("requantize") == 4  # conv's sums are int64
-    if not obstacle():
+    not_compiled = found["not compiled"]
+    if obstacle():  # those for VNNI are compiled where it is
+        not_compiled = [name for name in not_compiled if not name.startswith(("vnni.", "wide."))]
+    else:
         assert {"vnni.block", "vnni.block_4", "wide.scan_rows", "wide.silu"} <= set(functions)
         assert functions.count("run_frames") == 2
-    assert found["not compiled"] == []
+    assert not_compiled == []
     assert found["inlined"] == ["clamp", "round_shift"]
 
 

@@ -6,7 +6,6 @@ All begin with the export in float32, which they are given as it is: onnxruntime
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, q
 
 from calib.step_graph import StepModel, to_bytes
 from wmq.bench.quantization.onnx_export import Play, plain_export
+from wmq.bench.quantization.quiet import silent
 from wmq.calibration_play import from_set
 from wmq.onnx_step import SessionStep
 from wmq.schema import Schema
@@ -41,16 +41,16 @@ def quantized(step: StepModel, schema: Schema, variant: str, folder: Path) -> Pa
     path = folder / f"{variant.replace(' ', '-')}.onnx"
     if path.exists():
         return path
-    logging.disable(logging.WARNING)  # both tools recommend quant_pre_process
     source, beside = folder / f"{os.getpid()}.onnx", folder / f"{os.getpid()}-new.onnx"
     source.write_bytes(to_bytes(plain_export(step)))
-    if variant in DYNAMIC:
-        quantize_dynamic(source, beside, **DYNAMIC[variant])
-    elif variant in STATIC:
-        float_step = SessionStep(source.read_bytes(), schema, source)
-        reader = Play(float_step, [next(from_set(SET, schema).games())])
-        quantize_static(source, beside, reader, quant_format=QuantFormat.QDQ, **STATIC[variant])
-    else:
-        os.replace(source, beside)
+    with silent():  # both tools recommend quant_pre_process
+        if variant in DYNAMIC:
+            quantize_dynamic(source, beside, **DYNAMIC[variant])
+        elif variant in STATIC:
+            float_step = SessionStep(source.read_bytes(), schema, source)
+            reader = Play(float_step, [next(from_set(SET, schema).games())])
+            quantize_static(source, beside, reader, quant_format=QuantFormat.QDQ, **STATIC[variant])
+        else:
+            os.replace(source, beside)
     os.replace(beside, path)
     return path
