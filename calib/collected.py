@@ -9,14 +9,12 @@ In a file, `tensor/NAME/...` and `input/NAME/...` are the arrays of `TensorStati
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from calib import observers
 from calib.errors import CalibrationError
@@ -120,15 +118,6 @@ class Statistics:
         return {name: seen.limits(observer, percent) if seen.bits == 8 else seen.maximum
                 for name, seen in self.tensors.items()}  # fmt: skip
 
-    def to_file(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file; equal statistics give equal bytes.  Raises OSError."""
-        Path(path).write_bytes(save(arrays_of(self)))
-
-    @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Statistics:
-        """Raises CalibrationError, naming the file, for whatever `to_file` would not write."""
-        return statistics_of(read_arrays(path), os.fspath(path))
-
     def ranges(self, observer: str = "minmax", percent: float | None = None) -> Ranges:
         """The limits, as lowering takes them."""
         return Ranges(self.limits(observer, percent), self.frames, self.games)
@@ -140,38 +129,6 @@ class Checkpoint:
 
     statistics: Statistics
     position: Position
-
-
-def merge(first: Statistics, second: Statistics) -> Statistics:
-    """The statistics of one pass over the play of both, the second's after the first's.
-
-    Exact, hence associative.  Raises CalibrationError if they are not of one step.
-    """
-    if _outline(first) != _outline(second):
-        raise CalibrationError("statistics of different steps cannot be merged")
-    tensors = {}
-    for name, one in first.tensors.items():
-        other = second.tensors[name]
-        recent = np.concatenate([one.recent, other.recent])[-WINDOW:]
-        tensors[name] = TensorStatistics(one.bits, one.histogram.merged(other.histogram), recent)
-    inputs = {}
-    for name, left in first.inputs.items():
-        right = second.inputs[name]
-        inputs[name] = InputStatistics(
-            left.fraction,
-            left.frames + right.frames,
-            np.maximum(left.channel_max, right.channel_max),
-            max(left.rotated_max, right.rotated_max),
-            left.sums + right.sums,
-            checked_sums(name, left.products + right.products),
-        )
-    return Statistics(tensors, inputs, first.frames + second.frames, first.games + second.games)
-
-
-def _outline(found: Statistics) -> dict[str, tuple[int, int]]:
-    sizes = {name: (t.bits, len(t.maximum)) for name, t in found.tensors.items()}
-    return sizes | {f"{name}, an input": (i.fraction, len(i.sums))
-                    for name, i in found.inputs.items()}  # fmt: skip
 
 
 def checked_sums(name: str, products: np.ndarray) -> np.ndarray:
@@ -201,16 +158,6 @@ def arrays_of(found: Statistics) -> Arrays:
             f"input/{name}/products": part.products,
         }
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def read_arrays(path: str | os.PathLike[str]) -> Arrays:
-    """The arrays of a safetensors file.  Raises CalibrationError."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise CalibrationError(f"{os.fspath(path)}: {error.strerror}; give another file") from None
-    return arrays_in(content, os.fspath(path))
 
 
 def arrays_in(content: bytes, where: str) -> Arrays:

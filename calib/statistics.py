@@ -23,7 +23,6 @@ from calib.collected import (
     Statistics,
     TensorStatistics,
     checked_sums,
-    merge,
 )
 from calib.errors import CalibrationError, UnfitWeight
 from calib.fixed import power_at_least
@@ -37,7 +36,7 @@ from calib.step_sizes import StepSizes, module_name
 __all__ = [
     "ROWS", "CalibrationGame", "Checkpoint", "InputStatistics", "Observed", "Player", "Position",
     "Progress", "Ranges", "Rounding", "Statistics", "TensorStatistics", "collect", "decibels",
-    "fits", "merge", "observed_inputs", "observed_tensors", "rounded", "signal_to_noise", "silent",
+    "fits", "observed_inputs", "observed_tensors", "rounded", "signal_to_noise", "silent",
 ]  # fmt: skip
 INPUT_BITS = 21  # of a Linear's input as a whole number: 22 bits, two of them multiplied and
 PENDING_ROWS = 512  # this many added make 53 bits, which a product in float64 keeps exactly

@@ -137,7 +137,7 @@ def _inverse_root(covariance: np.ndarray, added: float) -> np.ndarray:
         damped = covariance + added * np.eye(len(covariance))
         with suppress(np.linalg.LinAlgError):
             return np.linalg.cholesky(np.linalg.inv(damped)).T
-        added = max(10 * added, np.finfo(np.float64).eps * float(np.diag(covariance).max()))
+        added = max(10 * added, np.finfo(np.float64).eps * float(np.diag(covariance).max()), 1e-30)
 
 
 def _errors(difference: np.ndarray, covariance: np.ndarray) -> np.ndarray:

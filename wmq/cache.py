@@ -38,7 +38,8 @@ class Cache:
         """$XDG_CACHE_HOME/wmq/statistics, or ~/.cache/wmq/statistics."""
         try:
             return cls(user_cache() / "statistics", warn)
-        except RuntimeError:  # no home
+        except RuntimeError as error:
+            warn(f"{error}: ranges are kept in memory alone, and an interrupted pass is lost")
             return cls(None, warn)
 
     def read(self, name: str, parse: Callable[[Arrays, str], Made]) -> Made | None:

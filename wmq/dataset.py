@@ -264,7 +264,7 @@ def cannot_write(path: Path, error: OSError) -> DatasetError:
         errno.EDQUOT: "free some space and run the same command again",
         errno.ENOENT: "see that its folder is still there and run the same command again",
     }
-    way_out = ways_out.get(error.errno or 0, "choose another folder with -o")
+    way_out = ways_out.get(error.errno or 0, "make it writable or choose another place")
     return DatasetError(f"{path}: cannot be written ({error.strerror}); {way_out}")
 
 

@@ -21,6 +21,7 @@ from wmq import baselines
 from wmq.baselines import Heads, Trivial, shares_unchanged
 from wmq.dataset import Dataset
 from wmq.errors import WmqError
+from wmq.file_names import printable
 from wmq.horizons import (
     Start,
     choose_starts,
@@ -278,5 +279,5 @@ def _cut(game: Game, frames: int) -> Game:
 
 def _names(models: list[str]) -> list[str]:
     """Base names, or whole paths where two base names are the same."""
-    short = [Path(m).name for m in models]
+    short = [printable(Path(m).name) for m in models]
     return [s if short.count(s) == 1 else m for s, m in zip(short, models, strict=True)]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wmq.file_names import printable
 from wmq.opening import IntegerModel, model_path, schema_of
 from wmq.starts import Start, match_start
 
@@ -39,7 +40,7 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
         elements[f"{value.kind} {value.dtype}"] += prod(value.shape)
     why_not = obstacle()
     return {
-        "file": opened.path.name,
+        "file": printable(opened.path.name),
         "kind": "integer program",
         "sha256": opened.sha256,
         "bytes": opened.path.stat().st_size,
@@ -76,7 +77,7 @@ def step_facts(name: str) -> dict[str, Any]:
     schema = schema_of(step.schema, path)
     state = zero_state(step.config, step.schema)
     return {
-        "file": path.name,
+        "file": printable(path.name),
         "kind": "float step",
         "sha256": sha256(path.read_bytes()).hexdigest(),
         "bytes": path.stat().st_size,

@@ -59,7 +59,7 @@ def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
         }[suffix]
         raise ModelError(f"{path}: not {wanted} ({suffix}); {way_out}")
     if not path.exists():
-        raise ModelError(f"{path}: no such file")
+        raise ModelError(f"{path}: no such file; give a {suffix} file that is there")
     if not path.is_file():
         raise ModelError(f"{path}: not a regular file; give a {suffix} file")
     return path

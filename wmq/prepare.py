@@ -38,6 +38,7 @@ from wmq.dataset import (
     write_rejection,
 )
 from wmq.errors import WmqError
+from wmq.extras import require
 from wmq.file_names import printable
 from wmq.folder_lock import folder_lock
 from wmq.guarded import refusal
@@ -99,6 +100,7 @@ def prepare_dataset(
     Raises WmqError for a wrong call or a full disk.
     """
     check_share(val_share)
+    require("reading replays", ["peppi_py", "pyarrow"])
     workers = WorkerPool(_perform, jobs, seconds)
     files = find_replays(paths, warn)
     with _locked_dataset(root, warn), workers as pool:
@@ -164,7 +166,7 @@ def prepare_dataset(
         elsewhere=tuple(
             (printable(first[s].name), info.split)
             for s, info in shown.items()
-            if info.split != _wanted(info.fingerprint, split, val_share)
+            if split not in ("auto", info.split)
         ),
         damaged=tuple(sorted(damaged)),
         unfinished=len(infos.keys() - games.keys() - after.copies.keys()),

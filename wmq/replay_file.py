@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 from wmq.errors import WmqError
@@ -70,7 +70,8 @@ def held_name(copy: BinaryIO) -> str:
 
 def _nameless_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("replay"), "w+b")
+        with suppress(OSError):  # a sandbox may forbid it
+            return open(os.memfd_create("replay"), "w+b")
     return tempfile.TemporaryFile()
 
 

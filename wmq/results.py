@@ -14,6 +14,7 @@ import msgspec
 
 from wmq.dataset import write_atomically
 from wmq.errors import WmqError
+from wmq.file_names import printable
 from wmq.intervals import Interval
 
 LARGEST = 1 << 28  # bytes of a file
@@ -222,8 +223,8 @@ Found = TypeVar("Found", Suite, Drift, Sensitivity)
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file as JSON can hold it: file names may be any bytes."""
-    return path.name.encode("utf-8", "replace").decode()
+    """The name of a file as JSON can hold it."""
+    return printable(path.name)
 
 
 def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:

@@ -25,6 +25,7 @@ from wmq.errors import WmqError
 MEMORY_LIMIT = 2 << 30  # bytes of address space that one file may take in a worker
 SILENT_LIMITS = 10.0  # time limits for which a worker may be silent
 LEAST_SILENCE = 60.0  # seconds for which it always may
+LAST_WAIT = 10.0  # seconds for a killed worker, which a disk that hangs keeps from ending
 TICK = 1.0  # seconds between two looks at silent workers
 
 
@@ -131,7 +132,7 @@ class WorkerPool:
         for process in self.workers.values():
             process.kill()
         for pipe, process in self.workers.items():
-            process.join()
+            process.join(LAST_WAIT)
             pipe.close()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
@@ -193,7 +194,7 @@ class WorkerPool:
 
     def _bury(self, pipe: Connection) -> Outcome:
         process = self.workers.pop(pipe)
-        process.join()
+        process.join(LAST_WAIT)
         pipe.close()
         code = -(process.exitcode or 0)
         if code == signal.SIGPROF:

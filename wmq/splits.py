@@ -6,6 +6,8 @@ the games with the lowest fingerprints are for validation.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,9 +43,10 @@ def empty_split(games: Sequence[GameInfo], root: Path | str) -> str:
         return ""
     if len(games) == 1:
         return f"{root}: no game in {empty[0]}; later steps need both splits: add more replays"
+    again = f"wmq dataset split {shlex.quote(os.fspath(root))} --val-share 0.1"
     return (
         f"{root}: no game in {empty[0]}; later steps need both splits: add games with "
-        f"`wmq prepare --split {empty[0]}`, or `wmq dataset split {root} --val-share 0.1`"
+        f"`wmq prepare --split {empty[0]}`, or `{again}`"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -19,7 +18,6 @@ from calib.statistics import (
     Player,
     Statistics,
     collect,
-    merge,
     observed_inputs,
     observed_tensors,
 )
@@ -152,34 +150,12 @@ def test_equal_inputs_give_equal_statistics(step, games, found):
     assert same_bits(found, collect(step, iter(games)))
 
 
-def test_merging_two_passes_gives_one_pass_over_both(step):
-    """Full rows of equal games: each call of one pass is a call of one of the two."""
-    first, second = ([random_game(9, seed + k) for k in range(ROWS)] for seed in (0, 100))
-    both = merge(collect(step, first), collect(step, second))
-    assert same_bits(both, collect(step, [*first, *second]))
-
-
-def test_merging_is_associative_to_the_bit(step):
-    parts = [collect(step, [random_game(n, n)]) for n in (5, 40, 3)]
-    one, two, three = parts
-    assert same_bits(merge(merge(one, two), three), merge(one, merge(two, three)))
-
-
-def test_the_moving_average_forgets_what_lies_far_back(step, monkeypatch):
-    monkeypatch.setattr(calib.collected, "WINDOW", 6)
-    parts = [collect(step, [random_game(n, n)]) for n in (5, 7, 3)]
-    merged = merge(merge(*parts[:2]), parts[2])
-    recent = [part.tensors["norm_f.unit"].recent for part in parts]
-    np.testing.assert_array_equal(merged.tensors["norm_f.unit"].recent, np.concatenate(recent)[-6:])
-
-
-def test_statistics_of_another_step_are_not_merged(step, found, tmp_path):
-    other = collect(small_step(tmp_path, projectiles=False, seed=3), [random_game(3, 1)])
-    merge(found, other)  # same sizes: other weights cannot be told
-    inputs = dict(other.inputs)
-    del inputs["encoded"]
-    with pytest.raises(CalibrationError, match="different steps"):
-        merge(found, dataclasses.replace(other, inputs=inputs))
+def test_the_moving_average_forgets_what_lies_far_back(step, games, found, monkeypatch):
+    monkeypatch.setattr(calib.statistics, "WINDOW", 6)
+    recent = collect(step, iter(games)).tensors["norm_f.unit"].recent
+    whole = found.tensors["norm_f.unit"].recent
+    assert len(whole) > 6
+    np.testing.assert_array_equal(recent, whole[-6:])
 
 
 @pytest.mark.parametrize("call", [0, 1, 8, 25])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from wmq.cli.streams import say
+from wmq.file_names import printable
 
 RESUME = "to resume, run the same command again"
 
@@ -43,6 +45,5 @@ def resumable(hint: str = RESUME) -> Iterator[None]:
 
 
 def _shown(value: str) -> str:
-    """Names are shown as JSON can hold them: those of files may be any bytes."""
-    short = Path(value).name if "/" in value else value
-    return short.encode("utf-8", "replace").decode()
+    """A path by its name alone; what is no path, such as the name of a row, as it is."""
+    return printable(Path(value).name if os.path.exists(value) else value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.again import resumable
+from wmq.cli.again import RESUME, resumable
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wmq.calibrate import Result, TensorReport, TensorSummary
 
 SETS = ("self-play",)  # calib.sets.names(), which would import numpy here
+
+
+NOTHING_KEPT = "nothing was kept: there is no folder for it"
 
 
 @click.command(
@@ -108,7 +111,7 @@ def calibrate(
     dataset = None if data is None else Path(data)
     cache = Cache.of_statistics(warn)
     facts: dict = {"recipe": chosen.name}
-    with resumable(), progress_bar() as progress:
+    with resumable(RESUME if cache.folder else NOTHING_KEPT), progress_bar() as progress:
         given = (chosen, dataset, set_name, frames, progress, play, cache)
         result = None if out is None else run(Path(model), Path(out), *given)
         summaries = summarize(Path(model), *given) if show_statistics else ()

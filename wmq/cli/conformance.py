@@ -14,6 +14,7 @@ import click
 
 from wmq.cli.options import Group, cores
 from wmq.errors import WmqError
+from wmq.file_names import printable
 
 if TYPE_CHECKING:
     from wmq_kernels.conformance.pack import Pack
@@ -61,7 +62,7 @@ def build(out: str, seed: int, as_json: bool) -> None:
         raise cannot_write(Path(out), error) from None
     size = sum(size for size, _ in header.files.values())
     if as_json:
-        facts = {"pack": out, "seed": seed, "counts": header.counts, "bytes": size,
+        facts = {"pack": printable(out), "seed": seed, "counts": header.counts, "bytes": size,
                  "pack_sha256": header.pack_sha256}  # fmt: skip
         click.echo(json.dumps(facts, indent=1))
         return

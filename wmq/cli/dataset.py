@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from wmq.cli.options import Group, finite
 from wmq.cli.progress import warn
 from wmq.file_names import printable
 
 
-@click.group(name="dataset", epilog="Example: wmq dataset split dataset --val-share 0.1")
+@click.group(name="dataset", cls=Group, epilog="Example: wmq dataset split dataset --val-share 0.1")
 def dataset() -> None:
     """Look at a dataset, and move games between train and val."""
 
@@ -46,6 +47,7 @@ def info(data: str, as_json: bool) -> None:
 @click.option(
     "--val-share",
     type=click.FloatRange(0, 1),
+    callback=finite,
     default=0.05,
     show_default=True,
     help="Share of the games for val.",

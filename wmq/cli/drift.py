@@ -9,7 +9,6 @@ import click
 from wmq.cli.again import RESUME, command_line, resumable
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
-from wmq.errors import WmqError
 from wmq.places import checked_place
 
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
@@ -96,9 +95,6 @@ def drift(
     from wmq.results import as_json as written
     from wmq.results import write_result
 
-    if model is not None and Path(model).suffix.lower() != ".wmq":
-        raise WmqError(f"{model}: not an integer program (.wmq); make one with `wmq calibrate`, "
-                       "or give a float model with --float or --other")  # fmt: skip
     path = checked_place(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
     settings = Settings(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from wmq.evaluate import Comparison, Report
 
 LABEL = 40  # width of the first column
-FEW_GAMES = 10  # fewer say little about games that were not measured
 
 
 @click.command(
@@ -102,6 +101,8 @@ def _plain(value: Any) -> Any:
 
 
 def _print(report: Report) -> None:
+    from wmq.intervals import FEW_GAMES
+
     games = len(report.sha256)
     click.echo(
         f"{counted(report.frames, 'frame')} of {counted(games, 'game')} ({report.split}), both "

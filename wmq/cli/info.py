@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from wmq.cli.rollout import all_stays, compile_first, open_model
+from wmq.file_names import printable
 
 NAME, WIDTH = 13, 98
 LONGEST_LIST = 8  # entries of a list that stands in a line
@@ -39,8 +40,7 @@ def info(model: str | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
         return
     for name, text in _lines(facts):
-        printable = "".join(c if c.isprintable() else "?" for c in text)
-        click.echo(textwrap.fill(printable, WIDTH, initial_indent=f"{name:{NAME}}  ",
+        click.echo(textwrap.fill(printable(text), WIDTH, initial_indent=f"{name:{NAME}}  ",
                                  subsequent_indent=" " * (NAME + 2)))  # fmt: skip
 
 

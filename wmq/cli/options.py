@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from textwrap import fill
@@ -41,6 +42,13 @@ class Group(click.Group):
         rows = [(name, one.get_short_help_str(limit=10_000)) for name, one in listed if one]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
+    """Let no NaN or infinity pass."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number", ctx, option)
+    return value
 
 
 def cores() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 
 from wmq.cli.again import resumable
 from wmq.cli.dataset import total
+from wmq.cli.options import cores, finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
 from wmq.file_names import printable
@@ -42,14 +43,15 @@ LISTED = 100  # rejected files in the text output; --json has them all
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+    default=cores,
     show_default="number of cores",
     help="Worker processes.",
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
     default=60.0,
+    callback=finite,
     show_default=True,
     help="Seconds of processor time for one file.",
 )
@@ -115,7 +117,8 @@ def _print(summary: Summary, out: str) -> None:
     _list("damaged shard, its replay was not given", list(summary.damaged))
     _list("kept in the other split", [f"{name}: {split}" for name, split in summary.elsewhere])
     if summary.elsewhere:
-        click.echo(f"games stay in their split; `wmq dataset split {shown}` splits all again")
+        again = f"wmq dataset split {shlex.quote(shown)}"
+        click.echo(f"games stay in their split; `{again}` splits all again")
     if summary.unfinished:
         click.echo(
             f"read by an interrupted run, not in the dataset yet: {summary.unfinished}; run its "

@@ -26,6 +26,7 @@ from wmq.cli.options import (
 )
 from wmq.cli.streams import say
 from wmq.errors import WmqError
+from wmq.file_names import printable
 
 if TYPE_CHECKING:
     from wmq.rollout import Model, Rollout
@@ -262,7 +263,7 @@ def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
         "saturations": rolled.saturations,
         "arithmetic": rolled.arithmetic,
         "kernels": rolled.kernels,
-        "model": rolled.model.name,
+        "model": printable(rolled.model.name),
         "start": rolled.start.label,
         "given_frames": len(rolled.start.given),
         "first_frame": rolled.start.first,
@@ -304,7 +305,7 @@ def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
     click.echo(f"frames          {frames * worlds:,}{of_worlds}, {by}, {speed}")
     if rolled.saturations is not None:
         click.echo(f"saturations     {rolled.saturations:,}")
-    click.echo(f"model_sha256    {rolled.model_sha256}  {rolled.model.name}")
+    click.echo(f"model_sha256    {rolled.model_sha256}  {printable(rolled.model.name)}")
     click.echo(f"rollout_sha256  {rolled.sha256}")
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from wmq.cli.options import finite
 from wmq.cli.progress import progress_bar, warn
+from wmq.file_names import printable
 from wmq.models.presets import PRESETS
 from wmq.train.config import RunConfig
 
@@ -45,12 +47,6 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
     warn(f"step {step:,} of {steps:,}: {', '.join(figures)}")
 
 
-def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number", ctx, option)
-    return value
-
-
 @click.command(
     name="train",
     epilog="Example: wmq train --data dataset -o run --epochs 2, then wmq export run -o model.onnx",
@@ -77,7 +73,7 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     type=click.FloatRange(min=0, max=1000, min_open=True),
     default=DEFAULTS.epochs,
     show_default=True,
-    callback=_finite,
+    callback=finite,
     help="Passes over the training games. A run may be resumed with more.",
 )
 @click.option(
@@ -95,7 +91,7 @@ def _finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     type=click.FloatRange(min=0, max=1, min_open=True),
     default=DEFAULTS.lr,
     show_default=True,
-    callback=_finite,
+    callback=finite,
     help="Peak of the learning rate.",
 )
 @click.option(
@@ -162,7 +158,9 @@ def train(
             what = f"the last checkpoint is of step {saved['step']:,}" if saved else "nothing saved"
             _end_stopped(out, f"stopped at once; {what}", stop())
     if as_json:
-        plain = {"run": out, "preset": preset, "steps": found.steps} | _plain(found.figures)
+        plain = {"run": printable(out), "preset": preset, "steps": found.steps} | _plain(
+            found.figures
+        )
         click.echo(json.dumps(plain | {"frozen": _plain(found.frozen)}, indent=1))
     else:
         click.echo(f"{out}: {preset}, {found.steps:,} steps; "

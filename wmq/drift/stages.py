@@ -91,7 +91,7 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def _read(path: Path) -> Arrays | None:
-    """None if there is no such file, or if it is damaged: then it is made anew."""
+    """None if there is no such file, or if it is damaged: then it is made again."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST:

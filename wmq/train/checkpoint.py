@@ -52,7 +52,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
     _flush_names(run)  # the older one goes when the newer is on the disk, not before
     for old in run.glob("step-*.safetensors"):
         if old != path:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
 
 def _flush_names(folder: Path) -> None:

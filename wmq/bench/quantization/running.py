@@ -13,6 +13,7 @@ without figures stands in the table of the run that tried it, and nowhere else.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import threading
@@ -49,6 +50,7 @@ QUICK_ROWS = (
     ours.EMBEDDED, f"wmq {DEFAULT}", "wmq static-minmax", "wmq state 8 bits",
     "onnxruntime dynamic",
 )  # fmt: skip
+FAULTS_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LONGEST_REASON = 200
 
 
@@ -225,7 +227,8 @@ def _attempt(
     """The row, or one with the reason why it could not be measured.
 
     measured  by SHA-256, what was already measured; the new row is added
-    Raises MemoryError, OSError or DatasetError: they are the machine's, and no property of a way.
+    Raises MemoryError, DatasetError, and OSError of a disk: they are the machine's, and no property
+    of a way.
     """
     began = time.monotonic()
     failed = job.path.with_suffix(".txt")
@@ -243,9 +246,11 @@ def _attempt(
         measured[identity] = row
     except Lacking as lacking:
         reason = str(lacking)
-    except (MemoryError, OSError, DatasetError):
+    except (MemoryError, DatasetError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FAULTS_OF_DISKS:
+            raise
         failed.write_text(traceback.format_exc(), "utf-8")
         kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}"
