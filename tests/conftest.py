@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import wmq  # noqa: F401  (before a test imports onnxruntime: turns its telemetry off)
+from wmq_kernels.engine.user_cache import user_cache
 
 # For the processes that tests start, even where a shell has pytest ignore it (`&`).
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,8 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     own = tempfile.TemporaryDirectory(prefix="wmq-tests-")
     config.add_cleanup(own.cleanup)
     try:
-        kernels = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wmq"
-    except RuntimeError:  # no home
+        kernels = user_cache()
+        kernels.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home
         kernels = Path(own.name)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(kernels))
     os.environ["XDG_CACHE_HOME"] = own.name

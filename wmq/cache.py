@@ -76,7 +76,7 @@ class Cache:
                 return
             except (OSError, DatasetError):
                 self.warn(f"{self.folder}: cannot be written; going on without a cache, so the "
-                          "next run begins anew")  # fmt: skip
+                          "next run starts over")  # fmt: skip
                 self.folder = None
         self._memory[name] = {key: array.copy() for key, array in arrays.items()}
 

@@ -89,7 +89,7 @@ def statistics_of(step: StepModel, onnx_sha256: str, source: Source, frames: int
                   progress: Progress = silent) -> Statistics:  # fmt: skip
     """Of the first `frames` frames, from the cache if they are there.
 
-    An interrupted pass goes on where it stopped.  Raises CalibrationError.
+    An interrupted pass is resumed.  Raises CalibrationError.
     """
     frames = min(frames, source.frames)
     key = f"{_key(onnx_sha256)} {FORMAT_VERSION} {frames} {content_sha256(source)}"

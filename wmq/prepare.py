@@ -257,8 +257,7 @@ def _locked_dataset(root: Path, warn: Warn) -> Iterator[None]:
     """Make the folder ready, for one run at a time.  Raises DatasetError."""
     if root.exists() and not root.is_dir():
         raise DatasetError(f"{root}: is a file; give a folder with -o")
-    known = read_index(root) is not None
-    if not known and root.is_dir() and any(root.iterdir()):
+    if read_index(root) is None and root.is_dir() and any(root.iterdir()):
         raise DatasetError(f"{root}: holds other files; give a new folder with -o")
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -266,7 +265,9 @@ def _locked_dataset(root: Path, warn: Warn) -> Iterator[None]:
         raise cannot_write(root, error) from None
     with folder_lock(root, BUSY, warn):
         _tidy(root)
-        if not known:  # first, so that an interrupted run leaves a dataset, if an empty one
+        if (
+            read_index(root) is None
+        ):  # first, so that an interrupted run leaves a dataset, if an empty one
             write_index(root, [], [])
         yield
 

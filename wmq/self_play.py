@@ -3,7 +3,7 @@
 Real frames and controllers come in, as many frames of the same controllers leave: the
 first GIVEN as they were, the others as the model has made them.  LANES games are rolled
 out side by side; their frames are kept in the cache, and a rollout that was interrupted
-goes on where it stopped.
+resumes where it stopped.
 """
 
 from __future__ import annotations

@@ -64,11 +64,11 @@ def test_only_processor_time_counts() -> None:
 def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sandbox, "LEAST_SILENCE", 1.5)
+    monkeypatch.setattr(sandbox, "LEAST_SILENCE", 3.0)
     monkeypatch.setattr(sandbox, "SILENT_LIMITS", 1.0)
     monkeypatch.setattr(sandbox, "TICK", 0.1)
     outcomes = in_pool(misbehave, "wait", "good", "sleep", jobs=1)
-    assert outcomes["wait"].reason.startswith("no answer for 1.5 s")
+    assert outcomes["wait"].reason.startswith("no answer for 3 s")
     assert not outcomes["wait"].final and not outcomes["wait"].timed_out
     assert not outcomes["good"].reason and not outcomes["sleep"].reason
 

@@ -174,6 +174,10 @@ def test_a_group_goes_on_in_the_child_of_a_fork() -> None:
     child = os.fork()
     if child == 0:
         signal.alarm(30)  # ends a child that waits for ever
-        os._exit(0 if goes_on() else 1)
+        code = 1
+        try:
+            code = 0 if goes_on() else 1
+        finally:
+            os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert goes_on()

@@ -78,7 +78,12 @@ def test_every_kernel_and_the_frame_loop_were_looked_at(found: dict[str, Any]) -
     else:
         assert {"vnni.block", "vnni.block_4", "wide.scan_rows", "wide.silu"} <= set(functions)
         assert functions.count("run_frames") == 2
+<<<<<<< HEAD
     assert not_compiled == []
+=======
+    for_vnni = ("vnni.", "wide.") if obstacle() else ()
+    assert [name for name in found["not compiled"] if not name.startswith(for_vnni)] == []
+>>>>>>> w-tests
     assert found["inlined"] == ["clamp", "round_shift"]
 
 

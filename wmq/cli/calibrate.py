@@ -96,7 +96,7 @@ def calibrate(
     """Lower a float step to an integer program, with ranges found in play.
 
     What a pass over the play found is kept in the user's cache, so that another recipe takes
-    seconds, and an interrupted pass goes on where it stopped.
+    seconds, and an interrupted pass is resumed.
     """
     if out is None and not show_statistics:
         raise WmqError("no file for the program; give -o MODEL.wmq, or --show-statistics")

@@ -20,7 +20,7 @@ DYNAMIC = {
     "onnxruntime dynamic, Linear only, per channel": "linear-per-channel",
 }
 STATIC = {f"onnxruntime static QDQ {method}": method for method in onnx_files.METHODS}
-ALONE = "the scales of a call's inputs are found in that call: every game is walked by itself"
+ALONE = "the scales of a call's inputs are found in that call: one game per call"
 RANGES = ("ranges from {}; onnxruntime keeps every activation of a part of {} frames, which bounds "
          "its memory")  # fmt: skip
 

@@ -7,7 +7,7 @@
     suite.json  the table so far, `wmq.results.Suite`
 
 A row is taken from its file where there is one with its key, so that an interrupted suite
-goes on where it stopped, and a quick one costs the whole one nothing but the record.  A row
+resumes where it stopped, and after a quick one the whole one repeats the record alone.  A row
 without figures stands in the table of the run that tried it, and nowhere else.
 """
 

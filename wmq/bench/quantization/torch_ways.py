@@ -17,7 +17,7 @@ from wmq.models.world import WorldModel
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
 LEFT_FLOAT = 3  # outputs of the smallest heads, l_cancel and hurtbox
 PROBE = 300  # frames that show whether two back ends compute the same
-ALONE = "the scale of a call's inputs is found in that call: every game is walked by itself"
+ALONE = "the scale of a call's inputs is found in that call: one game per call"
 SEVEN = "torch asks for inputs of 7 bits (reduce_range=True)"
 EIGHT = "torch asks for inputs of 7 bits (reduce_range=True), which qnnpack ignores: they have 8"
 

@@ -1,7 +1,7 @@
 """All that `wmq bench quantization` measures: the table, drift, sensitivity, and the page.
 
 Each part leaves its file in the folder and keeps there what it has finished, so that the same
-command goes on where it stopped; a part that is done costs no time.
+command resumes where it stopped; a finished part costs no time.
 """
 
 from __future__ import annotations
