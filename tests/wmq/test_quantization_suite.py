@@ -177,7 +177,7 @@ def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_
             make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "choose another folder with -o" in str(caught.value)
+    assert "choose another place" in str(caught.value)
     assert not is_kept(tmp_path / "record", "a key", play)
 
 

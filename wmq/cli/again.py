@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
@@ -46,4 +45,5 @@ def resumable(hint: str = RESUME) -> Iterator[None]:
 
 def _shown(value: str) -> str:
     """A path by its name alone; what is no path, such as the name of a row, as it is."""
-    return printable(Path(value).name if os.path.exists(value) else value)
+    folder, slash, name = value.rpartition("/")
+    return printable(name if slash and os.path.isdir(folder or "/") else value)
