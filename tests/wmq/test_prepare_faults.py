@@ -192,7 +192,7 @@ def test_names_that_are_not_utf8_are_read_and_shown(
     else:
         assert f"same content: {SHOWN}2.slp: as {SHOWN}.slp\n" in shown
         assert f"rejected: {SHOWN}-bad.slp: " in shown
-        assert f"\n{tmp_path}/{SHOWN}-d: 1 games" in shown
+        assert f"\n{tmp_path}/{SHOWN}-d: 1 game (" in shown
     assert json.loads(written)["rejected"][0]["name"] == f"{SHOWN}-bad.slp"
     assert "ud83" not in written
     dataset = Dataset.open(root)

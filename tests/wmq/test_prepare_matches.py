@@ -176,7 +176,7 @@ def test_summary_names_the_match_the_kirby_and_the_empty_split(tmp_path: Path) -
     assert re.search(r"(?m)^same match: same_game_player\d.slp: as the game [0-9a-f]{64}$",
                      result.stdout)  # fmt: skip
     assert re.search(r"(?m)^1 rejected: action is N, .*Kirby with a copied special", result.stdout)
-    assert "1 games added" in result.stdout and "1 duplicates" in result.stdout
+    assert "1 game added" in result.stdout and "1 duplicate\n" in result.stdout
     assert re.fullmatch(r"wmq: .*: no game in (train|val); .*\n", result.stderr)
     facts = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert (facts["files"], facts["added"], facts["present"], len(facts["rejected"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from wmq.cli.options import Group, finite
+from wmq.cli.options import Group, counted, finite
 from wmq.cli.progress import warn
 from wmq.file_names import printable
 
@@ -80,5 +80,5 @@ def split(data: str, val_share: float, as_json: bool) -> None:
 def total(data: str, facts: dict) -> str:
     """The games of each split and the frames, as a line."""
     train, val = facts["games"]["train"], facts["games"]["val"]
-    games = f"{train + val} games ({train} train, {val} val)"
+    games = f"{counted(train + val, 'game')} ({train:,} train, {val:,} val)"
     return f"{printable(data)}: {games}, {facts['frames']:,} frames"

@@ -13,7 +13,7 @@ import click
 
 from wmq.cli.again import resumable
 from wmq.cli.dataset import total
-from wmq.cli.options import cores, finite
+from wmq.cli.options import cores, counted, finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.errors import WmqError
 from wmq.file_names import printable
@@ -127,9 +127,9 @@ def _print(summary: Summary, out: str) -> None:
     for line in census_lines(facts):
         click.echo(line)
     click.echo(
-        f"{facts['files']} files: {facts['added']} games added, {facts['present']} already there, "
-        f"{len(facts['rejected'])} rejected, {len(facts['duplicates']) + len(facts['copies'])} "
-        "duplicates"
+        f"{counted(facts['files'], 'file')}: {counted(facts['added'], 'game')} added, "
+        f"{facts['present']:,} already there, {len(facts['rejected']):,} rejected, "
+        f"{counted(len(facts['duplicates']) + len(facts['copies']), 'duplicate')}"
     )
     click.echo(total(out, facts))
 
