@@ -242,7 +242,7 @@ def _open(model: str | os.PathLike[str], settings: Settings) -> Predictor:
     try:
         check_form(Path(model))
     except ModelError as error:
-        raise ModelError(f"{error}, or name {' or '.join(baselines.NAMES)}") from None
+        raise ModelError(f"{error}; {' and '.join(baselines.NAMES)} need no file") from None
     if Path(model).suffix.lower() == ".onnx":
         return OnnxPredictor(model, settings.threads)
     return ProgramPredictor(model, settings.threads, settings.kernels)

@@ -349,7 +349,7 @@ def test_progress_counts_every_frame(dataset: Dataset, onnx_file: Path):
         (
             ["model.pt"],
             Settings(),
-            r"a checkpoint, not a model .*, or name frozen or constant",
+            r"a checkpoint, not a model .*; frozen and constant-velocity need no file",
         ),
         (["none.onnx"], Settings(), "no such file"),
         (["frozen"], Settings(horizon=500), "too short for a horizon of 500 frames"),
