@@ -217,9 +217,8 @@ def find_replays(
             if not below:
                 raise WmqError(f"{path}: no .slp file in this folder; give a folder of replays")
         elif not path.exists():
-            raise WmqError(
-                f"{path}: {broken_link(path) or 'no such file or folder'}; give .slp files or folders of them"
-            )
+            what = broken_link(path) or "no such file or folder"
+            raise WmqError(f"{path}: {what}; give .slp files or folders of them")
         elif path.suffix.lower() != ".slp":
             raise WmqError(f"{path}: neither a .slp file nor a folder; give one of these")
         else:
