@@ -204,12 +204,12 @@ def test_damaged_results_name_file_and_key(
     if isinstance(value, bytes):
         file.write_bytes(value)
     else:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text("utf-8"))
         place = content
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = value
-        file.write_text(json.dumps(content))
+        file.write_text(json.dumps(content), "utf-8")
     with pytest.raises(WmqError, match=message) as caught:
         read_results(folder)
     assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)
@@ -272,7 +272,7 @@ def test_a_count_that_no_float_holds_names_its_key(
         place = place[step]
     for count in (10**400, -1):
         place[path[-1]] = count
-        file.write_text(json.dumps(content))
+        file.write_text(json.dumps(content), "utf-8")
         with pytest.raises(WmqError, match=rf"result.json: .*{key}"):
             read_result(file, type(result))
 

@@ -209,7 +209,7 @@ def test_the_command_writes_page_and_viewer_file(models: Path, tmp_path: Path) -
     facts = json.loads(made.output)
     assert facts["report"] == str(page) and facts["report_bytes"] == page.stat().st_size
     assert facts["viewer"] == str(viewer) and facts["frames"] == 20
-    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text("utf-8").startswith("<!doctype html>")
     text = report(models, results, "-o", page, "--frames", 20)
     assert "first other action" in text.output and str(page) in text.output
     assert sorted(p.name for p in tmp_path.iterdir()) == ["both.json", "page.html", "results"]
