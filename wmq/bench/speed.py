@@ -130,7 +130,7 @@ class _Task:
 class _Crew:
     """Workers by what they are, started when they are first asked.
 
-    A worker that cannot begin is not tried again; one that has ended begins anew, but what
+    A worker that cannot begin is not tried again; one that has ended is restarted, but what
     it ended with is not asked again.
     """
 
