@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from calib.errors import CalibrationError
-from wmq.controllers import parse_source
 from wmq.errors import WmqError
-from wmq.opening import IntegerModel, embedded_model, open_program
-from wmq.rollout import both_controllers
-from wmq.starts import match_start
+from wmq.inference.model_files import IntegerModel, embedded_model, open_program
+from wmq.rollout.controllers import parse_source
+from wmq.rollout.rollout import both_controllers
+from wmq.rollout.starts import match_start
 from wmq_kernels.engine import Engine, State, kernels
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import CARRY_BITS
@@ -202,7 +202,7 @@ def calibrate_kinds(folder: Path, data: Path | None) -> list[Path]:
     from msgspec.structs import replace
 
     from calib.recipe import read_recipe
-    from wmq.calibrate import calibrate
+    from wmq.calibration.calibrate import calibrate
 
     recipe = read_recipe()
     paths = []
@@ -260,8 +260,8 @@ def scan_seconds(program: Program, repeats: int) -> list[float]:
 
 def quality(paths: Sequence[Path], data: Path, games: int) -> list[dict[str, float]]:
     """Figures of wmq evaluate, less those of the float model."""
-    from wmq.dataset import Dataset
-    from wmq.evaluate import Settings, evaluate
+    from wmq.dataset.store import Dataset
+    from wmq.evaluation.evaluate import Settings, evaluate
 
     say(f"evaluating {len(paths)} programs on {games} validation games")
     report = evaluate(Dataset.open(data), [embedded_model(".onnx"), *paths],

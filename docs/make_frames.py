@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from generated import ROOT, write_parts
 
 if TYPE_CHECKING:
-    from wmq.schema import Field
+    from wmq.game.schema import Field
 
 UPDATES = {
     "add": "adds the head's delta, clamps",
@@ -27,7 +27,7 @@ UPDATES = {
 
 def fields() -> str:
     """The fields of one player, a row each."""
-    from wmq.schema import PLAYER_FIELDS, PROJECTILE_FIELDS
+    from wmq.game.schema import PLAYER_FIELDS, PROJECTILE_FIELDS
 
     lines = [
         "| field | unit | from | since | stored as | interval | input | head | next frame |",
@@ -39,7 +39,7 @@ def fields() -> str:
 
 
 def row(field: Field) -> str:
-    from wmq.replays import POST_COLUMNS
+    from wmq.replays.slippi import POST_COLUMNS
 
     column = "item" if field.optional else "action"
     if field.name in POST_COLUMNS:
@@ -62,8 +62,8 @@ def row(field: Field) -> str:
 
 def controls() -> str:
     """The controls of one player, a row each."""
-    from wmq.replays import BUTTON_BITS, PRE_COLUMNS
-    from wmq.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS
+    from wmq.game.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS
+    from wmq.replays.slippi import BUTTON_BITS, PRE_COLUMNS
 
     lines = ["| control | column of the replay | values | at rest |", "|---|---|---|---|"]
     for at, name in enumerate(CONTROLLER_FIELDS):

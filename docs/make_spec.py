@@ -53,10 +53,10 @@ def instructions() -> str:
 
 def golden() -> str:
     """The given frame of the standard rollout, and its hashes after some frames."""
-    from wmq.controllers import parse_source
-    from wmq.opening import open_program
-    from wmq.rollout import IntegerWorlds, both_controllers, roll
-    from wmq.starts import match_start
+    from wmq.inference.model_files import open_program
+    from wmq.rollout.controllers import parse_source
+    from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+    from wmq.rollout.starts import match_start
 
     model = open_program()
     start = match_start(model.schema, "battlefield", ("fox", "falco"))

@@ -2,7 +2,7 @@
 calibrated without a replay.
 
 `NAME.safetensors` holds `frames` (games, frames, frame_size) and `controllers` (games,
-frames, 26), int32 as in `wmq.schema`; the frames are a model's own rollouts.
+frames, 26), int32 as in `wmq.game.schema`; the frames are a model's own rollouts.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from small_step import small_step
 
 from wmq.cli import main
-from wmq.dataset import FULL, Game, GameInfo, write_game, write_index
-from wmq.schema import Schema
+from wmq.dataset.store import FULL, Game, GameInfo, write_game, write_index
+from wmq.game.schema import Schema
 
 SCHEMA = Schema()
 FRAMES = 40  # of one game

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from calib.statistics import CalibrationGame, observed_tensors
-from calib.step_graph import StepModel, build_step, read_step, to_bytes, zero_state
-from calib.step_sizes import sizes_of
-from wmq.encoding import float_inputs
-from wmq.schema import Q16, Schema
+from calib.statistics.collect import CalibrationGame, observed_tensors
+from calib.step.graph import StepModel, build_step, read_step, to_bytes, zero_state
+from calib.step.sizes import sizes_of
+from wmq.game.encoding import float_inputs
+from wmq.game.schema import Q16, Schema
 
 CONFIG = {"d_model": 64, "n_layer": 2, "d_state": 16, "d_conv": 4, "expand": 2, "headdim": 16}
 

@@ -10,13 +10,13 @@ import pytest
 from calibrating import info, refused, run, write_dataset
 
 from calib import sets
-from calib.statistics import observed_tensors
-from calib.step_graph import read_step
-from wmq.calibration_play import LEAST_GAMES
-from wmq.calibration_statistics import LEAST_FRAMES
+from calib.statistics.collect import observed_tensors
+from calib.step.graph import read_step
+from wmq.calibration.play import LEAST_GAMES
+from wmq.calibration.statistics import LEAST_FRAMES
 from wmq.cli.calibrate import SETS
-from wmq.dataset import FORMAT_VERSION, Dataset
-from wmq.opening import embedded_model
+from wmq.dataset.store import FORMAT_VERSION, Dataset
+from wmq.inference.model_files import embedded_model
 from wmq_kernels.loading import load
 
 pytest_plugins = ("calibrating",)

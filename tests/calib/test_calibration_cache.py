@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from calibrating import FRAMES, info, run, write_dataset
 
-import calib.statistics
-import wmq.calibration_statistics
-from calib.player import Player
-from wmq.cache import Cache
-from wmq.calibration_play import LEAST_GAMES
-from wmq.dataset import FULL, Game, write_game
+import calib.statistics.collect
+import wmq.calibration.statistics
+from calib.step.runner import Player
+from wmq.calibration.play import LEAST_GAMES
+from wmq.dataset.store import FULL, Game, write_game
+from wmq.memo.store import Cache
 
 pytest_plugins = ("calibrating",)
 pytestmark = pytest.mark.usefixtures("cache")
@@ -29,7 +29,7 @@ def test_a_second_recipe_needs_no_second_pass(tmp_path, model, dataset, cache, m
     for file in cache.iterdir():
         file.unlink()
     assert run(model, "-o", after, *data, "--recipe", "static-minmax").exit_code == 0
-    monkeypatch.setattr(wmq.calibration_statistics, "collect", no_pass)
+    monkeypatch.setattr(wmq.calibration.statistics, "collect", no_pass)
     result = run(model, "-o", after, *data, "--recipe", "static-mse")
     assert (result.exit_code, result.stderr) == (0, "")
     assert after.read_bytes() == alone.read_bytes()
@@ -76,7 +76,7 @@ def test_ctrl_c_keeps_what_was_observed_and_the_next_run_goes_on(
     assert run(model, "-o", tmp_path / "whole.wmq", *data).exit_code == 0
     for file in cache.iterdir():
         file.unlink()
-    monkeypatch.setattr(calib.statistics, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 0.0)
     write = Cache.write
 
     def interrupted(self: Cache, name: str, arrays: dict) -> None:
@@ -88,7 +88,7 @@ def test_ctrl_c_keeps_what_was_observed_and_the_next_run_goes_on(
     assert run(model, "-o", tmp_path / "a.wmq", *data).exit_code == 130
     assert [file.name.split("-")[0] for file in cache.iterdir()] == ["unfinished"]
     monkeypatch.setattr(Cache, "write", write)
-    monkeypatch.setattr(calib.statistics, "SAVE_SECONDS", 1000.0)
+    monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 1000.0)
     played = []
     play = Player.play
 

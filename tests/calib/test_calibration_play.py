@@ -15,9 +15,9 @@ from small_step import random_play
 import calib.sets
 from calib.errors import CalibrationError
 from calib.sets import read_file, write_set
-from wmq.calibration_play import LEAST_GAMES, LONGEST_CUT, choose_cuts, from_dataset
-from wmq.dataset import Dataset
-from wmq.self_play import GIVEN, Pair
+from wmq.calibration.play import LEAST_GAMES, LONGEST_CUT, choose_cuts, from_dataset
+from wmq.calibration.self_play import GIVEN, Pair
+from wmq.dataset.store import Dataset
 from wmq_kernels.loading import load
 
 pytest_plugins = ("calibrating",)

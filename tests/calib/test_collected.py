@@ -7,7 +7,9 @@ import pytest
 from safetensors.numpy import load, save
 from small_step import random_game, small_step
 
-from calib.collected import (
+from calib.errors import CalibrationError
+from calib.statistics.collect import Checkpoint, Position, collect, fits
+from calib.statistics.store import (
     Statistics,
     arrays_in,
     arrays_of,
@@ -15,9 +17,7 @@ from calib.collected import (
     checkpoint_of,
     statistics_of,
 )
-from calib.errors import CalibrationError
-from calib.statistics import Checkpoint, Position, collect, fits
-from calib.step_graph import zero_state
+from calib.step.graph import zero_state
 
 
 @pytest.fixture(scope="module")

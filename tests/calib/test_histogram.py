@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from calib.histogram import BINS, Histogram
+from calib.statistics.histogram import BINS, Histogram
 
 SHAPES = st.tuples(st.integers(1, 4), st.just(3), st.integers(1, 40))
 VALUES = npst.arrays(np.float32, SHAPES, elements=st.floats(-(2.0**40), 2.0**40, width=32))

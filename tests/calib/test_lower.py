@@ -9,15 +9,15 @@ from click.testing import CliRunner
 
 from benchmarks.recurrence import KINDS, layer_errors
 from calib.errors import CalibrationError
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.statistics import collect
-from calib.step_graph import to_bytes, zero_state
-from calib.weights import WeightRounding
+from calib.statistics.collect import collect
+from calib.step.graph import to_bytes, zero_state
+from calib.weights.quantize import WeightRounding
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.cli import main
-from wmq.frame_update import next_frames
-from wmq.schema import REBIRTH_PLACES, Schema
+from wmq.game.frame_update import next_frames
+from wmq.game.schema import REBIRTH_PLACES, Schema
 from wmq_kernels.decoding import decode
 from wmq_kernels.engine import Engine
 from wmq_kernels.loading import load

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calib.builder import Builder
-from calib.fixed import INT8_LIMIT
-from calib.lower_layer import Input, linear
-from calib.lower_scales import WIDE_HEADROOM, Scales, eps_units, unit_rows, wide
+from calib.lowering.builder import Builder
+from calib.lowering.fixed import INT8_LIMIT
+from calib.lowering.layer import Input, linear
+from calib.lowering.scales import WIDE_HEADROOM, Scales, eps_units, unit_rows, wide
 from calib.recipe import State
-from calib.transforms import Folding
+from calib.weights.transforms import Folding
 
 
 @given(st.integers(1, 1 << 15), st.floats(1e-6, 1e9), st.sampled_from([1.0, 2**0.5]))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_step import alone, random_game, small_step
 
-from calib.noise import Rounding, decibels, rounded, signal_to_noise
-from calib.statistics import collect
+from calib.simulation.noise import Rounding, decibels, rounded, signal_to_noise
+from calib.statistics.collect import collect
 
 
 def test_rounding_is_to_the_nearest_integer_half_up_and_clipped():

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_histogram import STREAMS, by_group, fed
 
-from calib.histogram import BINS, Histogram
-from calib.observers import (
+from calib.statistics.histogram import BINS, Histogram
+from calib.statistics.observers import (
     ENTROPY_MERGED,
     least_divergence,
     least_squared_error,

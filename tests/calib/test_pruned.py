@@ -10,16 +10,16 @@ from calibrating import run
 from small_step import CONFIG, as_game, random_play, random_weights
 
 from calib.errors import UnfitWeight
-from calib.held import held_linear
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import read_recipe
 from calib.sets import read_set
-from calib.statistics import CalibrationGame, Statistics, collect
-from calib.step_graph import StepModel, build_step, read_step, to_bytes, zero_state
-from calib.transforms import Transforms
-from calib.weights import WeightRounding
-from wmq.opening import embedded_model
-from wmq.schema import Q16, Schema
+from calib.statistics.collect import CalibrationGame, Statistics, collect
+from calib.step.graph import StepModel, build_step, read_step, to_bytes, zero_state
+from calib.weights.program_weights import held_linear
+from calib.weights.quantize import WeightRounding
+from calib.weights.transforms import Transforms
+from wmq.game.schema import Q16, Schema
+from wmq.inference.model_files import embedded_model
 from wmq_kernels.engine import Engine
 from wmq_kernels.reference import Reference
 

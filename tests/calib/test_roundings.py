@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from small_step import as_game, random_play, small_step
 
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.roundings import roundings_of
-from calib.statistics import Player, collect, decibels, observed_tensors
-from wmq.schema import Schema
+from calib.simulation.roundings import roundings_of
+from calib.statistics.collect import Player, collect, decibels, observed_tensors
+from wmq.game.schema import Schema
 from wmq_kernels.engine import Engine
 
 LEAST_DECIBELS = 12  # int8 noise of two random layers; a wrong scale gives 6 or less

@@ -12,9 +12,15 @@ import pytest
 import torch
 from small_step import CONFIG, as_game, random_play, small_step
 
-from calib.clipping import count_clipped
 from calib.errors import CalibrationError
-from calib.held import (
+from calib.lowering.lower import lower
+from calib.recipe import State
+from calib.simulation.simulate import Change, simulated, together
+from calib.statistics.clipping import count_clipped
+from calib.statistics.collect import Player, Ranges, Rounding, collect, observed_tensors
+from calib.step.graph import StepModel, zero_state
+from calib.step.sizes import module_name
+from calib.weights.program_weights import (
     held_convolution,
     held_embeddings,
     held_linear,
@@ -22,15 +28,9 @@ from calib.held import (
     linears,
     number_roundings,
 )
-from calib.lower import lower
-from calib.recipe import State
-from calib.simulate import Change, simulated, together
-from calib.statistics import Player, Ranges, Rounding, collect, observed_tensors
-from calib.step_graph import StepModel, zero_state
-from calib.step_sizes import module_name
+from wmq.game.schema import Schema
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.schema import Schema
 from wmq_kernels.program import Program, Slice, Step
 from wmq_kernels.reference import Reference
 
@@ -343,7 +343,7 @@ def test_an_unknown_name_is_refused(step: StepModel):
 
 
 def test_a_half_form_takes_other_weights(step: StepModel, tmp_path: Path):
-    from calib.step_graph import build_step, read_step, to_bytes
+    from calib.step.graph import build_step, read_step, to_bytes
 
     path = tmp_path / "half.onnx"
     path.write_bytes(to_bytes(build_step(step.config, step.schema, step.weights, step.metadata,

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from small_step import alone, random_game, small_step
 
-import calib.statistics
-from calib.collected import arrays_of, checkpoint_arrays, checkpoint_of
+import calib.statistics.collect
 from calib.errors import CalibrationError
-from calib.statistics import (
+from calib.statistics.collect import (
     ROWS,
     CalibrationGame,
     Checkpoint,
@@ -21,7 +20,8 @@ from calib.statistics import (
     observed_inputs,
     observed_tensors,
 )
-from calib.step_graph import StepModel
+from calib.statistics.store import arrays_of, checkpoint_arrays, checkpoint_of
+from calib.step.graph import StepModel
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_equal_inputs_give_equal_statistics(step, games, found):
 
 
 def test_the_moving_average_forgets_what_lies_far_back(step, games, found, monkeypatch):
-    monkeypatch.setattr(calib.statistics, "WINDOW", 6)
+    monkeypatch.setattr(calib.statistics.collect, "WINDOW", 6)
     recent = collect(step, iter(games)).tensors["norm_f.unit"].recent
     whole = found.tensors["norm_f.unit"].recent
     assert len(whole) > 6
@@ -161,7 +161,7 @@ def test_the_moving_average_forgets_what_lies_far_back(step, games, found, monke
 @pytest.mark.parametrize("call", [0, 1, 8, 25])
 def test_an_interrupted_pass_goes_on_to_the_same_bits(step, games, found, monkeypatch, call):
     """Stopped after that call, written down, read again by a new process."""
-    monkeypatch.setattr(calib.statistics, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 0.0)
     calls = itertools.count()
     kept: dict[str, np.ndarray] = {}
 
@@ -178,7 +178,7 @@ def test_an_interrupted_pass_goes_on_to_the_same_bits(step, games, found, monkey
 
 
 def test_fewer_games_than_had_begun_are_refused(step, games, monkeypatch):
-    monkeypatch.setattr(calib.statistics, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 0.0)
     kept: list[Checkpoint] = []
     collect(step, games, frames=40, save=kept.append)
     with pytest.raises(CalibrationError, match="fewer games"):

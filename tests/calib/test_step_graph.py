@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from calib.errors import FOREIGN, CalibrationError, ForeignModel, UnfitWeight
-from calib.step_graph import (
+from calib.step.graph import (
     LARGEST_FILE,
     build_step,
     half_weights,
@@ -22,8 +22,8 @@ from calib.step_graph import (
     to_bytes,
     zero_state,
 )
-from calib.step_sizes import NUMBER_HEADS, module_name, sizes_of
-from wmq.schema import Schema
+from calib.step.sizes import NUMBER_HEADS, module_name, sizes_of
+from wmq.game.schema import Schema
 
 CONFIG = {
     "d_model": 24, "n_layer": 2, "d_state": 8, "d_conv": 4, "expand": 2, "headdim": 16,

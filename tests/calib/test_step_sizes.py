@@ -6,8 +6,8 @@ import pytest
 from small_step import CONFIG
 
 from calib.errors import CalibrationError
-from calib.step_sizes import sizes_of
-from wmq.schema import Schema
+from calib.step.sizes import sizes_of
+from wmq.game.schema import Schema
 
 SCHEMA = Schema().to_json()
 CONFIGURED = CONFIG | {"projectiles": False}

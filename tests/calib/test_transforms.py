@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from calib.collected import InputStatistics
 from calib.errors import CalibrationError
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.rotation import block_of, rotated
-from calib.statistics import collect
-from calib.transforms import (
+from calib.statistics.collect import collect
+from calib.statistics.store import InputStatistics
+from calib.weights.hadamard import block_of, rotated
+from calib.weights.quantize import Moments, WeightRounding
+from calib.weights.transforms import (
     SEARCHED,
     STRENGTHS,
     Folding,
@@ -18,10 +19,9 @@ from calib.transforms import (
     expected_error,
     folding_of,
 )
-from calib.weights import Moments, WeightRounding
 from tests.calib.small_step import as_game, random_play, small_step
 from tests.calib.test_lower import FRAMES, STATE, decibels
-from wmq.schema import Schema
+from wmq.game.schema import Schema
 from wmq_kernels.engine import Engine
 from wmq_kernels.program import encode
 from wmq_kernels.reference import Reference

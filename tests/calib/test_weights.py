@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from calib.collected import InputStatistics
 from calib.errors import CalibrationError
-from calib.fixed import row_scales
-from calib.weights import NEAREST, Moments, WeightRounding, gptq
+from calib.lowering.fixed import row_scales
+from calib.statistics.store import InputStatistics
+from calib.weights.quantize import NEAREST, Moments, WeightRounding, gptq
 
 
 def _play(rng: np.random.Generator, frames: int = 4000, width: int = 24) -> np.ndarray:

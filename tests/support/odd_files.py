@@ -1,7 +1,7 @@
 """Odd replay files, each with what a reader says against it.
 
 The bytes are those of made games, cut, changed or continued; they leave as a table from a
-name to the bytes and to words of the reason, as peppi-py 0.8.6 and `wmq.replays` state it.
+name to the bytes and to words of the reason, as peppi-py 0.8.6 and `wmq.replays.slippi` state it.
 """
 
 from __future__ import annotations

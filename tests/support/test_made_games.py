@@ -24,9 +24,9 @@ from tests.support.slp import (
     layout,
 )
 from tests.wmq.replay_files import REPLAYS, unpack
-from wmq.replays import read_replay
-from wmq.schema import Schema
-from wmq.summary import impossible_events
+from wmq.game.schema import Schema
+from wmq.replays.slippi import read_replay
+from wmq.rollout.summary import impossible_events
 
 _peppi = pytest.importorskip("peppi_py._peppi")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from calib.step_graph import build_step, read_step, to_bytes
+from calib.step.graph import build_step, read_step, to_bytes
 from tests.wmq.test_evaluate import played_game
-from wmq.dataset import Dataset, write_game, write_index
-from wmq.schema import Schema
+from wmq.dataset.store import Dataset, write_game, write_index
+from wmq.game.schema import Schema
 
 SCHEMA = Schema()
 GAMES, LENGTH = 12, 230

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from tests.wmq_kernels import machine_code
-from wmq.controllers import parse_source
-from wmq.hashes import rollout_sha256
-from wmq.opening import open_program
-from wmq.rollout import IntegerWorlds, both_controllers, roll
-from wmq.starts import Start, match_start
+from wmq.inference.model_files import open_program
+from wmq.rollout.controllers import parse_source
+from wmq.rollout.hash_chain import rollout_sha256
+from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.starts import Start, match_start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State, kernels
 from wmq_kernels.program import Program, encode, model_sha256

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wmq.intervals import Interval
-from wmq.results import (
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import (
     Curve,
     Drift,
     Figure,

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.statistics import collect
-from calib.step_graph import to_bytes
+from calib.statistics.collect import collect
+from calib.step.graph import to_bytes
 from tests.calib.small_step import as_game, random_play, small_step
-from wmq import rollout
 from wmq.cli import main
-from wmq.controllers import Source
-from wmq.opening import open_program
-from wmq.rollout import IntegerWorlds, both_controllers, roll
-from wmq.schema import Schema
-from wmq.starts import Start, match_start
+from wmq.game.schema import Schema
+from wmq.inference.model_files import open_program
+from wmq.rollout import rollout
+from wmq.rollout.controllers import Source
+from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.starts import Start, match_start
 from wmq_kernels.program import encode
 
 SCHEMA = Schema()

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from tiny import walking_game
 
-from wmq.baselines import Heads
-from wmq.bench.quantization import measuring, running
+from wmq.bench.quantization import measuring, runner
 from wmq.bench.quantization.play import Extent
-from wmq.bench.quantization.running import Settings, measure
-from wmq.bench.quantization.ways import Context, Lacking, Way
-from wmq.dataset import write_game, write_index
-from wmq.horizons import Start
-from wmq.predictors import OnnxPredictor, ProgramPredictor, Take
-from wmq.replays import Game
-from wmq.results import Row, Suite
+from wmq.bench.quantization.runner import Settings, measure
+from wmq.dataset.store import write_game, write_index
+from wmq.evaluation.results import Row, Suite
+from wmq.evaluation.rollout_error import Start
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import OnnxPredictor, ProgramPredictor, Take
+from wmq.replays.slippi import Game
+from wmq.toolkits.methods import Context, Lacking, Way
 
 FLOAT = "float32 onnxruntime"
 EXTENT = Extent(games=0, frames=0, starts=9, calibration=256)
@@ -100,8 +100,8 @@ def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
     found.failing = {"torchao missing": Lacking("torchao is not installed:\n pip install torchao"),
                      "torch broken": ValueError("scales of 3 rows")}  # fmt: skip
     found.shares = {"torch part": 0.5}
-    monkeypatch.setattr(running, "peers", found)
-    monkeypatch.setattr(running, "FULL", EXTENT)
+    monkeypatch.setattr(runner, "peers", found)
+    monkeypatch.setattr(runner, "FULL", EXTENT)
     monkeypatch.setattr(measuring, "PACED", 0.001)
     yield found
 

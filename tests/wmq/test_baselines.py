@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wmq.baselines import Trivial, shares_unchanged, speeds
-from wmq.frame_update import next_frames
-from wmq.horizons import (
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.rollout_error import (
     LONGEST,
     Start,
     choose_starts,
@@ -18,10 +17,11 @@ from wmq.horizons import (
     rc_table,
     true_frames,
 )
-from wmq.metrics import Tally
-from wmq.replays import Game, GameInfo
-from wmq.schema import Q16, Schema
-from wmq.targets import NUMBER_HEADS
+from wmq.game.frame_update import next_frames
+from wmq.game.schema import Q16, Schema
+from wmq.game.targets import NUMBER_HEADS
+from wmq.inference.baselines import Trivial, shares_unchanged, speeds
+from wmq.replays.slippi import Game, GameInfo
 
 SCHEMA = Schema()
 ONES = {head: np.ones(2 * len(SCHEMA.head(head)), np.float32) for head in NUMBER_HEADS}

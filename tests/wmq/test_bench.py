@@ -22,22 +22,22 @@ import torch
 from replay_files import ROOT
 from rollout_models import wmq
 
-from calib.step_graph import read_step
+from calib.step.graph import read_step
 from wmq.bench import report as tables
 from wmq.bench import workers
 from wmq.bench.limit import Limit, Work, between, group_size, limit, work_of
 from wmq.bench.messages import EMPTY, WHOLE, Request, Setup
-from wmq.bench.quantization.onnx_ways import saturates
 from wmq.bench.rows import Row, chosen, rows
 from wmq.bench.speed import Report, Settings, measure
 from wmq.bench.worker import onnx_files, onnx_peer, ours, torch_peer
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.workers import Worker
-from wmq.frame_update import next_frames
+from wmq.game.frame_update import next_frames
+from wmq.inference.model_files import open_program, schema_of
+from wmq.inference.onnx_session import OnnxStep
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.onnx_step import OnnxStep
-from wmq.opening import open_program, schema_of
+from wmq.toolkits.onnx_methods import saturates
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
 from wmq_kernels.program import Program, Slice, Step, Value

@@ -15,28 +15,28 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import TINY, walking_dataset
 from torch import nn
 
-from calib.step_graph import read_step, to_bytes
-from wmq.bench.quantization import onnx_files, peers, torch_models, torch_ways
-from wmq.bench.quantization.onnx_count import counts
-from wmq.bench.quantization.onnx_export import Play, plain_export
-from wmq.bench.quantization.onnx_ways import saturates
-from wmq.bench.quantization.opened import open_float, play
-from wmq.bench.quantization.torch_step import TorchSequence, TorchStep
-from wmq.bench.quantization.ways import Context, Lacking, Way
-from wmq.dataset import Dataset
-from wmq.export import step_bytes, usual_frames
-from wmq.horizons import Start
-from wmq.lanes import LANES, Step, StepPredictor
+from calib.step.graph import read_step, to_bytes
+from wmq.dataset.store import Dataset
+from wmq.evaluation.rollout_error import Start
+from wmq.export.onnx import step_bytes, usual_frames
+from wmq.inference.float_predictor import LANES, Step, StepPredictor
+from wmq.inference.onnx_session import OnnxStep, SessionStep
+from wmq.inference.predictor import OnnxPredictor
 from wmq.models.world import WorldModel
-from wmq.onnx_step import OnnxStep, SessionStep
-from wmq.predictors import OnnxPredictor
-from wmq.replays import Game
-from wmq.train.config import RunConfig
+from wmq.replays.slippi import Game
+from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
+from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.onnx_count import counts
+from wmq.toolkits.onnx_export import Play, plain_export
+from wmq.toolkits.onnx_methods import saturates
+from wmq.toolkits.opened import open_float, play
+from wmq.toolkits.torch_predictor import TorchSequence, TorchStep
+from wmq.training.config import RunConfig
 
 LINEARS = 2 + 2 * TINY.n_layer + 16  # projections of inputs, of layers, and the heads
-PRESENT = [name for name in peers.NAMES if not name.startswith("torchao")]
+PRESENT = [name for name in backends.NAMES if not name.startswith("torchao")]
 COUNTED = {"float32 onnxruntime": 0, "float32 torch": 0, "bfloat16 torch": 0} | {
-    name: LINEARS - 4 for name in peers.NAMES if name.startswith("torch dynamic 22")
+    name: LINEARS - 4 for name in backends.NAMES if name.startswith("torch dynamic 22")
 }  # int8 layers, where they are not all
 STARTS = [Start(2, 5), Start(0, 0), Start(1, 90), Start(2, 88)]
 
@@ -74,8 +74,8 @@ def float_heads(context: Context, games: list[Game]) -> list[dict[str, np.ndarra
 def made(context: Context) -> Iterator[Callable[[str], Way]]:
     """Each way made once, with a shorter look at whether two back ends are the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_ways, "PROBE", 20)
-        yield cache(partial(peers.make, context=context))
+        patch.setattr(torch_methods, "PROBE", 20)
+        yield cache(partial(backends.make, context=context))
 
 
 def walked(predictor: StepPredictor, games: list[Game]) -> list[dict[str, np.ndarray]]:
@@ -178,7 +178,7 @@ def test_rounded_weights_are_within_half_a_unit_of_their_output() -> None:
 
 def test_trace_and_eager_step_have_the_same_bits(plain: WorldModel, games: list[Game]) -> None:
     backend = torch.backends.quantized.supported_engines[-1]
-    step, model = torch_ways._dynamic_step(plain, backend, as_planned=False)
+    step, model = torch_methods._dynamic_step(plain, backend, as_planned=False)
     frames, pads = games[0].frames[:40, None], games[0].controllers[:41, None]
     eager = steps(TorchStep(plain, model.step), frames, pads)
     for one, other in zip(steps(step, frames, pads), eager, strict=True):
@@ -345,7 +345,7 @@ def test_torch_itself_quantizes_every_linear_and_the_plan_leaves_four(plain: Wor
     with pytest.warns(DeprecationWarning):
         itself = torch.ao.quantization.quantize_dynamic(plain, {nn.Linear}, dtype=torch.qint8)
     assert torch_models.int8_layers(itself) == LINEARS
-    left = torch_ways.left_float(plain)
+    left = torch_methods.left_float(plain)
     assert left == [f"heads.{p}_{field}" for p in ("p1", "p2") for field in ("l_cancel", "hurtbox")]
     planned = torch_models.dynamic(plain, backend, left)
     assert torch_models.int8_layers(planned) == LINEARS - 4
@@ -360,11 +360,11 @@ def test_what_is_not_there_is_a_reason_of_one_line(
     monkeypatch.setitem(sys.modules, "torchao", None)
     for name in ("torchao int8 dynamic", "torchao int8 weight-only"):
         with pytest.raises(Lacking, match=r"^torchao is not installed: .*'wmq\[bench\]'$"):
-            peers.make(name, context)
+            backends.make(name, context)
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "wmq.bench.quantization.torch_ways")
+    monkeypatch.delitem(sys.modules, "wmq.toolkits.torch_methods")
     with pytest.raises(Lacking, match=r"^torch is not installed: pip install 'wmq\[train\]'$"):
-        peers.make("float32 torch", context)
+        backends.make("float32 torch", context)
 
 
 @pytest.mark.parametrize("name", ["torchao int8 dynamic", "torchao int8 weight-only"])
@@ -372,7 +372,7 @@ def test_torchao_rounds_each_frame_by_itself(
     name: str, context: Context, games: list[Game], float_heads: list[dict[str, np.ndarray]]
 ) -> None:
     pytest.importorskip("torchao", reason="torchao is not installed: pip install 'wmq[bench]'")
-    way = peers.make(name, context)
+    way = backends.make(name, context)
     assert (way.layers, way.static_layers) == (LINEARS, 0)
     found = walked(way.predictor, games[:1])[0]
     sequence = way.predictor.sequence

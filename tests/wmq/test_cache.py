@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-import wmq.cache
-from wmq.cache import Cache
+import wmq.memo.store
+from wmq.memo.store import Cache
 
 
 def values(cache: Cache, name: str) -> list[int] | None:
@@ -59,7 +59,7 @@ def test_the_folder_keeps_what_was_used_last(tmp_path, monkeypatch):
         cache.write(name, {"values": np.arange(1000)})
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     size = (tmp_path / "old").stat().st_size
-    monkeypatch.setattr(wmq.cache, "LARGEST_FOLDER", 3 * size)
+    monkeypatch.setattr(wmq.memo.store, "LARGEST_FOLDER", 3 * size)
     values(cache, "older")
     cache.write("new", {"values": np.arange(1000)})
     assert {path.name for path in tmp_path.iterdir()} == {"new", "older", "old"}

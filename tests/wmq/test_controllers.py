@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmq.controllers import (
+from wmq.errors import WmqError
+from wmq.game.schema import CONTROLLER_FIELDS, Q16, Field
+from wmq.replays.slippi import to_units
+from wmq.rollout.controllers import (
     AT_REST,
     Source,
     parse_source,
@@ -18,9 +21,6 @@ from wmq.controllers import (
     read_script,
     stick_q16,
 )
-from wmq.errors import WmqError
-from wmq.replays import to_units
-from wmq.schema import CONTROLLER_FIELDS, Q16, Field
 
 # sha256 of a minute of both players, seed 0: it must never change, whatever the machine.
 PINNED = "35738212186cc6f8792ff60d406c95d1bb39cd5eec23c8ead7f357256ea42adc"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmq.dataset import (
+from wmq.dataset.store import (
     FULL,
     INDEX,
     Dataset,
@@ -23,7 +23,7 @@ from wmq.dataset import (
     write_game,
     write_index,
 )
-from wmq.schema import Schema
+from wmq.game.schema import Schema
 
 
 def made_game(name: str, split: str = "train", frames: int = 50) -> Game:

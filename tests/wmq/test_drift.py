@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from calib.step_graph import read_step
+from calib.step.graph import read_step
 from tests.wmq.drift_games import GAMES, LENGTH, broken_model, like_no_other, small_dataset
-from wmq.baselines import Trivial, shares_unchanged
 from wmq.cli import main
-from wmq.controllers import random_controllers
-from wmq.dataset import Dataset
+from wmq.dataset.store import Dataset
 from wmq.drift import Settings, drift
+from wmq.drift.float_pairs import NudgedStep, int8_nudge, tiny_nudge
+from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.statistics import FROZEN_AFTER
-from wmq.drift.torch_step import TorchStep, one_thread_each
-from wmq.drift.worlds import randomly_played
-from wmq.drift.yardsticks import NudgedStep, int8_nudge, tiny_nudge
-from wmq.horizons import LEAST_FRAMES, Start, choose_starts, most_frames
-from wmq.lanes import StepPredictor
-from wmq.onnx_step import OnnxStep
-from wmq.predictors import OnnxPredictor, TrivialPredictor
-from wmq.replays import Game
-from wmq.results import Drift, read_result
-from wmq.schema import FIRST_FRAME, Q16, Schema
+from wmq.evaluation.results import Drift, read_result
+from wmq.evaluation.rollout_error import LEAST_FRAMES, Start, choose_starts, most_frames
+from wmq.game.schema import FIRST_FRAME, Q16, Schema
+from wmq.inference.baselines import Trivial, shares_unchanged
+from wmq.inference.float_predictor import StepPredictor
+from wmq.inference.onnx_session import OnnxStep
+from wmq.inference.predictor import OnnxPredictor, TrivialPredictor
+from wmq.inference.torch_step import TorchStep, one_thread_each
+from wmq.replays.slippi import Game
+from wmq.rollout.controllers import random_controllers
 
 pytest_plugins = ["tests.wmq.rollout_models"]
 SCHEMA = Schema()

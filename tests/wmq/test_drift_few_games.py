@@ -11,9 +11,9 @@ from tests.wmq.test_drift_statistics import SCHEMA, course, game_of
 from wmq.drift.compare import action_counts, summed, world_statistics
 from wmq.drift.paired import mean_curve
 from wmq.drift.sample import Sample, percent_change
+from wmq.drift.significance import error_verdict, one_sentence, world_verdict
 from wmq.drift.text import lines
-from wmq.drift.verdict import error_verdict, one_sentence, world_verdict
-from wmq.intervals import FEW_GAMES, Interval, caveat, detectable, draw_weights
+from wmq.evaluation.bootstrap import FEW_GAMES, Interval, caveat, detectable, draw_weights
 
 
 def test_one_game_has_no_interval_and_two_have_one() -> None:

@@ -8,6 +8,7 @@ import pytest
 from wmq.drift.compare import action_counts, summed, world_statistics
 from wmq.drift.paired import horizons_to, mean_curve, pair, ratio_curve, relative
 from wmq.drift.sample import Sample, percent_change
+from wmq.drift.significance import exchange_test, holm, world_verdict
 from wmq.drift.statistics import (
     ACTIONS,
     ESCAPED_AFTER,
@@ -18,10 +19,9 @@ from wmq.drift.statistics import (
     measures,
     world_sums,
 )
-from wmq.drift.verdict import exchange_test, holm, world_verdict
-from wmq.intervals import interval
-from wmq.replays import Game, GameInfo
-from wmq.schema import BLAST_ZONES, LEGAL_STAGES, Q16, Schema
+from wmq.evaluation.bootstrap import interval
+from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES, Q16, Schema
+from wmq.replays.slippi import Game, GameInfo
 
 SCHEMA = Schema()
 STANDING, FALLING, DEAD, REBIRTH = 14, 29, 0, 12

@@ -15,24 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.statistics import collect
-from calib.step_graph import build_step, read_step, to_bytes
-from wmq.calibration_play import calibration_game
+from calib.statistics.collect import collect
+from calib.step.graph import build_step, read_step, to_bytes
+from wmq.calibration.play import calibration_game
 from wmq.cli import main
-from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.evaluate import ModelReport, Settings, compare, evaluate
-from wmq.frame_update import next_frames
-from wmq.horizons import Start, true_frames
-from wmq.metrics import Tally
+from wmq.evaluation.evaluate import ModelReport, Settings, compare, evaluate
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.rollout_error import Start, true_frames
+from wmq.game.frame_update import next_frames
+from wmq.game.schema import Q16, Schema
+from wmq.inference.onnx_session import OnnxStep
+from wmq.inference.predictor import CHUNK, OnnxPredictor, ProgramPredictor, cuts
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
-from wmq.onnx_step import OnnxStep
-from wmq.predictors import CHUNK, OnnxPredictor, ProgramPredictor, cuts
-from wmq.schema import Q16, Schema
-from wmq.train.batches import model_inputs
+from wmq.training.batches import model_inputs
 from wmq_kernels.program import encode
 
 SCHEMA = Schema()

@@ -15,11 +15,11 @@ import torch
 from click.testing import CliRunner
 from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
-from calib.step_graph import read_step
-from wmq import export as machinery
+from calib.step.graph import read_step
 from wmq.cli import main
 from wmq.errors import WmqError
-from wmq.export import (
+from wmq.export import onnx as machinery
+from wmq.export.onnx import (
     TOLERANCE,
     difference_to_torch,
     export_run,
@@ -28,13 +28,13 @@ from wmq.export import (
     weights_of,
     weights_sha256,
 )
+from wmq.game.schema import Schema
+from wmq.game.targets import NUMBER_HEADS
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
-from wmq.schema import Schema
-from wmq.targets import NUMBER_HEADS
-from wmq.train.config import RunConfig
-from wmq.train.loop import train
-from wmq.train.run_folder import load_model
+from wmq.training.config import RunConfig
+from wmq.training.loop import train
+from wmq.training.run_folder import load_model
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "one_thread")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from wmq.errors import WmqError
-from wmq.folder_lock import folder_lock
+from wmq.files.folder_lock import folder_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from wmq.folder_lock import folder_lock
+from wmq.files.folder_lock import folder_lock
 with folder_lock(Path(sys.argv[1]), "busy", print):
     print("held", flush=True)
     time.sleep(60)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wmq.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, PROJECTILE_FIELDS
+from wmq.game.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, PROJECTILE_FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "frames.md").read_text()

@@ -17,10 +17,10 @@ from rollout_models import a_start, played, wmq
 
 from tests.wmq_kernels.programs import needs_vnni
 from wmq.cli.options import KERNELS
-from wmq.groups import TEAMS, Team, shares
-from wmq.opening import open_program
-from wmq.rollout import IntegerWorlds, Rolled
-from wmq_kernels.engine import Engine, paths
+from wmq.inference.model_files import open_program
+from wmq.inference.scheduling import TEAMS, Team, shares
+from wmq.rollout.rollout import IntegerWorlds, Rolled
+from wmq_kernels.engine import Engine, cpu
 
 pytest_plugins = ("replay_files", "rollout_models")
 
@@ -145,7 +145,7 @@ def test_threads_that_share_a_world_do_not_show(models: Path, kernels: str) -> N
 
 
 def test_the_command_offers_the_kernels_that_there_are() -> None:
-    assert KERNELS == paths.CHOICES
+    assert KERNELS == cpu.CHOICES
 
 
 def test_kernels_that_the_processor_lacks_are_one_line(models: Path, tmp_path: Path) -> None:
@@ -168,6 +168,6 @@ def test_a_rollout_of_one_kind_of_kernels_is_verified_by_the_other(
 ) -> None:
     path, stored = models / "small.wmq", tmp_path / "minute.npz"
     made = wmq("rollout", path, "--frames", 50, "--worlds", 3, "-o", stored)
-    assert f", int8 {paths.chosen('auto')}, " in made.output
+    assert f", int8 {cpu.chosen('auto')}, " in made.output
     verified = wmq("verify", path, stored, "--kernels", "portable", "--json")
     assert verified.exit_code == 0 and '"kernels": "portable"' in verified.output

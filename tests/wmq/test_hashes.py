@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from wmq.hashes import next_links, rollout_sha256, start_link, worlds_sha256
+from wmq.rollout.hash_chain import next_links, rollout_sha256, start_link, worlds_sha256
 
 MODEL = "ab" * 32
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rollout_models import wmq
 
-from wmq.opening import open_program
+from wmq.inference.model_files import open_program
 from wmq_kernels.program import Program, encode
 
 pytest_plugins = ("rollout_models",)

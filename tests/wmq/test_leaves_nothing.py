@@ -14,7 +14,7 @@ from tiny import walking_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "from wmq.cli import main; main(prog_name='wmq')"
-LIBRARY = "from wmq.rollout import FloatWorlds; FloatWorlds()"
+LIBRARY = "from wmq.rollout.rollout import FloatWorlds; FloatWorlds()"
 WORKER = "import wmq.bench.worker.onnx_files"
 
 
@@ -37,7 +37,7 @@ def test_a_run_leaves_only_files_of_wmq(code: str, arguments: list[str], tmp_pat
     home.mkdir()
     if "dataset" in arguments:
         walking_dataset(data)
-        from wmq.opening import embedded_model
+        from wmq.inference.model_files import embedded_model
 
         arguments = [*arguments[:-1], str(data), str(embedded_model(".onnx"))]
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from wmq.matches import COMPARED, match_fingerprint, one_of_each
+from wmq.replays.fingerprint import COMPARED, match_fingerprint, one_of_each
 
 PADS = np.random.default_rng(5).integers(0, 65537, (1200, 26)).astype(np.int32)
 MATCH = (31, 409, (2, 22), PADS)

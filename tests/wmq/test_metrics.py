@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from wmq.metrics import (
+from wmq.evaluation.metrics import (
     CLASS_WEIGHTS,
     HEAD_WEIGHTS,
     ROBUST_BETA,
@@ -18,8 +18,8 @@ from wmq.metrics import (
     cross_entropy,
     robust,
 )
-from wmq.schema import Q16, Schema
-from wmq.targets import NUMBER_HEADS, PLAYERS, head_widths
+from wmq.game.schema import Q16, Schema
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_widths
 
 SCHEMA = Schema()
 ONES = {head: np.ones(2 * len(SCHEMA.head(head)), np.float32) for head in NUMBER_HEADS}

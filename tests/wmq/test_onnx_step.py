@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from rollout_models import RANDOM, a_start
 
-from calib import step_graph
+from calib.step import graph
 from tests.calib.small_step import random_play
-from wmq.frame_update import next_frames
-from wmq.onnx_step import OnnxStep
-from wmq.predictors import OnnxPredictor
-from wmq.rollout import FloatWorlds, both_controllers, roll
-from wmq.schema import Q16, Schema
-from wmq.starts import match_start
-from wmq.targets import NUMBER_HEADS
+from wmq.game.frame_update import next_frames
+from wmq.game.schema import Q16, Schema
+from wmq.game.targets import NUMBER_HEADS
+from wmq.inference.onnx_session import OnnxStep
+from wmq.inference.predictor import OnnxPredictor
+from wmq.rollout.rollout import FloatWorlds, both_controllers, roll
+from wmq.rollout.starts import match_start
 
 SCHEMA = Schema()
 
@@ -55,12 +55,12 @@ def test_a_batch_of_games_is_each_game_alone(models: Path) -> None:
 def test_a_predictor_reads_its_file_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[object] = []
 
-    def counted(path: Path) -> step_graph.StepModel:
+    def counted(path: Path) -> graph.StepModel:
         reads.append(path)
         return read(path)
 
-    read = step_graph.read_step
-    monkeypatch.setattr(step_graph, "read_step", counted)
+    read = graph.read_step
+    monkeypatch.setattr(graph, "read_step", counted)
     predictor = OnnxPredictor(models / "small.onnx", 1)
     assert len(reads) == 1
     assert predictor.spreads is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rollout_models import wmq
 
-from wmq.opening import ModelError, embedded_model, float_step_of
+from wmq.inference.model_files import ModelError, embedded_model, float_step_of
 
 pytest_plugins = ("rollout_models",)
 

@@ -9,7 +9,7 @@ import pytest
 from rollout_models import wmq
 
 from wmq.errors import WmqError
-from wmq.places import checked_place
+from wmq.files.output_path import checked_place
 
 pytest_plugins = ("rollout_models",)
 

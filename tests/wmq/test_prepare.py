@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from replay_files import EDGE, ROOT, OddFiles
 
-from wmq import prepare as machinery
 from wmq.cli.prepare import prepare
-from wmq.dataset import Dataset, write_index
+from wmq.dataset import prepare as machinery
+from wmq.dataset.prepare import find_replays, prepare_dataset
+from wmq.dataset.store import Dataset, write_index
 from wmq.errors import WmqError
-from wmq.prepare import find_replays, prepare_dataset
 
 pytest_plugins = ("replay_files",)
 

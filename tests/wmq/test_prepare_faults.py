@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from replay_files import ROOT
 
-from wmq.dataset import Dataset, Rejection, rejection_path, write_index
+from wmq.dataset.prepare import find_replays, prepare_dataset
+from wmq.dataset.store import Dataset, Rejection, rejection_path, write_index
 from wmq.errors import WmqError
-from wmq.prepare import find_replays, prepare_dataset
-from wmq.replay_file import sha256_of
-from wmq.schema import Schema
-from wmq.starts import replay_start
+from wmq.game.schema import Schema
+from wmq.replays.replay_file import sha256_of
+from wmq.rollout.starts import replay_start
 
 pytest_plugins = ("replay_files",)
 
@@ -148,7 +148,8 @@ def test_disk_that_fails_in_every_call_is_one_line(
 
 
 def test_stop_of_the_terminal_costs_nothing(val_games: list[Path], tmp_path: Path) -> None:
-    code = ("import sys; from pathlib import Path; from wmq.prepare import prepare_dataset\n"
+    code = ("import sys; from pathlib import Path\n"
+            "from wmq.dataset.prepare import prepare_dataset\n"
             "if __name__ == '__main__':\n"
             "    prepare_dataset([sys.argv[1]], Path(sys.argv[2]), seconds=2,\n"
             "                    progress=lambda what, *_: print(what, flush=True))")  # fmt: skip

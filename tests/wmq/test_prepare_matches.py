@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from replay_files import FRAME_EVENTS, PRE, RAW, REPLAYS, changed, events, frame_id
 
 from wmq.cli import main
-from wmq.dataset import Dataset, write_index
-from wmq.prepare import prepare_dataset
-from wmq.replay_file import sha256_of
-from wmq.replays import read_replay
-from wmq.splits import split_of
+from wmq.dataset.prepare import prepare_dataset
+from wmq.dataset.splits import split_of
+from wmq.dataset.store import Dataset, write_index
+from wmq.replays.replay_file import sha256_of
+from wmq.replays.slippi import read_replay
 
 pytest_plugins = ("replay_files",)
 

@@ -8,21 +8,45 @@ from pathlib import Path
 import grimp
 import pytest
 
-from wmq import provenance
-from wmq.bench.quantization import ours, peers, running
-from wmq.drift import stages
-from wmq.provenance import PACKAGES, reached, sources
+from wmq.bench.quantization import runner, wmq_methods
+from wmq.drift import memo
+from wmq.memo import provenance
+from wmq.memo.provenance import PACKAGES, reached, sources
+from wmq.toolkits import backends
 
 # What a kept result comes from must be reached from what its key names.
 MEASURING = {
-    stages.MEASURING: ("wmq.metrics", "wmq.frame_update", "wmq.bench.quantization.onnx_files",
-                       "wmq.drift.torch_step", "wmq_kernels.engine.kernels", "wmq.controllers"),
-    "wmq.sensitivity.run": ("wmq.metrics", "calib.simulate", "calib.clipping", "wmq.horizons",
-                            "wmq_kernels.engine.kernels"),
-    running.MEASURING[0]: ("wmq.metrics", "wmq.bench.quantization.heads", "wmq.frame_update"),
-    ours.__name__: ("calib.lower", "calib.statistics", "wmq_kernels.engine.kernels"),
-    "wmq.calibration_statistics": ("calib.statistics", "wmq.self_play", "wmq.encoding"),
-}  # fmt: skip
+    memo.MEASURING: (
+        "wmq.evaluation.metrics",
+        "wmq.game.frame_update",
+        "wmq.toolkits.onnx_files",
+        "wmq.inference.torch_step",
+        "wmq_kernels.engine.kernels",
+        "wmq.rollout.controllers",
+    ),
+    "wmq.sensitivity.run": (
+        "wmq.evaluation.metrics",
+        "calib.simulation.simulate",
+        "calib.statistics.clipping",
+        "wmq.evaluation.rollout_error",
+        "wmq_kernels.engine.kernels",
+    ),
+    runner.MEASURING[0]: (
+        "wmq.evaluation.metrics",
+        "wmq.bench.quantization.heads",
+        "wmq.game.frame_update",
+    ),
+    wmq_methods.__name__: (
+        "calib.lowering.lower",
+        "calib.statistics.collect",
+        "wmq_kernels.engine.kernels",
+    ),
+    "wmq.calibration.statistics": (
+        "calib.statistics.collect",
+        "wmq.calibration.self_play",
+        "wmq.game.encoding",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +67,15 @@ def test_what_is_reached_is_what_grimp_finds(graph: grimp.ImportGraph, module: s
 
 def test_every_row_names_the_module_that_makes_it() -> None:
     """Two of them are imported by a computed name, which no graph shows."""
-    for name in peers.NAMES:
-        assert peers.inputs(name) == sources(f"wmq.bench.quantization.{peers.module_of(name)}")
-    assert {peers.module_of(name) for name in peers.NAMES} == {"torch_ways", "onnx_ways"}
+    for name in backends.NAMES:
+        assert backends.inputs(name) == sources(
+            f"wmq.bench.quantization.{backends.module_of(name)}"
+        )
+    assert {backends.module_of(name) for name in backends.NAMES} == {"torch_ways", "onnx_ways"}
 
 
 def test_a_name_that_no_file_has_is_an_error() -> None:
-    for name in ("wmq.drift.gone", "wmq/drift/*.py", "numpy", "wmq.metrics.Tally"):
+    for name in ("wmq.drift.gone", "wmq/drift/*.py", "numpy", "wmq.evaluation.metrics.Tally"):
         with pytest.raises(LookupError, match="no module of"):
             sources(name)
 
@@ -92,7 +118,7 @@ def test_another_metric_is_another_key(tmp_path: Path, monkeypatch: pytest.Monke
             metrics.write_text(metrics.read_text("utf-8") + change, "utf-8")
             sources.cache_clear()
             for module, found in before.items():
-                uses = "wmq.metrics" in reached(module)
+                uses = "wmq.evaluation.metrics" in reached(module)
                 assert (sources(module) == found) is (same or not uses), module
     finally:
         sources.cache_clear()

@@ -20,13 +20,13 @@ from wmq.bench.quantization.figures import (
 from wmq.bench.quantization.heads import Agreement, bits_divergence, divergence, head_figures
 from wmq.bench.quantization.table import markdown, rank_correlation
 from wmq.errors import WmqError
-from wmq.evaluate import together
-from wmq.intervals import POWER, Interval, draw_weights
-from wmq.metrics import Tally
-from wmq.replays import Game
-from wmq.results import Figure, Row, Suite
-from wmq.schema import Schema
-from wmq.targets import NUMBER_HEADS, head_widths
+from wmq.evaluation.bootstrap import POWER, Interval, draw_weights
+from wmq.evaluation.evaluate import together
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.results import Figure, Row, Suite
+from wmq.game.schema import Schema
+from wmq.game.targets import NUMBER_HEADS, head_widths
+from wmq.replays.slippi import Game
 
 SCHEMA = Schema()
 SCALES = {head: np.ones(head_widths(SCHEMA)[head], np.float32) for head in NUMBER_HEADS}

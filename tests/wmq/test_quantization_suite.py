@@ -19,23 +19,23 @@ from suites import EXTENT, FLOAT, STEPS, Peers, quality, quietly, rows_of
 from tiny import walking_game
 
 from calib.recipe import DEFAULT
-from wmq import provenance
-from wmq.baselines import Heads
-from wmq.bench.quantization import measuring, ours
+from wmq.bench.quantization import measuring, wmq_methods
 from wmq.bench.quantization.measuring import frames_per_second
 from wmq.bench.quantization.play import Play, part_of, read_play, walk
 from wmq.bench.quantization.record import Record, is_kept, make_record
-from wmq.bench.quantization.running import Settings, choose, measure
+from wmq.bench.quantization.runner import Settings, choose, measure
 from wmq.bench.quantization.table import markdown, text
-from wmq.bench.quantization.ways import Context, Lacking, Way
-from wmq.dataset import Dataset, cannot_write, write_game, write_index
+from wmq.dataset.store import Dataset, cannot_write, write_game, write_index
 from wmq.errors import WmqError
-from wmq.evaluate import Settings as EvaluateSettings
-from wmq.evaluate import evaluate
-from wmq.horizons import Start
-from wmq.predictors import OnnxPredictor, Take
-from wmq.replays import Game
-from wmq.results import Suite, read_result
+from wmq.evaluation.evaluate import Settings as EvaluateSettings
+from wmq.evaluation.evaluate import evaluate
+from wmq.evaluation.results import Suite, read_result
+from wmq.evaluation.rollout_error import Start
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import OnnxPredictor, Take
+from wmq.memo import provenance
+from wmq.replays.slippi import Game
+from wmq.toolkits.methods import Context, Lacking, Way
 
 pytest_plugins = ("replay_files", "rollout_models", "suites")
 
@@ -252,14 +252,14 @@ def test_what_a_row_depends_on_is_measured_anew(
     run: Any, peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows_of(run("wmq static-percentile", "torch int8"))
-    real = ours.read_recipe
+    real = wmq_methods.read_recipe
 
     def finer(name: str) -> Any:
         recipe = real(name)
         return msgspec.structs.replace(recipe, activations=msgspec.structs.replace(
             recipe.activations, percent=90.0))  # fmt: skip
 
-    monkeypatch.setattr(ours, "read_recipe", finer)
+    monkeypatch.setattr(wmq_methods, "read_recipe", finer)
     after = rows_of(run("wmq static-percentile", "torch int8"))
     assert after["torch int8"] == before["torch int8"] and peers.made["torch int8"] == 1
     name = "wmq static-percentile"
@@ -274,8 +274,8 @@ def test_another_engine_measures_our_rows_anew(
     models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = Context(models / "small.onnx", data, tmp_path, 1, 256)
-    names = (ours.EMBEDDED, "wmq static-minmax")
-    before = [ours.inputs(name, context) for name in names]
+    names = (wmq_methods.EMBEDDED, "wmq static-minmax")
+    before = [wmq_methods.inputs(name, context) for name in names]
     copy = tmp_path / "source"
     for folder in ("calib", "wmq", "wmq_kernels"):
         shutil.copytree(provenance.ROOT / folder, copy / folder, ignore=shutil.ignore_patterns(
@@ -285,7 +285,7 @@ def test_another_engine_measures_our_rows_anew(
         kernels = copy / "wmq_kernels" / "engine" / "kernels.py"
         kernels.write_text(kernels.read_text("utf-8") + change, "utf-8")
         provenance.sources.cache_clear()
-        after = [ours.inputs(name, context) for name in names]
+        after = [wmq_methods.inputs(name, context) for name in names]
         assert [a == b for a, b in zip(after, before, strict=True)] == [same, same]
     provenance.sources.cache_clear()
 
@@ -343,14 +343,14 @@ def test_without_training_games_the_embedded_set_calibrates(
     (only_val / "games").symlink_to(data / "games")
     write_index(only_val, dataset.select("val"), [])
     context = Context(models / "small.onnx", only_val, tmp_path, 1, 256)
-    way = ours.make("wmq static-minmax", context, quietly)
+    way = wmq_methods.make("wmq static-minmax", context, quietly)
     assert way.notes == ("calibrated on 256 frames of the embedded set self-play",)
 
 
 def test_rows_are_chosen_by_name() -> None:
-    names = {FLOAT: "", "torch int8": "", ours.EMBEDDED: "", "wmq static-slow": ""}
+    names = {FLOAT: "", "torch int8": "", wmq_methods.EMBEDDED: "", "wmq static-slow": ""}
     assert list(choose(names, (), False)) == list(names)
-    assert list(choose(names, (), True)) == [FLOAT, ours.EMBEDDED]
+    assert list(choose(names, (), True)) == [FLOAT, wmq_methods.EMBEDDED]
     assert list(choose(names, ("int8",), False)) == [FLOAT, "torch int8"]
     with pytest.raises(WmqError, match="--only int4: in no row's name; the rows are float32 onn"):
         choose(names, ("int8", "int4"), False)

@@ -12,12 +12,12 @@ from replay_files import unpack
 from rollout_models import wmq
 from suites import EXTENT, quietly, rows_of
 
-from wmq.bench.quantization import running, whole
-from wmq.bench.quantization.running import Settings
-from wmq.bench.quantization.ways import Way
+from wmq.bench.quantization import runner, suite
+from wmq.bench.quantization.runner import Settings
 from wmq.errors import WmqError
-from wmq.results import Drift, Sensitivity, read_result
+from wmq.evaluation.results import Drift, Sensitivity, read_result
 from wmq.sensitivity.run import Settings as SensitivitySettings
+from wmq.toolkits.methods import Way
 
 pytest_plugins = ("replay_files", "rollout_models", "suites")
 
@@ -67,19 +67,19 @@ def everything_quick(games: list[Path], tmp_path: Path) -> None:
 def test_everything_of_another_model(
     run: Any, models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = whole.Sizes(2, 0, 4, 20, 2, 20, SensitivitySettings(games=1, frames=240, starts=2))
-    monkeypatch.setattr(whole, "QUICK", sizes)
-    monkeypatch.setattr(running, "QUICK", EXTENT)
-    monkeypatch.setattr(running, "QUICK_ROWS", ("wmq static-best",))
+    sizes = suite.Sizes(2, 0, 4, 20, 2, 20, SensitivitySettings(games=1, frames=240, starts=2))
+    monkeypatch.setattr(suite, "QUICK", sizes)
+    monkeypatch.setattr(runner, "QUICK", EXTENT)
+    monkeypatch.setattr(runner, "QUICK_ROWS", ("wmq static-best",))
     settings = Settings(models / "small.onnx", data, tmp_path / "work", (), True, 1)
-    found = whole.reproduce(settings, quietly)
+    found = suite.reproduce(settings, quietly)
     program = tmp_path / "work" / "models" / "wmq-static-best.wmq"
     made = hashlib.sha256(program.read_bytes()).hexdigest()
     assert found.drift.sha256 == found.sensitivity.sha256 == made
     assert rows_of(found.suite)["wmq static-best"].reason == ""
     program.write_bytes((models / "small.wmq").read_bytes())  # of another time, with another key
     program.with_suffix(".json").write_text("{}")
-    assert whole.reproduce(settings, quietly).drift.sha256 == made
+    assert suite.reproduce(settings, quietly).drift.sha256 == made
 
 
 def test_without_the_default_s_row_there_is_no_drift(
@@ -88,7 +88,7 @@ def test_without_the_default_s_row_there_is_no_drift(
     def fail(*given: Any) -> Way:
         raise WmqError("no scale fits")
 
-    monkeypatch.setattr(running.ours, "make", fail)
+    monkeypatch.setattr(runner.ours, "make", fail)
     settings = Settings(models / "small.onnx", data, tmp_path / "work", (), False, 1)
     with pytest.raises(WmqError, match="wmq static-best: no scale fits; without it there is no"):
-        whole.reproduce(settings, quietly)
+        suite.reproduce(settings, quietly)

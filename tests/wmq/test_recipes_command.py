@@ -21,9 +21,9 @@ from wmq.bench.quantization.recipe_figures import (
     read_figures,
 )
 from wmq.errors import WmqError
-from wmq.intervals import Interval
-from wmq.opening import embedded_model
-from wmq.results import Figure, Row, Suite, write_result
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import Figure, Row, Suite, write_result
+from wmq.inference.model_files import embedded_model
 
 
 def a_suite(quick: bool = False, onnx: bytes | None = None, rows: int = 9) -> Suite:

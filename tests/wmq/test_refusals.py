@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wmq.refusals import count_kinds, kind_of
+from wmq.replays.refusals import count_kinds, kind_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 from peppi_py import _peppi
 from replay_files import PRE, OddFiles, changed, frame_id, with_ids, with_post, with_start
 
-from wmq.replays import (
+from wmq.game.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, Field, Schema
+from wmq.replays.slippi import (
     BUTTON_BITS,
     PORTS,
     Items,
@@ -25,7 +26,6 @@ from wmq.replays import (
     state_age,
     to_units,
 )
-from wmq.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, Field, Schema
 
 pytest_plugins = ("replay_files",)
 

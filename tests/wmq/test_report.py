@@ -21,8 +21,9 @@ from rollout_models import RANDOM, a_start
 from wmq.drift.paired import mean_curve, ratio_curve
 from wmq.drift.sample import Sample
 from wmq.errors import WmqError
-from wmq.intervals import Interval
-from wmq.places import checked_place
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import read_result, shown_name, write_result
+from wmq.files.output_path import checked_place
 from wmq.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -42,8 +43,7 @@ from wmq.report.figures import interval_text, number
 from wmq.report.html import data_script
 from wmq.report.load import COMMANDS, Results, check_models, read_results
 from wmq.report.page import make_page
-from wmq.results import read_result, shown_name, write_result
-from wmq.rollout import both_controllers
+from wmq.rollout.rollout import both_controllers
 
 pytest_plugins = ("rollout_models",)
 VOID = {"meta", "br", "input"}

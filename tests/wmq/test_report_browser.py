@@ -17,7 +17,7 @@ from rollout_models import RANDOM, SCHEMA, a_start, wmq
 from wmq.report.compare import Comparison, compare, open_pair
 from wmq.report.load import Results
 from wmq.report.page import make_page
-from wmq.rollout import FloatWorlds, both_controllers
+from wmq.rollout.rollout import FloatWorlds, both_controllers
 
 pytest_plugins = ("rollout_models",)
 pytestmark = pytest.mark.needs("a browser", obstacle() or "")

@@ -13,21 +13,21 @@ from made_up import write_results
 from rollout_models import SCHEMA, wmq
 from tiny import walking_game
 
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.statistics import collect
-from calib.step_graph import to_bytes
+from calib.statistics.collect import collect
+from calib.step.graph import to_bytes
 from tests.calib.small_step import as_game, random_play, small_step
-from wmq.dataset import Dataset, write_game, write_index
+from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.errors import WmqError
-from wmq.opening import embedded_model
+from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES, Q16, REBIRTH_PLACES
+from wmq.game.stages import STAGES
+from wmq.inference.model_files import embedded_model
 from wmq.report.compare import dataset_start, open_pair
-from wmq.report.stages import STAGES
 from wmq.report.viewer import columns
-from wmq.rollout import FloatWorlds, IntegerWorlds
-from wmq.schema import BLAST_ZONES, LEGAL_STAGES, Q16, REBIRTH_PLACES
-from wmq.starts import STAGES as STARTS
-from wmq.starts import match_start
+from wmq.rollout.rollout import FloatWorlds, IntegerWorlds
+from wmq.rollout.starts import STAGES as STARTS
+from wmq.rollout.starts import match_start
 from wmq_kernels.program import encode
 
 pytest_plugins = ("rollout_models",)

@@ -14,14 +14,14 @@ from numba.core import config
 from replay_files import ROOT
 from rollout_models import RANDOM, a_start, played, wmq
 
-from wmq import hashes, rollout
 from wmq.cli import options
-from wmq.controllers import random_controllers
-from wmq.opening import ModelError, open_program, schema_of
-from wmq.rollout import IntegerWorlds, both_controllers, roll
-from wmq.schema import Schema
-from wmq.starts import CHARACTERS, STAGES
-from wmq.summary import RULES, summarize
+from wmq.game.schema import Schema
+from wmq.inference.model_files import ModelError, open_program, schema_of
+from wmq.rollout import hash_chain, rollout
+from wmq.rollout.controllers import random_controllers
+from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.starts import CHARACTERS, STAGES
+from wmq.rollout.summary import RULES, summarize
 from wmq_kernels.engine import Engine
 
 SCHEMA = Schema()
@@ -42,7 +42,7 @@ def test_rollout_is_the_engine_run_over_given_and_new_frames(
     assert found.steps == given - 1 + 40
     halves = [random_controllers(40, player, 5) for player in (0, 1)]
     assert (found.worlds[0].controllers == np.concatenate(halves, axis=1)).all()
-    assert found.sha256 == hashes.rollout_sha256(
+    assert found.sha256 == hash_chain.rollout_sha256(
         worlds.sha256, start.given, start.controllers, pads[given:], found.worlds[0].frames
     )
 
@@ -63,7 +63,7 @@ def test_threads_and_company_do_not_show(worlds: IntegerWorlds) -> None:
     for threads in (1, 2, 4):
         together = played(worlds, 60, range(4), threads=threads)
         assert [world.sha256 for world in together.worlds] == list(alone.values())
-        assert together.sha256 == hashes.worlds_sha256(list(alone.values()))
+        assert together.sha256 == hash_chain.worlds_sha256(list(alone.values()))
 
 
 def test_an_error_in_one_world_ends_all(worlds: IntegerWorlds) -> None:
@@ -145,7 +145,7 @@ def test_numbers_and_their_nouns_agree(
     def summarized(*given: object) -> tuple:
         return tuple(replace(player, stocks_lost=lost) for player in summarize(*given))
 
-    monkeypatch.setattr("wmq.summary.summarize", summarized)
+    monkeypatch.setattr("wmq.rollout.summary.summarize", summarized)
     assert f"player 1: {text} lost, " in wmq("rollout", models / "small.wmq", "--frames", 1).output
 
 

@@ -14,12 +14,12 @@ from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.ways import WAYS, Way, gone
 from tests.wmq_kernels.programs import each_kind
-from wmq.hashes import rollout_sha256
-from wmq.rollout import Worlds, roll
-from wmq.starts import Start
+from wmq.rollout.hash_chain import rollout_sha256
+from wmq.rollout.rollout import Worlds, roll
+from wmq.rollout.starts import Start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State
-from wmq_kernels.engine.paths import obstacle
+from wmq_kernels.engine.cpu import obstacle
 from wmq_kernels.isa import TABLE
 
 FRAMES = 6  # of many worlds

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from wmq import sandbox
 from wmq.errors import WmqError
-from wmq.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
+from wmq.replays import sandbox
+from wmq.replays.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,7 +76,7 @@ def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
 STOPPED = """
 import os, sys, time
 from pathlib import Path
-from wmq import sandbox
+from wmq.replays import sandbox
 sandbox.LEAST_SILENCE, sandbox.SILENT_LIMITS, sandbox.TICK = 1.5, 1.0, 0.1
 
 def perform(task):

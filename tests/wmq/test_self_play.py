@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import wmq.self_play
+import wmq.calibration.self_play
 from tests.calib.small_step import random_play
-from wmq.cache import Cache
-from wmq.horizons import Start
-from wmq.onnx_step import OnnxStep
-from wmq.predictors import OnnxPredictor
-from wmq.replays import Game, GameInfo
-from wmq.schema import Schema
-from wmq.self_play import GIVEN, LANES, own_play
+from wmq.calibration.self_play import GIVEN, LANES, own_play
+from wmq.evaluation.rollout_error import Start
+from wmq.game.schema import Schema
+from wmq.inference.onnx_session import OnnxStep
+from wmq.inference.predictor import OnnxPredictor
+from wmq.memo.store import Cache
+from wmq.replays.slippi import Game, GameInfo
 
 pytest_plugins = ("rollout_models",)
 SCHEMA = Schema()
@@ -40,7 +40,7 @@ def played(step: OnnxStep, pairs: Pairs, cache: Cache | None = None, key: str = 
 
 
 def test_frames_are_those_of_a_rollout_after_the_given_ones(models, step, pairs):
-    """wmq.predictors rolls out from states that its walk through the true game has left."""
+    """The predictor rolls out from states that its walk through the true game has left."""
     predictor = OnnxPredictor(models / "small.onnx", 1)
     games = [Game(INFO, frames, pads) for frames, pads in pairs]
     starts = [Start(number, GIVEN - 1) for number in range(len(games))]
@@ -65,7 +65,7 @@ def test_games_keep_their_lengths_and_their_order(step):
 
 def test_an_interrupted_rollout_goes_on_to_the_same_frames(step, pairs, tmp_path, monkeypatch):
     whole = played(step, pairs)
-    monkeypatch.setattr(wmq.self_play, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(wmq.calibration.self_play, "SAVE_SECONDS", 0.0)
     write = Cache.write
 
     def interrupted(self: Cache, name: str, arrays: dict) -> None:

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from calib.lower import lower
+from calib.lowering.lower import lower
 from calib.recipe import State
-from calib.statistics import collect
-from calib.step_graph import to_bytes
+from calib.statistics.collect import collect
+from calib.step.graph import to_bytes
 from tests.calib.small_step import random_play, small_step
-from wmq import evaluate, intervals
-from wmq.calibration_play import calibration_game
+from wmq.calibration.play import calibration_game
 from wmq.cli import main
-from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.horizons import LEAST_FRAMES
-from wmq.results import Sensitivity, read_result
-from wmq.schema import Schema
-from wmq.sensitivity import work
-from wmq.sensitivity.kept import Keeper, key
+from wmq.evaluation import bootstrap, evaluate
+from wmq.evaluation.results import Sensitivity, read_result
+from wmq.evaluation.rollout_error import LEAST_FRAMES
+from wmq.game.schema import Schema
+from wmq.sensitivity import passes
 from wmq.sensitivity.measure import LOSS, Measured, figures
+from wmq.sensitivity.memo import Keeper, key
 from wmq.sensitivity.run import NOTICEABLE, Settings, sensitivity
 from wmq_kernels.program import encode
 
@@ -187,8 +187,8 @@ def test_a_second_run_measures_nothing_and_finds_the_same(
     def never(*arguments: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(work, "measure", never)
-    monkeypatch.setattr(work, "count_clipped", never)
+    monkeypatch.setattr(passes, "measure", never)
+    monkeypatch.setattr(passes, "count_clipped", never)
     again = sensitivity(model, None, Dataset.open(data), out, SETTINGS)
     assert again.entries == result.entries
 
@@ -198,7 +198,7 @@ def test_an_interrupted_run_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
     """The fifth entry is interrupted; what was there before is not measured again."""
-    out, measured = tmp_path / "found.json", work.measure
+    out, measured = tmp_path / "found.json", passes.measure
     keeper, calls = Keeper(found[0], "run"), []
     kept = keeper.kept.measured
     for name in list(kept)[-7:]:  # as if these had not come yet
@@ -212,7 +212,7 @@ def test_an_interrupted_run_goes_on(
             raise KeyboardInterrupt
         return measured(*arguments)
 
-    monkeypatch.setattr(work, "measure", interrupted)
+    monkeypatch.setattr(passes, "measure", interrupted)
     one = Settings(games=2, frames=FRAMES, starts=STARTS, threads=1)
     with pytest.raises(KeyboardInterrupt):
         sensitivity(model, None, Dataset.open(data), out, one)
@@ -281,7 +281,7 @@ def test_a_difference_is_paired_and_its_interval_is_that_of_resampled_games():
     assert (exact.value, exact.lo, exact.hi) == pytest.approx((100, 100, 100))
     moved = Measured(sums | {"change_acc": rng.uniform(1, 9, 6).tolist()}, counts)
     found = figures(moved, record)["change_acc"].difference
-    weights = intervals.draw_weights(6)
+    weights = bootstrap.draw_weights(6)
     after, before = (np.array(m.sums["change_acc"]) for m in (moved, record))
     total = weights @ np.array(counts["change_acc"])
     drawn = 100 * (weights @ (after - before)) / total
@@ -303,7 +303,7 @@ def test_ctrl_c_says_how_to_go_on(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work, "actions", interrupted)
+    monkeypatch.setattr(passes, "actions", interrupted)
     result = wmq("sensitivity", model, "--data", data, "-o", tmp_path / "a.json")
     assert result.exit_code == 130
     assert result.stderr == "wmq: interrupted; to resume, run the same command again\n"
@@ -347,7 +347,7 @@ def test_a_dataset_without_the_model_s_fields_is_refused(
     model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A model that sees projectiles, and games stored without them."""
-    from wmq.dataset import DatasetError
+    from wmq.dataset.store import DatasetError
 
     def refuse(self: Dataset, info: GameInfo, schema: Schema) -> Game:
         raise DatasetError(f"{self.path}: lacks a field; run `wmq prepare` again")
@@ -360,7 +360,7 @@ def test_a_program_of_another_layout_is_refused(model: Path, data: Path, tmp_pat
     """A proven program that names the right float step, but holds no such values."""
     from dataclasses import replace
 
-    from wmq.opening import open_program
+    from wmq.inference.model_files import open_program
 
     program = open_program(model).program
     names = {"layers.0.mamba.z": "layers.0.mamba.zed"}

@@ -11,8 +11,8 @@ from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.test_same_bits import Results, assert_golden
 from tests.wmq.ways import LONG_WAYS, gone
-from wmq.opening import open_program
-from wmq.rollout import roll
+from wmq.inference.model_files import open_program
+from wmq.rollout.rollout import roll
 from wmq_kernels.engine import Engine
 from wmq_kernels.reference import Reference
 

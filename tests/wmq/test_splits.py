@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 from test_dataset import made_game
 
 from wmq.cli import main
-from wmq.dataset import FULL, Dataset, Rejection, write_game, write_index
+from wmq.dataset.splits import empty_split, split_again, split_of
+from wmq.dataset.store import FULL, Dataset, Rejection, write_game, write_index
 from wmq.errors import WmqError
-from wmq.folder_lock import folder_lock
-from wmq.splits import empty_split, split_again, split_of
+from wmq.files.folder_lock import folder_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAMPED = (("ground", 40), ("pad.trigger", 2))
@@ -91,7 +91,7 @@ def test_splitting_again_gives_the_bytes_of_that_split_in_the_first_place(tmp_pa
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wmq.splits import split_again
+from wmq.dataset.splits import split_again
 step, root = sys.argv[1], Path(sys.argv[2])
 real = getattr(os, step.split("-")[1])
 def dying(*arguments):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from replay_files import OddFiles
 
-from wmq.controllers import AT_REST, Source
-from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.guarded import read_guarded
-from wmq.replays import read_replay
-from wmq.rollout import both_controllers
-from wmq.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
-from wmq.starts import (
+from wmq.game.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
+from wmq.replays.guarded import read_guarded
+from wmq.replays.slippi import read_replay
+from wmq.rollout.controllers import AT_REST, Source
+from wmq.rollout.rollout import both_controllers
+from wmq.rollout.starts import (
     CHARACTERS,
     STAGES,
     match_start,
@@ -108,7 +108,7 @@ def test_start_is_parsed() -> None:
 def short_game(monkeypatch: pytest.MonkeyPatch) -> int:
     """The id of the last frame of a game of ten, which `read_guarded` gives for any file."""
     game = made_game("aa", "val", 31, [322] * 10)
-    monkeypatch.setattr("wmq.guarded.read_guarded", lambda path: game)
+    monkeypatch.setattr("wmq.replays.guarded.read_guarded", lambda path: game)
     return FIRST_FRAME + 9
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.recurrence as measure
-from wmq.opening import IntegerModel, open_program
+from wmq.inference.model_files import IntegerModel, open_program
 from wmq_kernels.program import Program, Step
 from wmq_kernels.rangecheck import certified
 

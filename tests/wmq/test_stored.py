@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from rollout_models import played, wmq
 
 from wmq.errors import WmqError
-from wmq.rollout import IntegerWorlds, Rollout
-from wmq.schema import Q16, Schema
-from wmq.stored import (
+from wmq.game.schema import Q16, Schema
+from wmq.rollout.files import (
     altered_worlds,
     controller_names,
     frame_names,
@@ -24,6 +23,7 @@ from wmq.stored import (
     recompute,
     write_rollout,
 )
+from wmq.rollout.rollout import IntegerWorlds, Rollout
 
 SCHEMA = Schema()
 

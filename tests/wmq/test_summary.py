@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wmq.schema import Q16, Schema
-from wmq.starts import match_start
-from wmq.summary import impossible_events, impossible_rate, summarize
+from wmq.game.schema import Q16, Schema
+from wmq.rollout.starts import match_start
+from wmq.rollout.summary import impossible_events, impossible_rate, summarize
 
 SCHEMA = Schema()
 
@@ -86,7 +86,7 @@ def test_summary_counts_stocks_damage_and_actions() -> None:
 
 
 def test_real_games_break_no_rule(made_or_real: list[Path]) -> None:
-    from wmq.replays import read_replay
+    from wmq.replays.slippi import read_replay
 
     for path in made_or_real[:3]:
         frames = read_replay(path).frames

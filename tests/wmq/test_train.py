@@ -14,18 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
-from wmq.dataset import Dataset
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.metrics import Tally
+from wmq.evaluation.metrics import Tally
+from wmq.game.targets import NUMBER_HEADS
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
-from wmq.targets import NUMBER_HEADS
-from wmq.train import checkpoint, loop, pace
-from wmq.train.batches import Streams, exchange_players
-from wmq.train.config import RunConfig
-from wmq.train.loop import Stopped, sum_of, train
-from wmq.train.loss import loss_terms
-from wmq.train.run_folder import load_model
+from wmq.training import checkpoint, loop, pace
+from wmq.training.batches import Streams, exchange_players
+from wmq.training.config import RunConfig
+from wmq.training.loop import Stopped, sum_of, train
+from wmq.training.loss import loss_terms
+from wmq.training.run_folder import load_model
 
 CONFIG = RunConfig(preset="tiny", epochs=2.0, streams=3, chunk=16, warmup=5, lr=5e-3)
 STEPS = 41  # of CONFIG on the dataset below

@@ -22,7 +22,7 @@ from tiny import TINY, walking_dataset
 import wmq.cli.train
 from wmq.cli import main
 from wmq.models.presets import PRESETS
-from wmq.train.interrupt import stop_requested
+from wmq.training.interrupt import stop_requested
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESET = "mamba2-small"

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from tiny import TINY, one_thread, tiny_preset, walking_dataset  # noqa: F401
 
-from wmq import evaluate
-from wmq.dataset import Dataset
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.folder_lock import folder_lock
+from wmq.evaluation import evaluate
+from wmq.files.folder_lock import folder_lock
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
-from wmq.train.config import RunConfig
-from wmq.train.loop import train
-from wmq.train.run_folder import drop_later_lines, load_model
-from wmq.train.validation import Validation, worse
+from wmq.training.config import RunConfig
+from wmq.training.loop import train
+from wmq.training.run_folder import drop_later_lines, load_model
+from wmq.training.validation import Validation, worse
 
 CONFIG = RunConfig(preset="tiny", epochs=0.5, streams=3, chunk=16, warmup=5, lr=5e-3)
 STEPS = 10  # of CONFIG on the dataset below

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from wmq.dataset import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.game.schema import Q16
 from wmq.models.presets import PRESETS, ModelConfig
-from wmq.schema import Q16
 
 TINY = ModelConfig(d_model=32, n_layer=2, d_state=8, headdim=16)
 

@@ -9,7 +9,7 @@ import pytest
 
 from wmq_kernels.conformance.builder import Rows
 from wmq_kernels.engine import Engine, State
-from wmq_kernels.engine.paths import obstacle
+from wmq_kernels.engine.cpu import obstacle
 from wmq_kernels.program import Program
 from wmq_kernels.reference import Reference
 

@@ -15,8 +15,8 @@ from tests.wmq import golden
 from tests.wmq_kernels.programs import Case, each_kind
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw
-from wmq_kernels.engine import Engine, meeting, vnni
-from wmq_kernels.engine.paths import chosen, obstacle
+from wmq_kernels.engine import Engine, barrier, vnni
+from wmq_kernels.engine.cpu import chosen, obstacle
 from wmq_kernels.errors import ProgramError
 
 
@@ -116,11 +116,11 @@ def test_a_state_put_into_a_group_goes_on_there() -> None:
 
 
 def test_who_waits_for_a_thread_that_gave_up_gives_up_too() -> None:
-    shared = meeting.new()
+    shared = barrier.new()
     answers: list[bool] = []
-    waiting = threading.Thread(target=lambda: answers.append(meeting.meet(shared, 2, 1)))
+    waiting = threading.Thread(target=lambda: answers.append(barrier.meet(shared, 2, 1)))
     waiting.start()
-    meeting.abandon(shared)
+    barrier.abandon(shared)
     waiting.join(10)
     assert answers == [False]
 

@@ -26,7 +26,7 @@ from tests.wmq_kernels.machine_code import (
     floats_in_llvm,
     foreign_calls,
 )
-from wmq_kernels.engine.paths import obstacle
+from wmq_kernels.engine.cpu import obstacle
 from wmq_kernels.isa import ROWS
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.wmq_kernels.tamper import ACCEPTED, KINDS, Verdict, judge, read, tampered
-from wmq.opening import open_program
+from wmq.inference.model_files import open_program
 from wmq_kernels.conformance.graphs import graph
 from wmq_kernels.conformance.network import network
 from wmq_kernels.conformance.recipes import draw

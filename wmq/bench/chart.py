@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wmq.bench.speed import OURS, Report
-from wmq.dataset import write_atomically
-from wmq.places import checked_place
+from wmq.dataset.store import write_atomically
+from wmq.files.output_path import checked_place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from typing import Any
 
 from wmq.bench.messages import WHOLE
 from wmq.bench.speed import OURS, Cell, Figure, Report
-from wmq.provenance import versions
+from wmq.memo.provenance import versions
 
 LIBRARIES = ("numba", "numpy", "onnxruntime", "torch")
 WHAT = (

@@ -22,7 +22,7 @@ from wmq.bench import workers
 from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.rows import THREADS, WAYS, Row
 from wmq.bench.workers import Worker
-from wmq.opening import model_path, open_program
+from wmq.inference.model_files import model_path, open_program
 
 if TYPE_CHECKING:
     from wmq.cli.progress import Progress

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import click
 
 from calib.errors import CalibrationError
-from wmq.cli.before import check_needs
 from wmq.cli.options import Group, verbose_option
+from wmq.cli.preconditions import check_needs
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
 from wmq.errors import WmqError

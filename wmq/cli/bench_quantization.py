@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.again import command_line, resumable
 from wmq.cli.options import cores, echo_embedded
+from wmq.cli.resume import command_line, resumable
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
-    from wmq.bench.quantization.running import Settings
-    from wmq.bench.quantization.whole import Found
-    from wmq.results import Suite
+    from wmq.bench.quantization.runner import Settings
+    from wmq.bench.quantization.suite import Found
+    from wmq.evaluation.results import Suite
 
 EPILOG = """\b
 Examples:
@@ -79,13 +79,13 @@ def quantization(
 def _settings(
     model: Path | None, data: Path, folder: Path, only: tuple[str, ...], quick: bool, threads: int
 ) -> Settings:
-    from wmq.bench.quantization.running import Settings
+    from wmq.bench.quantization.runner import Settings
 
     return Settings(model, data, folder, only, quick, threads, command_line())
 
 
 def _table(settings: Settings) -> Suite:
-    from wmq.bench.quantization.running import measure
+    from wmq.bench.quantization.runner import measure
     from wmq.cli.progress import progress_bar
 
     with resumable(), progress_bar() as progress:
@@ -93,7 +93,7 @@ def _table(settings: Settings) -> Suite:
 
 
 def _everything(settings: Settings) -> Found:
-    from wmq.bench.quantization.whole import reproduce
+    from wmq.bench.quantization.suite import reproduce
     from wmq.cli.progress import progress_bar
 
     with resumable(), progress_bar() as progress:
@@ -104,7 +104,7 @@ def _print_table(suite: Suite, folder: Path, markdown: bool, as_json: bool) -> N
     from wmq.bench.quantization import table
 
     if as_json:
-        from wmq.results import as_json as written
+        from wmq.evaluation.results import as_json as written
 
         click.echo(written(suite))
         return

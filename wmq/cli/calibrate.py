@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.again import RESUME, resumable
+from wmq.cli.resume import RESUME, resumable
 from wmq.errors import WmqError
 
 if TYPE_CHECKING:
     from calib.recipe import Recipe
-    from wmq.calibrate import Result, TensorReport, TensorSummary
+    from wmq.calibration.calibrate import Result, TensorReport, TensorSummary
 
 SETS = ("self-play",)  # calib.sets.names(), which would import numpy here
 
@@ -101,10 +101,10 @@ def calibrate(
     if out is None and not show_statistics:
         raise WmqError("no file for the program; give -o MODEL.wmq, or --show-statistics")
     from calib.recipe import read_recipe
-    from wmq.cache import Cache
-    from wmq.calibrate import calibrate as run
-    from wmq.calibrate import summarize
+    from wmq.calibration.calibrate import calibrate as run
+    from wmq.calibration.calibrate import summarize
     from wmq.cli.progress import progress_bar, warn
+    from wmq.memo.store import Cache
 
     chosen = _with_state(read_recipe(recipe), state_bits, state_error_feedback)
     chosen = _promoted(chosen, promote)

@@ -14,7 +14,7 @@ import click
 
 from wmq.cli.options import Group, cores
 from wmq.errors import WmqError
-from wmq.file_names import printable
+from wmq.files.names import printable
 
 if TYPE_CHECKING:
     from wmq_kernels.conformance.pack import Pack
@@ -52,7 +52,7 @@ def conformance() -> None:
 def build(out: str, seed: int, as_json: bool) -> None:
     """Write a pack with the oracle, on all cores; the same bytes for a seed everywhere."""
     from wmq.cli.progress import progress_bar
-    from wmq.dataset import cannot_write
+    from wmq.dataset.store import cannot_write
     from wmq_kernels.conformance.building import build as build_pack
 
     try:
@@ -89,7 +89,7 @@ def run(pack: str, engine: str, as_json: bool) -> None:
     from wmq.cli.progress import progress_bar
     from wmq_kernels.conformance.pack import read_pack
     from wmq_kernels.conformance.running import run_pack
-    from wmq_kernels.engine.paths import chosen
+    from wmq_kernels.engine.cpu import chosen
 
     with _told(), progress_bar() as progress:
         opened = read_pack(Path(pack))

@@ -9,7 +9,7 @@ import click
 
 from wmq.cli.options import Group, counted, finite
 from wmq.cli.progress import warn
-from wmq.file_names import printable
+from wmq.files.names import printable
 
 
 @click.group(name="dataset", cls=Group, epilog="Example: wmq dataset split dataset --val-share 0.1")
@@ -25,9 +25,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @json_option
 def info(data: str, as_json: bool) -> None:
     """Show what DATASET holds, and what of the replays is refused, missing or clamped."""
-    from wmq.census import census, census_lines
-    from wmq.dataset import Dataset
-    from wmq.splits import empty_split
+    from wmq.dataset.census import census, census_lines
+    from wmq.dataset.splits import empty_split
+    from wmq.dataset.store import Dataset
 
     found = Dataset.open(data)
     facts = census(found.games, found.rejected)
@@ -59,8 +59,8 @@ def split(data: str, val_share: float, as_json: bool) -> None:
     No replay is read.  The choice goes by content, the same on every machine; a split that
     was made by hand with `wmq prepare --split` is lost.
     """
-    from wmq.census import census
-    from wmq.splits import empty_split, split_again
+    from wmq.dataset.census import census
+    from wmq.dataset.splits import empty_split, split_again
 
     found, moved = split_again(Path(data), val_share, warn)
     facts = census(found.games, found.rejected)

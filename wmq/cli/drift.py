@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from wmq.cli.again import RESUME, command_line, resumable
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
-from wmq.places import checked_place
+from wmq.cli.resume import RESUME, command_line, resumable
+from wmq.files.output_path import checked_place
 
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
@@ -92,8 +92,8 @@ def drift(
     from wmq.drift import Settings
     from wmq.drift import drift as measure
     from wmq.drift.text import lines
-    from wmq.results import as_json as written
-    from wmq.results import write_result
+    from wmq.evaluation.results import as_json as written
+    from wmq.evaluation.results import write_result
 
     path = checked_place(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None

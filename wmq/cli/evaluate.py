@@ -13,7 +13,7 @@ from wmq.cli.options import counted, echo_embedded, kernels_option, threads_opti
 from wmq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from wmq.evaluate import Comparison, Report
+    from wmq.evaluation.evaluate import Comparison, Report
 
 LABEL = 40  # width of the first column
 
@@ -75,10 +75,10 @@ def evaluate(
     A MODEL is a .onnx or .wmq file, "frozen" (nothing changes) or "constant-velocity"; without
     any, the embedded float and integer models are compared.
     """
-    from wmq.dataset import Dataset
-    from wmq.evaluate import Settings
-    from wmq.evaluate import evaluate as evaluate_models
-    from wmq.opening import embedded_model
+    from wmq.dataset.store import Dataset
+    from wmq.evaluation.evaluate import Settings
+    from wmq.evaluation.evaluate import evaluate as evaluate_models
+    from wmq.inference.model_files import embedded_model
 
     chosen = models or tuple(map(str, (embedded_model(".onnx"), embedded_model(".wmq"))))
     settings = Settings(split, games or 0, frames or 0, horizon or 0, starts, threads, kernels)
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
 
 
 def _print(report: Report) -> None:
-    from wmq.intervals import FEW_GAMES
+    from wmq.evaluation.bootstrap import FEW_GAMES
 
     games = len(report.sha256)
     click.echo(

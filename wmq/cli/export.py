@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from wmq.places import checked_place
+from wmq.files.output_path import checked_place
 
 
 @click.command(name="export", epilog="Example: wmq export run -o model.onnx")
@@ -24,7 +24,7 @@ def export(run: str, out: str, half: bool, as_json: bool) -> None:
     is compared with torch.
     """
     place = checked_place(out, "-o", (".onnx",))
-    from wmq.export import CHECKED_FRAMES, export_run
+    from wmq.export.onnx import CHECKED_FRAMES, export_run
 
     found = export_run(Path(run), place, half)
     if as_json:

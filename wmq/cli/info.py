@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from wmq.cli.rollout import all_stays, compile_first, open_model
-from wmq.file_names import printable
+from wmq.files.names import printable
 
 NAME, WIDTH = 13, 98
 LONGEST_LIST = 8  # entries of a list that stands in a line
@@ -24,9 +24,9 @@ def info(model: str | None, as_json: bool) -> None:
 
     The latency is measured: one world, one frame after the other, on one thread.
     """
-    from wmq.model_facts import a_start, latency, program_facts, step_facts
-    from wmq.opening import open_program
-    from wmq.rollout import IntegerWorlds
+    from wmq.bench.model_facts import a_start, latency, program_facts, step_facts
+    from wmq.inference.model_files import open_program
+    from wmq.rollout.rollout import IntegerWorlds
 
     if model is not None and model.lower().endswith(".onnx"):
         facts, opened = step_facts(model), open_model(model, "float32")

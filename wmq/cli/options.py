@@ -15,7 +15,7 @@ STAGES = (
     "battlefield", "dream-land", "final-destination",
     "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
 )  # fmt: skip
-# The names of wmq.starts.CHARACTERS, which would import numpy here.
+# The names of wmq.rollout.starts.CHARACTERS, which would import numpy here.
 CHARACTERS = (
     "bowser", "donkey-kong", "dr-mario", "falco", "falcon", "fox", "game-and-watch", "ganondorf",
     "jigglypuff", "kirby", "link", "luigi", "mario", "marth", "mewtwo", "ness", "peach", "pichu",
@@ -115,6 +115,6 @@ def controller_options(command: Callable) -> Callable:
 def echo_embedded(given: object) -> None:
     """Print, as the first line of a command's text, that no model was given, if none was."""
     if not given:
-        from wmq.opening import EMBEDDED_NAME
+        from wmq.inference.model_files import EMBEDDED_NAME
 
         click.echo(f"no MODEL given: this is the embedded {EMBEDDED_NAME}")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.again import resumable
 from wmq.cli.dataset import total
 from wmq.cli.options import cores, counted, finite
 from wmq.cli.progress import progress_bar, warn
+from wmq.cli.resume import resumable
 from wmq.errors import WmqError
-from wmq.file_names import printable
+from wmq.files.names import printable
 
 if TYPE_CHECKING:
-    from wmq.prepare import Summary
+    from wmq.dataset.prepare import Summary
 
 LISTED = 100  # rejected files in the text output; --json has them all
 
@@ -68,8 +68,8 @@ def prepare(
     strict: bool,
 ) -> None:
     """Read .slp files and folders into a dataset; an interrupted run is resumed."""
-    from wmq.prepare import prepare_dataset
-    from wmq.splits import VAL_SHARE, empty_split
+    from wmq.dataset.prepare import prepare_dataset
+    from wmq.dataset.splits import VAL_SHARE, empty_split
 
     if split != "auto" and val_share is not None:
         raise WmqError(f"--val-share goes with --split auto, not {split}; leave one out")
@@ -89,7 +89,7 @@ def prepare(
 
 
 def _plain(summary: Summary, out: str) -> dict:
-    from wmq.census import census
+    from wmq.dataset.census import census
 
     facts = census(summary.games, summary.rejected)
     return {
@@ -108,7 +108,7 @@ def _plain(summary: Summary, out: str) -> dict:
 
 
 def _print(summary: Summary, out: str) -> None:
-    from wmq.census import census_lines
+    from wmq.dataset.census import census_lines
 
     facts, shown = _plain(summary, out), printable(out)
     _list("rejected", [f"{r.name}: {r.reason}" for r in summary.rejected])

@@ -11,12 +11,12 @@ import click
 from wmq.cli.options import NAMES, controller_options, cores, echo_embedded, match_options
 from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
-from wmq.places import checked_place
+from wmq.files.output_path import checked_place
 
 if TYPE_CHECKING:
+    from wmq.game.schema import Schema
     from wmq.report.compare import Comparison
-    from wmq.schema import Schema
-    from wmq.starts import Start
+    from wmq.rollout.starts import Start
 
 PAGE, VIEWER = ".html", ".json"
 VIEWER_MARK = b'"comparison"'  # a key of each
@@ -81,10 +81,10 @@ def report(
     --viewer alone writes the two worlds.
     """
     from wmq.cli.progress import progress_bar
-    from wmq.controllers import parse_source
     from wmq.report.compare import compare, open_pair
     from wmq.report.load import check_models, read_results
-    from wmq.rollout import both_controllers
+    from wmq.rollout.controllers import parse_source
+    from wmq.rollout.rollout import both_controllers
 
     page, worlds = _targets(folder, out, viewer)
     results = None if folder is None else read_results(folder)
@@ -106,7 +106,7 @@ def report(
         found = compare(models, begin, pads, seed, texts, cores(), progress)
     facts = _facts(found)
     if page and results:
-        from wmq.dataset import write_atomically
+        from wmq.dataset.store import write_atomically
         from wmq.report.page import make_page
 
         content = make_page(results, found)
@@ -144,7 +144,7 @@ def _start(
     characters: tuple[str | None, str | None],
 ) -> Start:
     from wmq.report.compare import dataset_start
-    from wmq.starts import WARMUP
+    from wmq.rollout.starts import WARMUP
 
     if data is None:
         return open_start(schema, start or "match", stage, characters, WARMUP)

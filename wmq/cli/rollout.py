@@ -26,13 +26,13 @@ from wmq.cli.options import (
 )
 from wmq.cli.streams import say
 from wmq.errors import WmqError
-from wmq.file_names import printable
+from wmq.files.names import printable
 
 if TYPE_CHECKING:
-    from wmq.rollout import Model, Rollout
-    from wmq.schema import Schema
-    from wmq.starts import Start
-    from wmq.summary import PlayerSummary
+    from wmq.game.schema import Schema
+    from wmq.rollout.rollout import Model, Rollout
+    from wmq.rollout.starts import Start
+    from wmq.rollout.summary import PlayerSummary
 
 MINUTE = 3600  # frames
 LARGEST = 20_000_000  # frames in all worlds
@@ -116,9 +116,9 @@ def rollout(
 ) -> None:
     """Roll a model out: frame after frame from its own frames.  Without MODEL, the embedded one."""
     from wmq.cli.progress import progress_bar
-    from wmq.controllers import parse_source
-    from wmq.rollout import both_controllers, roll
-    from wmq.stored import check_output, write_rollout
+    from wmq.rollout.controllers import parse_source
+    from wmq.rollout.files import check_output, write_rollout
+    from wmq.rollout.rollout import both_controllers, roll
 
     target = check_output(out) if out else None
     opened = open_model(model, arithmetic, kernels)
@@ -151,8 +151,8 @@ def rollout(
 
 def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") -> Model:
     """The model of a command line; the arithmetic follows from the file if it is not named."""
-    from wmq.opening import open_program
-    from wmq.rollout import FloatWorlds, IntegerWorlds
+    from wmq.inference.model_files import open_program
+    from wmq.rollout.rollout import FloatWorlds, IntegerWorlds
 
     if arithmetic is None:
         arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
@@ -166,7 +166,7 @@ def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") 
 
 def compile_first(model: Model, start: Start) -> None:
     """Have the engine compiled before the time is taken, and say so if it takes long."""
-    from wmq.rollout import compile_engine
+    from wmq.rollout.rollout import compile_engine
 
     if model.kernels is None:
         compile_engine(model, start)
@@ -230,7 +230,7 @@ def open_start(
     warmup: int,
 ) -> Start:
     """What a command line's --start means.  Raises WmqError."""
-    from wmq.starts import match_start, parse_replay_start, replay_start
+    from wmq.rollout.starts import match_start, parse_replay_start, replay_start
 
     if text != "match":
         given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
@@ -243,14 +243,14 @@ def open_start(
 
 
 def _summaries(rolled: Rollout) -> list[tuple[PlayerSummary, ...]]:
-    from wmq.summary import summarize
+    from wmq.rollout.summary import summarize
 
     last = rolled.start.given[-1]
     return [summarize(rolled.schema, last, world.frames) for world in rolled.worlds]
 
 
 def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
-    from wmq.summary import impossible_rate
+    from wmq.rollout.summary import impossible_rate
 
     frames = len(rolled.worlds[0].frames)
     summaries = _summaries(rolled)
@@ -285,7 +285,7 @@ def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
 
 
 def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
-    from wmq.summary import impossible_rate
+    from wmq.rollout.summary import impossible_rate
 
     frames, worlds = len(rolled.worlds[0].frames), len(rolled.worlds)
     summaries = _summaries(rolled)

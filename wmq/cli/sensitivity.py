@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.again import command_line, resumable
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
-from wmq.places import checked_place
+from wmq.cli.resume import command_line, resumable
+from wmq.files.output_path import checked_place
 
 if TYPE_CHECKING:
-    from wmq.results import Figure, Sensitive, Sensitivity
+    from wmq.evaluation.results import Figure, Sensitive, Sensitivity
 
 DRIFT = "rc(20)"
 COLUMNS = ("val_loss", "pos_mae", "change_acc", DRIFT)
@@ -85,7 +85,7 @@ def sensitivity(
     Each is rounded in the float model as the program rounds it, while all else stays float32, and
     is ranked by what it costs on validation games.  Without MODEL, the embedded one is taken.
     """
-    from wmq.dataset import Dataset
+    from wmq.dataset.store import Dataset
     from wmq.sensitivity.run import Settings
     from wmq.sensitivity.run import sensitivity as run
 
@@ -109,7 +109,7 @@ def sensitivity(
 
 
 def _print(result: Sensitivity, out: str) -> None:
-    from wmq.intervals import caveat
+    from wmq.evaluation.bootstrap import caveat
 
     click.echo(
         f"{result.model} against its float step, {result.frames:,} frames one ahead: rounded minus "

@@ -14,12 +14,12 @@ import click
 
 from wmq.cli.options import finite
 from wmq.cli.progress import progress_bar, warn
-from wmq.file_names import printable
+from wmq.files.names import printable
 from wmq.models.presets import PRESETS
-from wmq.train.config import RunConfig
+from wmq.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from wmq.train.loop import Progress, Trained
+    from wmq.training.loop import Progress, Trained
 
 SHOWN = ("val_loss", "pos_mae", "change_acc")  # of each validation
 DEFAULTS = RunConfig(preset="mamba2-medium")
@@ -134,10 +134,10 @@ def train(
     RUN holds run.json (settings), metrics.jsonl (losses and figures, one line each), the newest
     checkpoint and latest.json (its step).
     """
-    from wmq.dataset import Dataset
-    from wmq.export import weights_of, weights_sha256
-    from wmq.train import interrupt, loop, run_folder
-    from wmq.train.validation import worse
+    from wmq.dataset.store import Dataset
+    from wmq.export.onnx import weights_of, weights_sha256
+    from wmq.training import interrupt, loop, run_folder
+    from wmq.training.validation import worse
 
     if threads:
         loop.use_threads(threads)

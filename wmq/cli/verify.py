@@ -24,7 +24,7 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     embedded model.
     """
     from wmq.cli.progress import progress_bar
-    from wmq.stored import altered_worlds, check_model, read_rollout, recompute
+    from wmq.rollout.files import altered_worlds, check_model, read_rollout, recompute
 
     if len(files) > 2:
         raise WmqError(f"{files[2]}: one model and one rollout at most")

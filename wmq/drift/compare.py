@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 
 from wmq.drift.sample import Sample
+from wmq.drift.significance import can_differ, exchange_test, holm
 from wmq.drift.statistics import ACTIONS, Measure, Sums, measures, world_sums
-from wmq.drift.verdict import can_differ, exchange_test, holm
-from wmq.intervals import Interval, interval
-from wmq.replays import Game
-from wmq.results import WorldStatistic
-from wmq.schema import Schema
+from wmq.evaluation.bootstrap import Interval, interval
+from wmq.evaluation.results import WorldStatistic
+from wmq.game.schema import Schema
+from wmq.replays.slippi import Game
 
 REAL = "real"  # the track of the real games
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from wmq.drift.sample import Sample, percent_change
-from wmq.horizons import divergence_figures, first_divergence, position_errors
-from wmq.intervals import Interval
-from wmq.results import Curve, Pair
-from wmq.schema import Schema
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import Curve, Pair
+from wmq.evaluation.rollout_error import divergence_figures, first_divergence, position_errors
+from wmq.game.schema import Schema
 
 HORIZONS = (1, 2, 3, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600)
 

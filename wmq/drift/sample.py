@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from wmq.intervals import Interval, draw_weights, drawn_means, interval, mean_interval
+from wmq.evaluation.bootstrap import Interval, draw_weights, drawn_means, interval, mean_interval
 
 
 class Sample:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wmq.schema import BLAST_ZONES, FRAMES_PER_SECOND, Q16, Schema
-from wmq.summary import RULES, impossible_events
+from wmq.game.schema import BLAST_ZONES, FRAMES_PER_SECOND, Q16, Schema
+from wmq.rollout.summary import RULES, impossible_events
 
 MINUTE = 60 * FRAMES_PER_SECOND  # frames
 FROZEN_AFTER = 5 * FRAMES_PER_SECOND  # frames; the longest standstill in 674 real games is 280

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from wmq.drift.verdict import LEVEL, with_interval
-from wmq.intervals import Interval
-from wmq.results import Curve, Drift, Verdict, WorldStatistic
+from wmq.drift.significance import LEVEL, with_interval
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import Curve, Drift, Verdict, WorldStatistic
 
 WIDTH = 80
 SHOWN = (1, 20, 120)  # horizons of the tables, and the last

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from wmq.baselines import Heads
-from wmq.drift.stages import Arrays, Shapes, Stages
-from wmq.drift.worlds import randomly_played
-from wmq.evaluate import Counter
-from wmq.horizons import Start
-from wmq.metrics import Tally
-from wmq.predictors import Predictor, Spreads, Tick
-from wmq.replays import Game
+from wmq.drift.free_rollouts import randomly_played
+from wmq.drift.memo import Arrays, Shapes, Stages
+from wmq.evaluation.evaluate import Counter
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.rollout_error import Start
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import Predictor, Spreads, Tick
+from wmq.replays.slippi import Game
 
 ONE_AHEAD = "pos_mae"  # of the figures of `Tally`
 Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)

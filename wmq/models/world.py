@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wmq.game.schema import CONTROLLER_FIELDS, STAGE_CLASSES, STAGE_DIM, Schema
 from wmq.models.mamba2 import Layer, RMSNorm, State
 from wmq.models.presets import ModelConfig
-from wmq.schema import CONTROLLER_FIELDS, STAGE_CLASSES, STAGE_DIM, Schema
 
 NUMBER_HEADS = ("continuous", "velocity", "dynamics")
 

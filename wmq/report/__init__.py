@@ -1,5 +1,5 @@
 """One page to look at: what was measured, and both models playing side by side.
 
-Results (`wmq.results`) and a comparison of two rollouts come in; one HTML file leaves, which
-carries its data, style and program in itself and asks no network for anything.
+Results (`wmq.evaluation.results`) and a comparison of two rollouts come in; one HTML file leaves,
+which carries its data, style and program in itself and asks no network for anything.
 """

@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wmq.intervals import Interval
+from wmq.evaluation.bootstrap import Interval
 from wmq.report.html import Html, tag
 
 WIDTH, HEIGHT = 460, 260

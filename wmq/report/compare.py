@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wmq.dataset import Dataset
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.horizons import first_divergence
-from wmq.opening import float_step_of, open_program
-from wmq.rollout import FloatWorlds, IntegerWorlds, Model, Progress, Rollout, roll
-from wmq.schema import FIRST_FRAME, Schema
-from wmq.starts import WARMUP, Start
+from wmq.evaluation.rollout_error import first_divergence
+from wmq.game.schema import FIRST_FRAME, Schema
+from wmq.inference.model_files import float_step_of, open_program
+from wmq.rollout.rollout import FloatWorlds, IntegerWorlds, Model, Progress, Rollout, roll
+from wmq.rollout.starts import WARMUP, Start
 
 FLOAT, INT8 = "float", "int8"
 SHORT = re.compile(r"([0-9a-fA-F]{4,64})@(-?[0-9]{1,8})")  # a game's hash, or its beginning
@@ -52,7 +52,7 @@ class Comparison:
 
 
 def open_pair(float_path: str | None, int8_path: str | None) -> tuple[FloatWorlds, IntegerWorlds]:
-    """A float model and the integer program made from it; see `wmq.opening.float_step_of`.
+    """Open a float model and the integer program made from it, as `float_step_of` finds them.
 
     Raises WmqError if they don't belong together, ModelError or ProgramError.
     """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wmq.errors import WmqError
-from wmq.intervals import Interval
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import Curve, Drift, WorldStatistic
 from wmq.report.charts import LARGEST, Line, Mark, drawable, line_chart, point_chart
 from wmq.report.figures import NONE, Cell, difference_html, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, join, tag
 from wmq.report.suite import divergence_text
-from wmq.results import Curve, Drift, WorldStatistic
 
 YARDSTICK = "yardstick"
 ACROSS = "frames since the start"

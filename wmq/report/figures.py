@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wmq.intervals import Interval
+from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.results import Figure
 from wmq.report.html import Html, join, tag
-from wmq.results import Figure
 
 NONE = "–"
 MINUS = "−"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wmq.errors import WmqError
+from wmq.evaluation.results import Drift, Sensitivity, Suite, read_result
 from wmq.report.compare import FLOAT, INT8
 from wmq.report.drift import check_curves
-from wmq.results import Drift, Sensitivity, Suite, read_result
 
 # File -> the command that makes it.
 SUITE, DRIFT, SENSITIVITY = "suite.json", "drift.json", "sensitivity.json"

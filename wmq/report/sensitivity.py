@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from wmq.intervals import Interval, caveat
+from wmq.evaluation.bootstrap import Interval, caveat
+from wmq.evaluation.results import Sensitive, Sensitivity
 from wmq.report.charts import Mark, bar_chart
 from wmq.report.figures import Cell, figure_cell, number, table, unit_of
 from wmq.report.html import Html, details, tag
-from wmq.results import Sensitive, Sensitivity
 
 CHARTED = ("val_loss", "rc(20)")
 LAYER = "layer"  # the kind of an entry that is of one layer; others are of all

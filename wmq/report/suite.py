@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wmq.intervals import caveat
+from wmq.evaluation.bootstrap import caveat
+from wmq.evaluation.results import Row, Suite
 from wmq.report.figures import NONE, Cell, figure_cell, number, table
 from wmq.report.html import Html, details, join, tag
-from wmq.results import Row, Suite
 
 CATEGORY = "change_acc: "
 LEGEND = (

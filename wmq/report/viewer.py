@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wmq.dataset import write_atomically
-from wmq.schema import Schema
+from wmq.dataset.store import write_atomically
+from wmq.game.schema import Schema
 
 # Key of the format -> field of the schema; facing and on_ground are 1 or 0.
 VIEWER_FIELDS = {

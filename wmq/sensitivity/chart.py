@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wmq.bench.chart import save
-from wmq.results import Sensitive, Sensitivity
+from wmq.evaluation.results import Sensitive, Sensitivity
 
 PANELS = ("val_loss", "pos_mae", "rc(20)")  # all in percent of float32's
 COLORS = {"class": "#1b6ca8", "together": "#8a8a8a", "program": "#404040"}

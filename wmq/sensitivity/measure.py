@@ -15,14 +15,14 @@ from threading import Event
 import msgspec
 import numpy as np
 
-from wmq.baselines import Heads
-from wmq.horizons import Start, position_errors, true_frames
-from wmq.intervals import detectable, draw_weights, drawn_means, interval
-from wmq.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, Tally
-from wmq.predictors import Predictor, Spreads
-from wmq.replays import Game
-from wmq.results import Figure
-from wmq.targets import PLAYERS
+from wmq.evaluation.bootstrap import detectable, draw_weights, drawn_means, interval
+from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, Tally
+from wmq.evaluation.results import Figure
+from wmq.evaluation.rollout_error import Start, position_errors, true_frames
+from wmq.game.targets import PLAYERS
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import Predictor, Spreads
+from wmq.replays.slippi import Game
 
 HORIZON = 20  # frames of drift
 LOSS = CLASS_WEIGHTS | HEAD_WEIGHTS

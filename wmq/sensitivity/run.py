@@ -16,22 +16,22 @@ from threading import Event
 
 import msgspec
 
-from calib.simulate import Change
-from calib.step_graph import read_step
-from wmq.dataset import Dataset
+from calib.simulation.simulate import Change
+from calib.step.graph import read_step
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.evaluate import Progress
-from wmq.horizons import LEAST_FRAMES, choose_starts
-from wmq.opening import float_step_of, open_program, schema_of
-from wmq.provenance import sources, versions
-from wmq.replays import Game
-from wmq.results import Figure, Sensitive, Sensitivity, shown_name, write_result
-from wmq.schema import Schema
-from wmq.sensitivity.kept import Keeper, key
+from wmq.evaluation.evaluate import Progress
+from wmq.evaluation.results import Figure, Sensitive, Sensitivity, shown_name, write_result
+from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts
+from wmq.game.schema import Schema
+from wmq.inference.model_files import float_step_of, open_program, schema_of
+from wmq.memo.provenance import sources, versions
+from wmq.replays.slippi import Game
 from wmq.sensitivity.measure import HORIZON, PERCENT, Field, figures, same_action
-from wmq.sensitivity.parts import Part, everything, parts
+from wmq.sensitivity.memo import Keeper, key
+from wmq.sensitivity.passes import Pair, Work
 from wmq.sensitivity.saturations import count_saturations, saturable
-from wmq.sensitivity.work import Pair, Work
+from wmq.sensitivity.tensor_classes import Part, everything, parts
 
 TOGETHER, PROGRAM = "all of these together", "the program itself"
 NOTICEABLE = 0.02  # percent of float32's val_loss, pos_mae or rc(20): below, layers are not asked

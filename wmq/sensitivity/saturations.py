@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wmq.evaluate import Progress
-from wmq.replays import Game
+from wmq.evaluation.evaluate import Progress
+from wmq.replays.slippi import Game
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
 from wmq_kernels.program import Program, Step

@@ -18,8 +18,8 @@ from functools import cache
 
 import numpy as np
 
-from wmq_kernels.engine import loop, meeting
-from wmq_kernels.engine.paths import chosen
+from wmq_kernels.engine import barrier, loop
+from wmq_kernels.engine.cpu import chosen
 from wmq_kernels.engine.plan import Plan, aligned, layout
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import NUMPY, PORTS, Program
@@ -162,7 +162,7 @@ class Engine:
     def _run_team(self, group: Group, given: np.ndarray, controllers: np.ndarray,
                   frames: np.ndarray, heads: np.ndarray, team: int) -> None:  # fmt: skip
         """Each thread with rows and counts of its own; one that fails frees the others."""
-        rows, shared = self._rows(team), meeting.new()
+        rows, shared = self._rows(team), barrier.new()
         counts = [group.saturations, *(np.zeros_like(group.saturations) for _ in range(team - 1))]
         c, v = self._constants, group.arenas
 
@@ -176,7 +176,7 @@ class Engine:
                                    given, controllers, frames, heads, counts[rank], s16, s32, s64,
                                    bounds, rank, team, shared)  # fmt: skip
             except BaseException:
-                meeting.abandon(shared)
+                barrier.abandon(shared)
                 raise
 
         if team == 1:
@@ -188,7 +188,7 @@ class Engine:
             waiting += (crew.submit(work, rank) for rank in range(1, team))
             work(0)
         except BaseException:
-            meeting.abandon(shared)
+            barrier.abandon(shared)
             raise
         finally:
             wait(waiting)

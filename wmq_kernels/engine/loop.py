@@ -9,9 +9,9 @@ of AVX-512 of ours.
 
 from __future__ import annotations
 
-from wmq_kernels.engine import kernels, vnni, wide
+from wmq_kernels.engine import kernels, vnni, vnni_scan
+from wmq_kernels.engine.barrier import meet
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.meeting import meet
 from wmq_kernels.engine.operands import OPERANDS, part
 
 # As isa.py numbers them, held to it by a test: this package imports no other.
@@ -95,7 +95,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
         )
     elif op == OP_SILU:
         if packed is not None:
-            return wide.silu_step(code, p, c32, v16, s32, s64)
+            return vnni_scan.silu_step(code, p, c32, v16, s32, s64)
         half = len(s32) // 2
         return kernels.silu(
             part(v16, code, 0),
@@ -148,7 +148,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
     elif op == OP_SCAN_CARRY:
         if packed is not None:
             mine = bounds[code[BOUNDS] :]
-            return wide.scan_carry_step(code, p, c32, c64, v16, v32, s32, s64, mine)
+            return vnni_scan.scan_carry_step(code, p, c32, c64, v16, v32, s32, s64, mine)
         return kernels.scan_carry(
             part(v32, code, 0),
             part(v16, code, 1),

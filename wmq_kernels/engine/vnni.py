@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.lanes import (
+from wmq_kernels.engine.vectors import (
     add32,
     everywhere32,
     load32,

@@ -1,6 +1,6 @@
 """Figures of a way and of float32 from the same games, and how sure their difference is.
 
-Draws resample whole games (`wmq.intervals`); both sides get the same draws.
+Draws resample whole games (`wmq.evaluation.bootstrap`); both sides get the same draws.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wmq.evaluate import together
-from wmq.horizons import HORIZONS
-from wmq.intervals import Interval, detectable, drawn_means, interval
-from wmq.metrics import ERRORS, Tally, losses_of
-from wmq.results import Figure
+from wmq.evaluation.bootstrap import Interval, detectable, drawn_means, interval
+from wmq.evaluation.evaluate import together
+from wmq.evaluation.metrics import ERRORS, Tally, losses_of
+from wmq.evaluation.results import Figure
+from wmq.evaluation.rollout_error import HORIZONS
 
 
 def drawn_figures(tallies: Sequence[Tally], weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -56,7 +56,8 @@ def rolled_figures(
 ) -> dict[str, Figure]:
     """rc at each of HORIZONS.
 
-    ours, true  errors, (starts, horizon), see `wmq.horizons.position_errors`; games: of each start
+    ours, true  errors, (starts, horizon), see `wmq.evaluation.rollout_error.position_errors`
+    games       of each start
     """
     found = {}
     for horizon in HORIZONS:

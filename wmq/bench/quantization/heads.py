@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from wmq.baselines import Heads
 from wmq.errors import WmqError
-from wmq.results import HeadFigure
-from wmq.schema import Schema
-from wmq.targets import NUMBER_HEADS, PLAYERS, head_widths
+from wmq.evaluation.results import HeadFigure
+from wmq.game.schema import Schema
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_widths
+from wmq.inference.baselines import Heads
 
 
 def logit_heads(schema: Schema) -> list[str]:

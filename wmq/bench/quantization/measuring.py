@@ -7,13 +7,14 @@ from statistics import median
 
 import numpy as np
 
-from wmq.baselines import Heads
 from wmq.bench.quantization import figures
 from wmq.bench.quantization.heads import Agreement, head_figures
 from wmq.bench.quantization.play import Part, Play, beginning, part_of, roll, walk
 from wmq.bench.quantization.record import Record
-from wmq.bench.quantization.ways import Way
-from wmq.horizons import (
+from wmq.evaluation.bootstrap import draw_weights
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.results import Figure, Row
+from wmq.evaluation.rollout_error import (
     LONGEST,
     Start,
     divergence_figures,
@@ -21,12 +22,11 @@ from wmq.horizons import (
     position_errors,
     true_frames,
 )
-from wmq.intervals import draw_weights
-from wmq.metrics import Tally
-from wmq.predictors import Predictor, Tick
-from wmq.replays import Game
-from wmq.results import Figure, Row
-from wmq.schema import FIRST_FRAME
+from wmq.game.schema import FIRST_FRAME
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import Predictor, Tick
+from wmq.replays.slippi import Game
+from wmq.toolkits.methods import Way
 
 PACED = 0.3  # seconds of one stretch of the speed
 STRETCHES = 3

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from wmq.dataset import Dataset
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.horizons import LEAST_FRAMES, LONGEST, Start, choose_starts
-from wmq.opening import schema_of
-from wmq.predictors import Predictor, Spreads, Take, Tick
-from wmq.replays import Game
-from wmq.schema import Schema
-from wmq.targets import NUMBER_HEADS
+from wmq.evaluation.rollout_error import LEAST_FRAMES, LONGEST, Start, choose_starts
+from wmq.game.schema import Schema
+from wmq.game.targets import NUMBER_HEADS
+from wmq.inference.model_files import schema_of
+from wmq.inference.predictor import Predictor, Spreads, Take, Tick
+from wmq.replays.slippi import Game
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Part:
 
 def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
     """Raises WmqError or CalibrationError."""
-    from calib.step_graph import read_step
+    from calib.step.graph import read_step
 
     step = read_step(onnx)
     schema = schema_of(step.schema, onnx)

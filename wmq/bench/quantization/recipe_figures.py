@@ -17,12 +17,12 @@ import msgspec
 
 from calib.errors import CalibrationError
 from calib.recipe import DEFAULT, FOLDER, Recipe, names, read_recipe
-from wmq.bench.quantization.ways import MOST
-from wmq.dataset import write_atomically
+from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
-from wmq.opening import embedded_model
-from wmq.provenance import digest
-from wmq.results import Figure, Suite, read_result
+from wmq.evaluation.results import Figure, Suite, read_result
+from wmq.inference.model_files import embedded_model
+from wmq.memo.provenance import digest
+from wmq.toolkits.methods import MOST
 
 FILE = FOLDER / "figures.json"
 SHOWN = ("val_loss", "pos_mae", "change_acc", "same_action", "rc(20)")

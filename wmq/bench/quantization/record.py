@@ -19,14 +19,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from wmq.baselines import Heads
 from wmq.bench.quantization.play import Play, part_of, roll, walk
-from wmq.bench.quantization.ways import Way
-from wmq.dataset import cannot_write, write_atomically
-from wmq.horizons import LONGEST
-from wmq.metrics import Tally
-from wmq.predictors import Tick, cuts
-from wmq.targets import head_widths
+from wmq.dataset.store import cannot_write, write_atomically
+from wmq.evaluation.metrics import Tally
+from wmq.evaluation.rollout_error import LONGEST
+from wmq.game.targets import head_widths
+from wmq.inference.baselines import Heads
+from wmq.inference.predictor import Tick, cuts
+from wmq.toolkits.methods import Way
 
 KEY = "record.json"
 ROLLED = "rolled.npy"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wmq.bench.report import table
-from wmq.intervals import caveat
-from wmq.results import Figure, Row, Suite
+from wmq.evaluation.bootstrap import caveat
+from wmq.evaluation.results import Figure, Row, Suite
 
 NAME = 23
 COLUMNS = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from calib.step_graph import StepModel, read_step
+from calib.step.graph import StepModel, read_step
 from wmq.bench.messages import Setup
 from wmq.errors import WmqError
-from wmq.opening import model_path, open_program, schema_of
-from wmq.schema import Schema
+from wmq.game.schema import Schema
+from wmq.inference.model_files import model_path, open_program, schema_of
 
 
 def float_step(setup: Setup) -> tuple[StepModel, Schema]:

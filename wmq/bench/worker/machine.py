@@ -10,9 +10,9 @@ import numpy as np
 from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.worker.timing import measured
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.lanes import everywhere32, load32, store32, vpdpbusd
-from wmq_kernels.engine.paths import obstacle
+from wmq_kernels.engine.cpu import obstacle
 from wmq_kernels.engine.plan import aligned
+from wmq_kernels.engine.vectors import everywhere32, load32, store32, vpdpbusd
 
 LANES = 64  # products of one vpdpbusd
 CHAINS = 12  # of them under way at a time: more than latency times units

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-from calib.step_graph import StepModel, to_bytes
-from wmq.bench.quantization.onnx_export import Play, plain_export
-from wmq.bench.quantization.quiet import silent
-from wmq.calibration_play import from_set
-from wmq.onnx_step import SessionStep
-from wmq.schema import Schema
+from calib.step.graph import StepModel, to_bytes
+from wmq.calibration.play import from_set
+from wmq.game.schema import Schema
+from wmq.inference.onnx_session import SessionStep
+from wmq.toolkits.onnx_export import Play, plain_export
+from wmq.toolkits.silence import silent
 
 SET = "self-play"  # its first game gives the ranges of the static form
 LINEAR = {"op_types_to_quantize": ["Gemm", "MatMul"]}

@@ -20,9 +20,9 @@ from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.onnx_files import quantized
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
-from wmq.encoding import float_inputs
-from wmq.frame_update import next_frames
-from wmq.schema import Schema
+from wmq.game.encoding import float_inputs
+from wmq.game.frame_update import next_frames
+from wmq.game.schema import Schema
 
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 

@@ -12,8 +12,8 @@ from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.profile import profile
 from wmq.bench.worker.timing import measured
-from wmq.opening import open_program
-from wmq.schema import Schema
+from wmq.game.schema import Schema
+from wmq.inference.model_files import open_program
 from wmq_kernels.engine import Engine
 
 STRETCH = 60  # frames, at least, that a group of worlds goes on by itself

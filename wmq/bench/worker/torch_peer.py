@@ -13,9 +13,9 @@ from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
-from wmq.encoding import float_inputs
 from wmq.errors import WmqError
-from wmq.frame_update import next_frames
+from wmq.game.encoding import float_inputs
+from wmq.game.frame_update import next_frames
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 

@@ -1,0 +1,165 @@
+"""wmq's own rows: the embedded program, every recipe, and the widths of the recurrent state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+
+from calib import sets
+from calib.recipe import DEFAULT, Recipe, names, read_recipe
+from calib.sets import read_set
+from wmq.calibration.calibrate import calibrate
+from wmq.dataset.select import usable
+from wmq.dataset.store import Dataset, write_atomically
+from wmq.inference.model_files import embedded_model, open_program
+from wmq.inference.predictor import ProgramPredictor
+from wmq.inference.scheduling import SIDE_BY_SIDE
+from wmq.memo.provenance import digest, sources, versions
+from wmq.toolkits.methods import (
+    ALONE,
+    MOST,
+    TORCH_ALONE,
+    WHOLE,
+    Context,
+    Way,
+)
+from wmq_kernels.program import NUMPY, Program
+
+EMBEDDED = "wmq embedded program"
+SET = "self-play"  # calibrates where there is no training game
+STATE_BITS = (8, 16, 32)
+SHORT = {f"wmq {DEFAULT}, first {share:.0%}": share for share in (MOST, ALONE, TORCH_ALONE)}
+Progress = Callable[[str, int, int], None]
+
+
+def rows(onnx_sha256: str) -> dict[str, str]:
+    """Name of each row -> what it is; the embedded program only beside its own float step."""
+    found = {}
+    if _embedded_source() == onnx_sha256:
+        found[EMBEDDED] = "the program that comes with wmq"
+    found |= {f"wmq {name}": f"recipe {name}" for name in names()}
+    found |= {name: f"recipe {DEFAULT} on the frames of other ways" for name in SHORT}
+    found |= {f"wmq state {bits} bits": f"recipe {DEFAULT}, recurrent state of {bits} bits"
+              for bits in STATE_BITS}  # fmt: skip
+    return found
+
+
+def inputs(name: str, context: Context) -> str:
+    """A digest of all that the row's program is made of, and run by."""
+    code = sources(__name__), versions()
+    if name == EMBEDDED:
+        return digest(*code, _sha256(embedded_model(".wmq")))
+    return digest(*code, _sha256(context.onnx), _recipe(name).to_json(), _play(context),
+                  context.frames)  # fmt: skip
+
+
+def make(name: str, context: Context, progress: Progress) -> Way:
+    """Raises WmqError, CalibrationError or ProgramError."""
+    if name == EMBEDDED:
+        return _way(embedded_model(".wmq"), context, WHOLE)
+    default = _recipe(name) == read_recipe(DEFAULT)
+    return _way(program(name, context, progress), context,
+                SHORT.get(name, WHOLE if default else MOST))  # fmt: skip
+
+
+def program(name: str, context: Context, progress: Progress) -> Path:
+    """The row's program, calibrated if there is none of these inputs.  Raises as `make`."""
+    path = context.folder / f"{_base(name).replace(' ', '-')}.wmq"
+    made_of = path.with_suffix(".json")
+    key = {"inputs": inputs(_base(name), context)}
+    if not (path.is_file() and _read(made_of) == key):
+        made_of.unlink(missing_ok=True)
+        recipe = _recipe(name)
+        set_name = _set_of(recipe) or (None if _training_games(context) else SET)
+        calibrate(context.onnx, path, recipe, data=None if set_name else context.data,
+                  set_name=set_name, frames=context.frames, progress=progress)  # fmt: skip
+        write_atomically(made_of, json.dumps(key).encode())
+    return path
+
+
+def _base(name: str) -> str:
+    """The row that has the same program on more frames."""
+    return f"wmq {DEFAULT}" if name in SHORT else name
+
+
+def linears(program: Program) -> list[str]:
+    """The Linears of the model whose weights are multiplied in int8."""
+    found: dict[str, None] = {}
+    for step in program.steps:
+        if "weight" in step.operands and step.op.startswith("dot"):
+            found[step.operands["weight"].value.partition(".weight")[0]] = None
+    return list(found)
+
+
+def float_operations(program: Program) -> int:
+    """Instructions with an operand that is no integer."""
+    return sum(
+        any(np.dtype(NUMPY[program.values[at.value].dtype]).kind != "i"
+            for at in step.operands.values())
+        for step in program.steps
+    )  # fmt: skip
+
+
+def _way(path: Path, context: Context, share: float) -> Way:
+    predictor = ProgramPredictor(path, context.threads)
+    program = predictor.engine.program
+    layers = len(linears(program))
+    return Way(predictor, SIDE_BY_SIDE, share, layers, layers, float_operations(program),
+               path.stat().st_size, (_calibrated_on(program),), _sha256(path))  # fmt: skip
+
+
+def _calibrated_on(program: Program) -> str:
+    """From the provenance that the program carries."""
+    facts = program.meta["calibration"]
+    played = facts["data"]
+    what = (f"the embedded set {played['set']}" if "set" in played
+            else f"{len(played['games'])} training games")  # fmt: skip
+    if "play" in played:
+        what += f", {played['play']} play"
+    return f"calibrated on {facts['frames']:,} frames of {what}"
+
+
+def _recipe(name: str) -> Recipe:
+    chosen = _base(name).removeprefix("wmq ")
+    if not chosen.startswith("state "):
+        return read_recipe(chosen)
+    recipe = read_recipe(DEFAULT)
+    return replace(recipe, state=replace(recipe.state, bits=int(chosen.split()[1])))
+
+
+def _set_of(recipe: Recipe) -> str | None:
+    """The embedded set that the recipe itself asks for."""
+    return recipe.data.set if recipe.data else None
+
+
+def _training_games(context: Context) -> list[str]:
+    """SHA-256 of the games that calibration may take."""
+    games = usable(Dataset.open(context.data).select("train"))
+    return [info.sha256 for info in games if info.frames > 1]
+
+
+def _play(context: Context) -> list[str]:
+    """What identifies all play that a recipe may take."""
+    return [*_training_games(context), *(read_set(name).sha256 for name in sets.names())]
+
+
+def _embedded_source() -> str:
+    """The SHA-256 of the float step that the embedded program was made from."""
+    return str(open_program().program.meta.get("calibration", {}).get("onnx_sha256", ""))
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None

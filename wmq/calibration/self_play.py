@@ -1,0 +1,97 @@
+"""The float model's own play: rollouts from real frames with the true controllers.
+
+Real frames and controllers come in, as many frames of the same controllers leave: the
+first GIVEN as they were, the others as the model has made them.  LANES games are rolled
+out side by side; their frames are kept in the cache, and a rollout that was interrupted
+resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from calib.errors import CalibrationError
+from calib.statistics.collect import SAVE_SECONDS
+from calib.statistics.store import Arrays
+from wmq.game.frame_update import next_frames
+from wmq.inference.onnx_session import OnnxStep, State
+from wmq.memo.store import Cache
+
+GIVEN = 60  # true frames at the beginning: the state is then one that play has made
+LANES = 16  # games side by side
+FORMAT_VERSION = 1
+Pair = tuple[np.ndarray, np.ndarray]  # frames (T, frame_size) and controllers (T, 26) int32
+Tick = Callable[[int], None]  # frames done since the last call
+
+
+def own_play(step: OnnxStep, key: str, games: Iterable[Pair], cache: Cache,
+             tick: Tick) -> Iterator[Pair]:  # fmt: skip
+    """Each game's frames replaced by the model's own; LANES games are in memory at a time.
+
+    key  names model and arithmetic: equal keys and games give equal play
+    """
+    games = iter(games)
+    while block := list(islice(games, LANES)):
+        longest = max(len(frames) for frames, _ in block)
+        lanes, pads = (np.stack([_extended(part, longest) for part in parts])
+                       for parts in zip(*block, strict=True))  # fmt: skip
+        made = _rolled(step, key, lanes, pads, cache, tick)
+        for (frames, controllers), lane in zip(block, made, strict=True):
+            yield lane[: len(frames)], controllers
+
+
+def _extended(rows: np.ndarray, length: int) -> np.ndarray:
+    """The last row repeated: what a shorter lane makes of it is cut off."""
+    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
+
+
+def _rolled(step: OnnxStep, key: str, true: np.ndarray, pads: np.ndarray, cache: Cache,
+            tick: Tick) -> np.ndarray:  # fmt: skip
+    """(lanes, T, frame_size) int32; true (lanes, T, frame_size), pads (lanes, T, 26)."""
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {GIVEN} {true.shape} {key}".encode())
+    digest.update(true.tobytes() + pads.tobytes())
+    name = f"play-{digest.hexdigest()}.safetensors"
+    made = np.empty_like(true)
+    begun = cache.read(name, lambda arrays, where: _begun(step, true, arrays, where))
+    frames, state = begun or (true[:, :1], step.zero_state(len(true)))
+    at = frames.shape[1]  # frames that are there
+    made[:, :at] = frames
+    tick(len(true) * at)
+    saved = time.monotonic()
+    while at < made.shape[1]:
+        heads, state = step.step(made[:, at - 1], pads[:, at - 1], pads[:, at], state)
+        follows = next_frames(step.schema, made[:, at - 1], heads)
+        made[:, at] = true[:, at] if at < GIVEN else follows
+        at += 1
+        tick(len(true))
+        if time.monotonic() - saved >= SAVE_SECONDS or at == made.shape[1]:
+            arrays = {"frames": np.ascontiguousarray(made[:, :at]), **state}
+            cache.write(name, arrays)
+            saved = time.monotonic()
+    return made
+
+
+def _begun(
+    step: OnnxStep, true: np.ndarray, arrays: Arrays, where: str
+) -> tuple[np.ndarray, State]:
+    """Frames so far and the state behind them.  Raises CalibrationError."""
+    state = step.zero_state(len(true))
+    frames = arrays.get("frames", np.empty(0))
+    kept = {name: array for name, array in arrays.items() if name != "frames"}
+    lanes, _, width = true.shape
+    if frames.dtype != np.int32 or frames.ndim != 3 or frames.shape[::2] != (lanes, width) \
+            or not 1 <= frames.shape[1] <= true.shape[1]:  # fmt: skip
+        raise CalibrationError(f"{where}: frames: not those of this play")
+    schema = step.schema
+    if ((frames < schema.lo) | (frames > schema.hi)).any():
+        raise CalibrationError(f"{where}: frames: a value is outside the schema")
+    if {n: (a.dtype, a.shape) for n, a in kept.items()} != {
+        n: (a.dtype, a.shape) for n, a in state.items()
+    } or not all(np.isfinite(a).all() for a in kept.values()):
+        raise CalibrationError(f"{where}: not the state of this model")
+    return frames, kept

@@ -1,0 +1,28 @@
+"""Which games of a dataset are used, and a game seen from the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wmq.game.schema import CONTROLLER_FIELDS, Schema
+from wmq.replays.slippi import GameInfo
+
+
+def usable(games: Sequence[GameInfo], idle_limit: float = 0.5) -> list[GameInfo]:
+    """Games to train and calibrate on: velocities are there and both players take part.
+
+    Left out are replays before 3.5, whose velocities would be zeros in the input, and
+    games in which a player gives no input on more than `idle_limit` of the frames.
+    """
+    return [g for g in games if "speed_y" not in g.missing and max(g.idle) <= idle_limit]
+
+
+def exchange_players(
+    schema: Schema, frames: np.ndarray, controllers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same game with player 1 and 2 exchanged."""
+    half = len(schema.fields)
+    order = [*range(half, 2 * half), *range(half), 2 * half]
+    return frames[:, order], np.roll(controllers, len(CONTROLLER_FIELDS), axis=1)

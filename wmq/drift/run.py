@@ -1,0 +1,356 @@
+"""`drift`: all parts in order."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from wmq.dataset.store import Dataset
+from wmq.drift.compare import REAL, action_counts, summed, world_statistics
+from wmq.drift.float_pairs import float_rollouts
+from wmq.drift.free_rollouts import CONTROLLERS
+from wmq.drift.memo import Stages, digest
+from wmq.drift.paired import error_change, mean_curve, pair, relative
+from wmq.drift.sample import Sample, percent_change
+from wmq.drift.significance import error_verdict, one_sentence, world_verdict
+from wmq.drift.statistics import Sums
+from wmq.drift.tracks import ONE_AHEAD, Course, Progress, Track
+from wmq.errors import WmqError
+from wmq.evaluation.bootstrap import caveat
+from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
+from wmq.evaluation.rollout_error import (
+    LEAST_FRAMES,
+    LONGEST,
+    Start,
+    choose_starts,
+    most_frames,
+    position_errors,
+    true_frames,
+)
+from wmq.game.schema import Schema
+from wmq.inference.model_files import (
+    IntegerModel,
+    ModelError,
+    float_step_of,
+    model_path,
+    open_program,
+)
+from wmq.inference.predictor import OnnxPredictor, Predictor, ProgramPredictor
+from wmq.replays.slippi import Game
+
+FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of tracks
+REFERENCE_GAMES = 100  # of the training split, for the share of each action in real play
+MIDDLE = 20  # frames; the horizon of a verdict beside 1 and the last
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared, and how much of it.
+
+    program         None for the embedded model; onnx: None for the float step beside it
+    others          further models, .onnx or .wmq
+    dynamic         also what onnxruntime's quantize_dynamic makes of the float model
+    starts, horizon of the paired rollouts; worlds, frames: of each kind of controllers
+    games, cut      no more than so many validation games, and frames of each; 0 for all
+    folder          where finished stages are kept; None: nowhere
+    command         as a person would run it again
+    """
+
+    data: Path
+    program: Path | None = None
+    onnx: Path | None = None
+    others: tuple[Path, ...] = ()
+    dynamic: bool = False
+    starts: int = 300
+    horizon: int = 600
+    worlds: int = 64
+    frames: int = 3600
+    threads: int = 1
+    games: int = 0
+    cut: int = 0
+    folder: Path | None = None
+    command: str = ""
+
+
+def drift(
+    settings: Settings,
+    progress: Progress = lambda what, done, total: None,
+    ready: Mapping[str, tuple[Predictor, str]] | None = None,
+) -> Drift:
+    """Measure drift.
+
+    ready  further models by name, with the SHA-256 of their file or recipe
+    Raises WmqError, ProgramError or CalibrationError.
+    """
+    began = time.perf_counter()
+    program = open_program(model_path(settings.program, ".wmq"))
+    onnx = float_step_of(settings.program, settings.onnx)
+    exact = OnnxPredictor(onnx, settings.threads)
+    _check_same_run(exact, onnx, program)
+    models = {**_models(settings, exact, onnx, program), **(ready or {})}
+    dataset = Dataset.open(settings.data)
+    course = _course(dataset, settings, exact, onnx, progress)
+    tracks = {name: Track(name, *model, course) for name, model in models.items()}
+    _check_and_compile(tracks, program)
+
+    played = _play(tracks, exact)
+    sample = Sample([start.game for start in course.starts])
+    true = true_frames(course.games, course.starts, course.horizon)
+    errors = {name: position_errors(program.schema, frames, true)
+              for name, frames in played.rolled.items()}  # fmt: skip
+    pairs, ratios = _pairs(program.schema, sample, played)
+    statistics = _statistics(dataset, course, program.schema, played.worlds)
+    compared = [name for name in tracks if name != FLOAT]
+    verdicts: list[Verdict] = []
+    for name in compared:
+        if name in errors:
+            verdicts += _error_verdicts(name, tracks, sample, errors)
+        verdicts.append(world_verdict(name, course.frames, statistics, games_of(course.worlds)))
+    return Drift(
+        model=shown_name(program.path),
+        sha256=program.sha256,
+        starts=len(course.starts),
+        horizon=course.horizon,
+        pairs=pairs,
+        relative=ratios,
+        worlds=len(course.worlds),
+        frames=course.frames,
+        statistics=statistics,
+        verdicts=verdicts,
+        sentence=one_sentence(
+            INTEGER, [v for v in verdicts if v.model == INTEGER], statistics,
+            min(games_of(course.starts), games_of(course.worlds)),
+        ),
+        seconds=course.stages.seconds + time.perf_counter() - began,
+        truth={name: mean_curve(sample, values) for name, values in errors.items()},
+        truth_difference={
+            name: mean_curve(sample, errors[name] - errors[FLOAT])
+            for name in errors
+            if name != FLOAT
+        },
+        games=[game.info.sha256 for game in course.games],
+        float_sha256=tracks[FLOAT].sha256,
+        notes=_notes(dataset, settings, course),
+        command=settings.command,
+    )  # fmt: skip
+
+
+def _models(
+    settings: Settings, exact: OnnxPredictor, onnx: Path, program: IntegerModel
+) -> dict[str, tuple[Predictor, str]]:
+    """Every model of the settings by its track's name, with the SHA-256 of its file."""
+    found: dict[str, tuple[Predictor, str]] = {
+        FLOAT: (exact, _sha256(onnx)),
+        INTEGER: (ProgramPredictor(program.path, settings.threads), program.sha256),
+    }
+    if settings.dynamic:
+        recipe = hashlib.sha256(f"{DYNAMIC} {_sha256(onnx)}".encode()).hexdigest()
+        found[DYNAMIC] = (_dynamic(settings, onnx), recipe)
+    for path in settings.others:
+        found[_free_name(shown_name(path), found)] = (_open(path, settings.threads), _sha256(path))
+    return found
+
+
+def _dynamic(settings: Settings, onnx: Path) -> Predictor:
+    """onnxruntime's own int8, a game or world by itself: a call's scale is that of its inputs."""
+    from wmq.toolkits.methods import Context
+    from wmq.toolkits.onnx_methods import make
+
+    with TemporaryDirectory() as folder:  # the session holds what is made
+        context = Context(onnx, settings.data, Path(folder), settings.threads, 0)
+        return make(DYNAMIC, context).predictor
+
+
+def _check_and_compile(tracks: Mapping[str, Track], program: IntegerModel) -> None:
+    for track in tracks.values():
+        if track.predictor.schema != program.schema:
+            raise WmqError(f"{track.name}: its fields differ from those of {program.path}; "
+                           "compare models of one schema")  # fmt: skip
+        if isinstance(track.predictor, ProgramPredictor):
+            track.course.progress("compiling the engine", 0, 1)
+            track.predictor.compile(track.course.games[0])
+            track.course.progress("compiling the engine", 1, 1)
+
+
+@dataclass(frozen=True)
+class Played:
+    """rolled      track -> rollouts from the starts, (starts, horizon, frame_size); none of DYNAMIC
+    yardsticks  the same, of each float model beside float
+    worlds      controllers -> track -> sums of the worlds
+    """
+
+    rolled: dict[str, np.ndarray]
+    yardsticks: dict[str, np.ndarray]
+    worlds: dict[str, dict[str, Sums]]
+
+
+def _play(tracks: Mapping[str, Track], exact: OnnxPredictor) -> Played:
+    """All stages of all tracks, one track after the other.
+
+    DYNAMIC walks one game a call, which would take longer than all else: it has worlds alone,
+    which begin in float's states.
+    """
+    found = Played({}, {}, {kind: {} for kind in CONTROLLERS})
+    for name, track in tracks.items():
+        games, worlds = track.course.games, track.course.worlds
+        if name == DYNAMIC:
+            track.begin_as(tracks[FLOAT])
+        else:
+            track.one_ahead()
+            found.rolled[name] = track.rolled()
+        if name == FLOAT:
+            found.yardsticks.update(float_rollouts(track, exact))
+        begun = np.stack([games[s.game].frames[s.row] for s in worlds])
+        for kind in CONTROLLERS:
+            made = track.world_frames(kind)
+            found.worlds[kind][name] = summed(track.predictor.schema, begun, made)
+        if name != FLOAT:
+            track.forget()
+    return found
+
+
+def _course(
+    dataset: Dataset, settings: Settings, model: OnnxPredictor, onnx: Path, progress: Progress
+) -> Course:
+    """The games and the starts.  Raises WmqError if there are none."""
+    infos = dataset.select("val")[: settings.games or None]
+    if not infos:
+        raise WmqError(f"{settings.data}: no game in the split val; prepare more replays")
+    games = [_cut(dataset.load(info, model.schema), settings.cut) for info in infos]
+    found = {}
+    for option, count, frames in (("--horizon", settings.starts, settings.horizon),
+                                  ("--frames", settings.worlds, settings.frames)):  # fmt: skip
+        found[option] = choose_starts(games, count, frames)
+        if not found[option]:
+            raise WmqError(_too_long(settings, games, option, frames))
+    starts, worlds = found["--horizon"], found["--frames"]
+    assert model.spreads is not None  # a float step has some
+    stages = Stages(settings.folder, {
+        "games": digest(*[part for g in games for part in (g.frames, g.controllers)]),
+        "starts": [(s.game, s.row) for s in starts],
+        "horizon": settings.horizon,
+        "worlds": [(s.game, s.row) for s in worlds],
+        "frames": settings.frames,
+        "float": _sha256(onnx),
+    })  # fmt: skip
+    return Course(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
+                  stages, progress)  # fmt: skip
+
+
+def _too_long(settings: Settings, games: Sequence[Game], option: str, frames: int) -> str:
+    """Why no game has so many frames after a start, and how many there may be."""
+    most = most_frames(games)
+    if most < LONGEST:
+        return (f"{settings.data}: no validation game has {LEAST_FRAMES} frames, as a start after "
+                "the entry needs; prepare longer replays")  # fmt: skip
+    whole = f"; --quick cuts games to {settings.cut:,} frames" if settings.cut else ""
+    return (f"{option} {frames}: no validation game of {settings.data} has so many frames after "
+            f"frame 0; give {most} or fewer{whole}")  # fmt: skip
+
+
+def _cut(game: Game, frames: int) -> Game:
+    end = frames + 1 if frames else len(game.frames)
+    return replace(game, frames=game.frames[:end], controllers=game.controllers[:end])
+
+
+def _check_same_run(model: OnnxPredictor, onnx: Path, program: IntegerModel) -> None:
+    if model.step.metadata["wmq.run"] != program.program.meta.get("run"):
+        raise ModelError(f"{program.path}: made from another float model than {onnx}; give its own "
+                         "with --float")  # fmt: skip
+
+
+def _open(path: Path, threads: int) -> Predictor:
+    if path.suffix.lower() == ".wmq":
+        return ProgramPredictor(path, threads)
+    return OnnxPredictor(path, threads)  # which says what else may be wrong with the name
+
+
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    number = 2
+    free = name
+    while free in (*taken, REAL):
+        free, number = f"{name} ({number})", number + 1
+    return free
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; give another file") from None
+
+
+def _pairs(
+    schema: Schema, sample: Sample, played: Played
+) -> tuple[list[Pair], dict[str, dict[str, Curve]]]:
+    """Every model and every yardstick against float, and the first relative to the second."""
+    exact, yardsticks = played.rolled[FLOAT], played.yardsticks
+    distances = {name: position_errors(schema, exact, own) for name, own in yardsticks.items()}
+    pairs, ratios = [], {}
+    for name, own in played.rolled.items():
+        if name == FLOAT:
+            continue
+        title = f"{name} against {FLOAT}"
+        pairs.append(pair(title, "quantized", schema, sample, exact, own))
+        ratios[title] = relative(sample, position_errors(schema, exact, own), distances)
+    pairs += [pair(name, "yardstick", schema, sample, exact, own)
+              for name, own in yardsticks.items()]  # fmt: skip
+    return pairs, ratios
+
+
+def _statistics(
+    dataset: Dataset, course: Course, schema: Schema, worlds: dict[str, dict[str, Sums]]
+) -> list[WorldStatistic]:
+    """worlds: controllers -> model -> sums; real play joins those with real controllers."""
+    games, starts = course.games, course.worlds
+    first = np.stack([games[s.game].frames[s.row] for s in starts])
+    real = summed(schema, first, true_frames(games, starts, course.frames))
+    tracks = {name: {REAL: real, **own} if name == "real" else own
+              for name, own in worlds.items()}  # fmt: skip
+    training = dataset.select("train")[:REFERENCE_GAMES]
+    play = (dataset.load(info, schema) for info in training) if training else games
+    sample = Sample([start.game for start in starts])
+    return world_statistics(sample, action_counts(schema, play), tracks, FLOAT)
+
+
+def _error_verdicts(
+    name: str,
+    tracks: Mapping[str, Track],
+    sample: Sample,
+    errors: Mapping[str, np.ndarray],
+) -> list[Verdict]:
+    """One frame ahead on all frames of the games; then from the starts."""
+    sums, before = (tracks[track].one_ahead() for track in (name, FLOAT))
+    games = Sample(range(len(sums)))
+    change = percent_change(sums[:, 0], before[:, 0], sums[:, 1], games.weights)
+    found = [error_verdict(name, 1, ONE_AHEAD, " %", change, games.groups)]
+    last = errors[FLOAT].shape[1]
+    for horizon in sorted({min(MIDDLE, last), last}):
+        change = error_change(sample, errors[name], errors[FLOAT], horizon)
+        found.append(error_verdict(name, horizon, f"rc({horizon})", " %", change, sample.groups))
+    return found
+
+
+def games_of(starts: Sequence[Start]) -> int:
+    return len({start.game for start in starts})
+
+
+def _notes(dataset: Dataset, settings: Settings, course: Course) -> list[str]:
+    """What a reader has to know of these figures."""
+    found = []
+    for what, asked, starts in (("starts", settings.starts, course.starts),
+                                ("worlds", settings.worlds, course.worlds)):  # fmt: skip
+        if len(starts) < asked:
+            found.append(f"the games have room for {len(starts)} {what}, not {asked}")
+        if few := caveat(games_of(starts)):
+            found.append(f"the {what} are of {few}")
+    if not dataset.select("train"):
+        found.append("the dataset has no training games: actions are compared with those of "
+                     "the games that the starts are from")  # fmt: skip
+    return found

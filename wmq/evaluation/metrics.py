@@ -1,0 +1,162 @@
+"""The metrics of one frame ahead, from head values in natural units.
+
+`Tally` adds games up and never holds more than one: frames come in as integers, head
+values as float32 arrays, and out comes one row of figures.  `pos_mae` counts the frame that
+the update makes, which places a player who is born again.  `val_loss` is the loss that
+training minimizes, `plan_loss` the plain squared-error loss that others report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from wmq.game.schema import (
+    ACTION_CATEGORIES,
+    Q16,
+    REBIRTH_ACTION,
+    REBIRTH_FIELDS,
+    Schema,
+    category_of,
+)
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets, present_columns
+
+HEAD_WEIGHTS = {"continuous": 0.25, "velocity": 0.25, "dynamics": 0.25, "binary": 1.0}
+CLASS_WEIGHTS = {"action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "hurtbox": 0.3, "ground": 0.3,
+                 "last_attack": 0.3}  # fmt: skip
+PLAN_WEIGHTS = {"continuous": 1.0, "velocity": 0.5, "dynamics": 0.5, "binary": 1.0}
+ERRORS = ("pos_mae", "vel_mae", "percent_mae")
+ROBUST_BETA = 0.1  # in spreads: squared below, absolute above
+
+
+def robust(error: np.ndarray) -> np.ndarray:
+    """Smooth L1 of a standardized error (Girshick 2015, eq. 3, with beta)."""
+    size = np.abs(error)
+    return np.where(size < ROBUST_BETA, size * size / (2 * ROBUST_BETA), size - ROBUST_BETA / 2)
+
+
+def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """-log softmax at the target, (T,) float64; logits (T, classes), target (T,) int."""
+    top = logits.max(1, keepdims=True)
+    total = np.log(np.exp(logits - top).sum(1, dtype=np.float64)) + top[:, 0]
+    return total - np.take_along_axis(logits, target[:, None], 1)[:, 0]
+
+
+def binary_cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
+
+
+class Tally:
+    """Sums over frames of every figure; `result` divides."""
+
+    def __init__(self, schema: Schema, scales: Mapping[str, np.ndarray]):
+        """scales: the spread of each number head's targets, natural units, (width,)."""
+        self.schema, self.scales = schema, scales
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, float] = {}
+
+    def add(
+        self,
+        now: np.ndarray,
+        after: np.ndarray,
+        heads: Mapping[str, np.ndarray],
+        missing: Iterable[str] = (),
+    ) -> None:
+        """One game: frames (T, frame_size) int32, the frames after them, and the heads."""
+        missing = set(missing)
+        for head in NUMBER_HEADS:
+            self._numbers(head, now, after, heads, missing)
+        target = after[:, head_index(self.schema, "binary")].astype(np.float32)
+        kept = present_columns(self.schema, "binary", missing)
+        entropy = binary_cross_entropy(heads["binary"], target)[:, kept]
+        if kept.any():
+            self._sum("binary", entropy, len(now), 1 / kept.sum())
+        for player, name in enumerate(PLAYERS):
+            for field in self.schema.head("classes"):
+                if field.name not in missing:
+                    at = self.schema.index(field.name, player)
+                    logits = heads[f"{name}.{field.name}"]
+                    self._sum(field.name, cross_entropy(logits, after[:, at]), len(now))
+                    if field.name == "action":
+                        self._actions(now[:, at], after[:, at], logits.argmax(1))
+
+    def _numbers(
+        self,
+        head: str,
+        now: np.ndarray,
+        after: np.ndarray,
+        heads: Mapping[str, np.ndarray],
+        missing: set[str],
+    ) -> None:
+        fields = [f for _ in (0, 1) for f in self.schema.head(head)]
+        kept = present_columns(self.schema, head, missing)
+        if not kept.any():
+            return
+        full = heads[head] - number_targets(self.schema, head, now, after)
+        error = full[:, kept]
+        share = 1 / kept.sum()
+        scaled = error * np.array([f.scale for f in fields], dtype=np.float32)[kept]
+        self._sum(head, robust(error / self.scales[head][kept]), len(now), share)
+        self._sum(f"{head}.squared", scaled * scaled, len(now), share)
+        named = [f.name for f, k in zip(fields, kept, strict=True) if k]
+        if head == "continuous":
+            error = self._with_rebirth(full, now, after, heads)[:, kept]
+        groups = {"pos_mae": ("x", "y"), "percent_mae": ("percent",),
+                  "vel_mae": tuple(f.name for f in self.schema.head("velocity"))}  # fmt: skip
+        for figure, members in groups.items():
+            chosen = [name in members for name in named]
+            if any(chosen):
+                sizes = np.abs(error[:, chosen])
+                self._sum(figure, sizes, sizes.size)
+
+    def _with_rebirth(self, error: np.ndarray, now: np.ndarray, after: np.ndarray,
+                      heads: Mapping[str, np.ndarray]) -> np.ndarray:  # fmt: skip
+        """The errors of the next frame, where the update places who is born again."""
+        error, fields = error.copy(), [f.name for f in self.schema.head("continuous")]
+        for player, name in enumerate(PLAYERS):
+            before = now[:, self.schema.index("action", player)]
+            action = heads[f"{name}.action"].argmax(1)
+            rows = np.flatnonzero((action == REBIRTH_ACTION) & (before != REBIRTH_ACTION))
+            places = self.schema.rebirth_places[now[rows, self.schema.stage_index], player]
+            for k, field in enumerate(REBIRTH_FIELDS):
+                column = player * len(fields) + fields.index(field)
+                true = after[rows, self.schema.index(field, player)]
+                error[rows, column] = (places[:, k] - true) / Q16
+        return error
+
+    def _actions(self, now: np.ndarray, after: np.ndarray, predicted: np.ndarray) -> None:
+        right = predicted == after
+        changed = now != after
+        self._sum("action_acc", right, len(right))
+        self._sum("change_acc", right[changed], changed.sum())
+        category = category_of(after)
+        names = [name for name, _ in ACTION_CATEGORIES] + ["other"]
+        for index in np.unique(category[changed]):
+            chosen = changed & (category == index)
+            self._sum(f"change_acc: {names[index]}", right[chosen], chosen.sum())
+
+    def _sum(self, name: str, values: np.ndarray, count: float, share: float = 1.0) -> None:
+        total = float(values.sum(dtype=np.float64)) * share
+        self.sums[name] = self.sums.get(name, 0.0) + total
+        self.counts[name] = self.counts.get(name, 0.0) + float(count)
+
+    def result(self) -> dict[str, float]:
+        """All figures; accuracies in percent, errors in natural units."""
+        mean = {k: self.sums[k] / self.counts[k] for k in self.sums if self.counts[k]}
+        figures = losses_of(mean)
+        for name in ERRORS:
+            figures[name] = mean.get(name, float("nan"))
+        figures |= {k: 100 * v for k, v in sorted(mean.items()) if "_acc" in k}
+        return {name: float(value) for name, value in figures.items()}
+
+
+def losses_of(mean: Mapping[str, Any]) -> dict[str, Any]:
+    """Both losses from the means of a Tally's sums, which are numbers, or arrays of one shape."""
+    classes = sum(w * mean.get(name, 0.0) for name, w in CLASS_WEIGHTS.items())
+    plan = {h: mean.get(f"{h}.squared", mean.get(h, 0.0)) for h in PLAN_WEIGHTS}
+    return {
+        "val_loss": classes + sum(w * mean.get(h, 0.0) for h, w in HEAD_WEIGHTS.items()),
+        "plan_loss": classes + sum(w * plan[h] for h, w in PLAN_WEIGHTS.items()),
+    }

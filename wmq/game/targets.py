@@ -1,0 +1,66 @@
+"""What a frame's heads are compared with, and the spread that standardizes it.
+
+Targets come from two neighbouring integer frames and are in natural units: deltas for
+fields that are added, absolute values for those that are rounded, 0 or 1 for bits and
+class numbers.  Heads are player 1's fields, then player 2's, in schema order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from wmq.game.schema import Schema
+
+NUMBER_HEADS = ("continuous", "velocity", "dynamics")
+PLAYERS = ("p1", "p2")
+
+
+def head_widths(schema: Schema) -> dict[str, int]:
+    """Name and number of outputs of every head, in the order of the program."""
+    widths = {name: 2 * len(schema.head(name)) for name in ("continuous", "binary")}
+    widths |= {name: 2 * len(schema.head(name)) for name in ("velocity", "dynamics")}
+    for player in PLAYERS:
+        widths |= {f"{player}.{f.name}": f.classes for f in schema.head("classes")}
+    return widths
+
+
+def head_index(schema: Schema, head: str) -> np.ndarray:
+    """Places in the integer frame of the fields of a number or binary head."""
+    return np.array([schema.index(f.name, p) for p in (0, 1) for f in schema.head(head)])
+
+
+def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Targets of a number head, (T, width) float32 natural units; frames (T, frame_size)."""
+    index = head_index(schema, head)
+    fields = [f for _ in (0, 1) for f in schema.head(head)]
+    unit = np.array([1 / f.quantum for f in fields], dtype=np.float32)
+    target = after[:, index].astype(np.float32) * unit
+    if fields and fields[0].update == "add":
+        target = (after[:, index] - now[:, index]).astype(np.float32) * unit
+    return target
+
+
+def present_columns(schema: Schema, head: str, missing: Iterable[str]) -> np.ndarray:
+    """bool (width,): columns of a number or binary head that the replay has."""
+    lacking = set(missing)
+    return np.array([f.name not in lacking for _ in (0, 1) for f in schema.head(head)])
+
+
+def spreads(schema: Schema, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
+    """Offset and scale of each number head's targets: mean, and twice the mean deviation.
+
+    `pairs` are (now, after) frames of games.  Returns {head: (offset, scale)}, float32
+    arrays; both players share a field's figures.
+    """
+    pairs = list(pairs)
+    found = {}
+    for head in NUMBER_HEADS:
+        targets = np.concatenate([number_targets(schema, head, *pair) for pair in pairs])
+        half = targets.shape[1] // 2
+        both = np.concatenate([targets[:, :half], targets[:, half:]]).astype(np.float64)
+        offset = both.mean(0)
+        scale = np.maximum(2 * np.abs(both - offset).mean(0), 1e-3)
+        found[head] = tuple(np.tile(v, 2).astype(np.float32) for v in (offset, scale))
+    return found

@@ -1,0 +1,287 @@
+"""Rollouts: a start and controllers in, the frames that a model makes of them out.
+
+A model is asked for `Worlds`, some at a time; each world carries its own state, takes the
+given frames as they are and from then on its own frames.  Worlds are independent, so that
+any number of them side by side and any number of threads gives the same frames; every world
+has the hash of its own chain (`wmq.rollout.hash_chain`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from wmq.game.schema import Schema
+from wmq.inference.model_files import IntegerModel, model_path
+from wmq.inference.scheduling import SIDE_BY_SIDE, Team, shares
+from wmq.rollout import hash_chain
+from wmq.rollout.controllers import Source, player_controllers
+from wmq.rollout.starts import Start
+
+if TYPE_CHECKING:
+    from wmq.inference.onnx_session import OnnxStep
+    from wmq_kernels.engine import Engine
+
+LOG = logging.getLogger(__name__)
+BLOCK = 120  # frames between two looks at the progress
+Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)
+
+
+class Worlds(Protocol):
+    """Games in progress, side by side."""
+
+    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
+        """`frames` further frames of each world, (worlds, frames, frame_size) int32.
+
+        given        (worlds, g, frame_size), 1 <= g <= frames: the present frame of the first
+                     g steps
+        controllers  (worlds, frames + 1, 26): of the present frame and of each next one
+        """
+        ...
+
+    @property
+    def saturations(self) -> list[int | None]:
+        """For each world, values clamped so far inside the program; None: nothing is counted."""
+        ...
+
+
+class Model(Protocol):
+    """What `roll` needs of a model."""
+
+    arithmetic: str  # "int8" or "float32"
+    kernels: str | None  # "vnni" or "portable"; None where none of ours compute
+    side_by_side: int  # worlds that one thread had best compute together
+    path: Path
+    sha256: str
+    schema: Schema
+
+    def worlds(self, count: int, threads: int = 1) -> Worlds:
+        """Worlds before their first frame, each of whose frames `threads` may share."""
+        ...
+
+
+class IntegerWorlds:
+    """Worlds of an integer program in the compiled engine."""
+
+    arithmetic = "int8"
+    side_by_side = SIDE_BY_SIDE
+
+    def __init__(self, model: IntegerModel, kernels: str = "auto"):
+        """Raises ProgramError if this machine has not the kernels that are asked for."""
+        from wmq_kernels.engine import Engine
+
+        self.path, self.sha256, self.schema = model.path, model.sha256, model.schema
+        self.engine = Engine(model.program, kernels)
+        self.kernels: str | None = self.engine.kernels
+        LOG.info("%s: sha256 %s, kernels %s", self.path, self.sha256, self.kernels)
+
+    def worlds(self, count: int, threads: int = 1) -> Worlds:
+        return _IntegerGroup(self.engine, count, Team(threads))
+
+
+class _IntegerGroup:
+    def __init__(self, engine: Engine, count: int, team: Team):
+        self.engine, self.team = engine, team
+        self.group = engine.zero_group(count)
+
+    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
+        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
+        for first, last, threads in self.team.parts(frames):
+            now = given[:, first:last] if first < given.shape[1] else made[:, first - 1 : first]
+            pads = controllers[:, first : last + 1]
+            run = self.engine.run_group(self.group, now, pads, last - first, threads=threads)
+            made[:, first:last] = run.frames
+        return made
+
+    @property
+    def saturations(self) -> list[int | None]:
+        return [int(counts.sum()) for counts in self.group.saturations]
+
+
+class FloatWorlds:
+    """Worlds of a float model in onnxruntime; the bits may differ between machines."""
+
+    arithmetic = "float32"
+    kernels: str | None = None
+    side_by_side = 1  # a world has the same bits whatever company it has
+
+    def __init__(self, path: str | os.PathLike[str] | None = None):
+        """The embedded model for None.  Raises ModelError or CalibrationError."""
+        from wmq.inference.onnx_session import OnnxStep
+
+        self.path = model_path(path, ".onnx")
+        self.step = OnnxStep(self.path)
+        self.schema = self.step.schema
+        self.sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        LOG.info("%s: sha256 %s", self.path, self.sha256)
+
+    def worlds(self, count: int, threads: int = 1) -> Worlds:
+        return _FloatGroup(self.step, count)
+
+
+class _FloatGroup:
+    def __init__(self, step: OnnxStep, count: int):
+        self.step = step
+        self.state = step.zero_state(count)
+        self.saturations: list[int | None] = [None] * count
+
+    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
+        from wmq.game.frame_update import next_frames
+
+        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
+        for t in range(frames):
+            now = given[:, t] if t < given.shape[1] else made[:, t - 1]
+            pads = controllers[:, t], controllers[:, t + 1]
+            heads, self.state = self.step.step(now, *pads, self.state)
+            made[:, t] = next_frames(self.step.schema, now, heads)
+        return made
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """One world's rollout of n frames.
+
+    controllers  (n, 26) int32: row t is what frame t was computed from
+    frames       (n, frame_size) int32
+    """
+
+    seed: int
+    controllers: np.ndarray
+    frames: np.ndarray
+    sha256: str
+    saturations: int | None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """All worlds from one start; steps and seconds count the given frames too."""
+
+    arithmetic: str
+    kernels: str | None
+    model: Path
+    model_sha256: str
+    schema: Schema
+    start: Start
+    worlds: tuple[Rolled, ...]
+    steps: int
+    seconds: float
+
+    @property
+    def sha256(self) -> str:
+        return hash_chain.worlds_sha256([world.sha256 for world in self.worlds])
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.steps / max(self.seconds, 1e-9)
+
+    @property
+    def saturations(self) -> int | None:
+        counts = [world.saturations for world in self.worlds]
+        return None if None in counts else sum(c for c in counts if c is not None)
+
+
+def both_controllers(
+    sources: tuple[Source, Source], start: Start, frames: int, seed: int
+) -> np.ndarray:
+    """Controllers of the new frames, (frames, 26) int32.  Raises WmqError."""
+    halves = [
+        player_controllers(source, frames, player, seed, start.following)
+        for player, source in enumerate(sources)
+    ]
+    return np.ascontiguousarray(np.concatenate(halves, axis=1))
+
+
+def roll(
+    model: Model,
+    start: Start,
+    controllers: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    threads: int = 1,
+    progress: Progress = lambda what, done, total: None,
+) -> Rollout:
+    """Roll out one world for each (n, 26) array of controllers, of the same n.
+
+    `seeds` are their labels; a single world may have several threads.
+    """
+    steps = sum(len(start.given) - 1 + len(pads) for pads in controllers)
+    groups = shares(len(controllers), threads, model.side_by_side)
+    done = [0] * len(groups)
+    stop = Event()
+
+    def play(number: int) -> list[Rolled]:
+        def report(count: int) -> bool:
+            done[number] = count
+            return not stop.is_set()
+
+        group = groups[number]
+        pads = [controllers[world] for world in group]
+        team = threads if len(controllers) == 1 else 1
+        return _play(model, start, pads, [seeds[world] for world in group], team, report)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(play, number) for number in range(len(groups))]
+        try:
+            _watch(futures, lambda: progress("rolling out", sum(done), steps))
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    seconds = time.perf_counter() - began
+    rolled = dict(zip(chain(*groups), chain(*(f.result() for f in futures)), strict=True))
+    worlds = tuple(rolled[world] for world in range(len(controllers)))
+    return Rollout(model.arithmetic, model.kernels, model.path, model.sha256, model.schema, start,
+                   worlds, steps, seconds)  # fmt: skip
+
+
+def _watch(futures: list[Future[list[Rolled]]], show: Callable[[], None]) -> None:
+    """Wait for all, or for the first that fails."""
+    pending = set(futures)
+    while pending:
+        finished, pending = wait(pending, timeout=0.2)
+        show()
+        for future in finished:
+            future.result()
+
+
+def _play(
+    model: Model, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int], team: int,
+    report: Callable[[int], bool],
+) -> list[Rolled]:  # fmt: skip
+    """Some worlds side by side; `report(steps done)` is asked after each block whether to go on."""
+    count = len(controllers)
+    worlds = model.worlds(count, team)
+    pads = np.stack([np.concatenate([start.controllers, own]) for own in controllers])
+    given = np.stack([start.given] * count)
+    steps = pads.shape[1] - 1
+    made = np.empty((count, steps, start.given.shape[1]), dtype=np.int32)
+    for first in range(0, steps, BLOCK):
+        last = min(first + BLOCK, steps)
+        now = given[:, first:last] if first < len(start.given) else made[:, first - 1 : first]
+        made[:, first:last] = worlds.advance(now, pads[:, first : last + 1], last - first)
+        if not report(count * last):
+            raise InterruptedError
+    frames = made[:, len(start.given) - 1 :]
+    sha256 = [
+        hash_chain.rollout_sha256(model.sha256, start.given, start.controllers, *played)
+        for played in zip(controllers, frames, strict=True)
+    ]
+    return list(map(Rolled, seeds, controllers, frames, sha256, worlds.saturations))
+
+
+def compile_engine(model: Model, start: Start) -> float:
+    """Run one frame, so that what is compiled once is; the seconds that it took."""
+    began = time.perf_counter()
+    pads = np.repeat(start.controllers[-1:], 2, axis=0)
+    model.worlds(1).advance(start.given[None, -1:], pads[None], 1)
+    return time.perf_counter() - began

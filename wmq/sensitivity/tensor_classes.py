@@ -1,0 +1,174 @@
+"""What is rounded at a time: classes of tensors, and the layers of each.
+
+A float step and the program that was lowered from it come in; a list of parts leaves, each
+a `Change` to the float step.  Not among them, as float32 itself is no finer: decay (31
+bits), exp(A_log), D, the norms' roots and the multipliers; nor the tables of sigmoid and
+softplus, whose errors are below 2^-20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calib.simulation.roundings import roundings_of
+from calib.simulation.simulate import Change, together
+from calib.statistics.collect import Rounding
+from calib.step.graph import StepModel
+from calib.step.sizes import NUMBER_HEADS, module_name
+from calib.weights.program_weights import (
+    held_convolution,
+    held_embeddings,
+    held_linear,
+    input_rounding,
+    linears,
+    number_roundings,
+)
+from wmq_kernels.program import Program
+
+Q16 = 1 << 16
+SCANNED = {"state": "next_state.{0}"}  # where a class is not `layers.N.mamba.CLASS`
+INNER = ("z", "xbc", "conv1d", "silu_z", "x", "B", "C", "dt", "drive", "state", "y", "gated")
+HEAD_KINDS = ("continuous", "binary", "velocity", "dynamics")  # all others are classes
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class of tensors ("class"), or what one layer, head or table has of it ("layer").
+
+    of        name of its class
+    observed  tensor of the float step, its rounding, and the blocks in which it is mixed before it
+              (1: not), to count what an interval clips
+    """
+
+    name: str
+    kind: str
+    of: str
+    tensors: tuple[str, ...]
+    change: Change
+    observed: tuple[tuple[str, Rounding, int], ...]
+
+
+def parts(step: StepModel, program: Program) -> list[Part]:
+    """Every class, each followed by its layers.  Raises CalibrationError."""
+    found: list[Part] = []
+    for name, members in _classes(step, program):
+        found.append(_part(name, "class", name, list(members.values())))
+        if len(members) > 1:
+            found += [_part(f"{name}: {label}", "layer", name, [change])
+                      for label, change in members.items()]  # fmt: skip
+    return found
+
+
+def everything(classes: Sequence[Part]) -> Change:
+    """All classes at once."""
+    return together([part.change for part in classes])
+
+
+def _part(name: str, kind: str, of: str, changes: list[Change]) -> Part:
+    change = together(changes)
+    names = [*change.tensors, *(f"{linear} input" for linear in change.inputs),
+             *(f"{linear}.weight" for linear in change.linears), *change.weights]  # fmt: skip
+    observed = [(tensor, rounding, 1) for tensor, rounding in change.tensors.items()]
+    observed += [(_unit(linear), rounding, change.blocks[linear])
+                 for linear, rounding in change.inputs.items()]  # fmt: skip
+    return Part(name, kind, of, tuple(names), change, tuple(observed))
+
+
+def _unit(linear: str) -> str:
+    """What the norm before a Linear leaves."""
+    at, _, part = linear.rpartition(".")
+    if part == "in_proj":
+        return f"{at.removesuffix('.mamba')}.norm.unit"
+    return f"{at}.norm.unit" if part == "out_proj" else "norm_f.unit"
+
+
+def _classes(step: StepModel, program: Program) -> Iterator[tuple[str, dict[str, Change]]]:
+    """Each class with its members by label."""
+    groups, layers = _linear_groups(step), range(step.sizes.n_layer)
+    numbers = number_roundings(step, program)
+    of_frame = {name: numbers[name] for name in ("numbers.scaled", "controllers")}
+    of_pads = {"next_controllers": numbers["next_controllers"]}
+    members = {"frame_proj": Change(of_frame), "ctrl_proj": Change(of_pads)}
+    yield "inputs of frame/ctrl_proj", members
+    for group in ("in_proj", "out_proj", "heads"):
+        members = {}
+        for label, names in groups[group].items():
+            read = {n: input_rounding(step, program, n) for n in names}
+            inputs = {n: rounding for n, (rounding, _) in read.items()}
+            blocks = {n: block for n, (_, block) in read.items()}
+            members[label] = Change(inputs=inputs, blocks=blocks)
+        yield f"inputs of {group}", members
+    for group, labelled in groups.items():
+        members = {}
+        for label, names in labelled.items():
+            held = {n: held_linear(step, program, n) for n in names}
+            members[label] = Change(linears=held)
+        yield f"weights of {group}", members
+    members = {f"layer {i}": Change(weights=held_convolution(step, program, i)) for i in layers}
+    yield "conv1d weights", members
+    tables = held_embeddings(step, program)
+    yield "embeddings", {n.split(".")[1]: Change(weights={n: tables[n]}) for n in tables}
+    roundings = dict(roundings_of(step, program))
+    for name in INNER:
+        yield name, {f"layer {i}": _inner(program, roundings, name, i) for i in layers}
+    yield "residual", dict(_residual(step, program, roundings))
+    yield "head values", _head_values(step, roundings)
+
+
+def _linear_groups(step: StepModel) -> dict[str, dict[str, list[str]]]:
+    """Names of Linears by class and member."""
+    groups: dict[str, dict[str, list[str]]] = {
+        "frame/ctrl_proj": {}, "in_proj": {}, "out_proj": {}, "heads": {},
+    }  # fmt: skip
+    for name in linears(step):
+        first, _, rest = name.partition(".")
+        if first == "layers":
+            number, _, part = rest.partition(".mamba.")
+            groups[part][f"layer {number}"] = [name]
+        elif first == "heads":
+            groups["heads"].setdefault(_kind(rest), []).append(name)
+        else:
+            groups["frame/ctrl_proj"][name] = [name]
+    return groups
+
+
+def _kind(head: str) -> str:
+    return head if head in HEAD_KINDS else "classes"
+
+
+def _inner(program: Program, roundings: Mapping[str, Rounding], name: str, layer: int) -> Change:
+    tensor = SCANNED.get(name, f"layers.{{0}}.mamba.{name}").format(layer)
+    tensors = {tensor: roundings[tensor]}
+    if name == "dt":  # the sum before softplus is a value of its own
+        raw = program.values[f"layers.{layer}.mamba.dt_raw"]
+        biased = f"layers.{layer}.mamba.dt_biased"
+        tensors[biased] = Rounding(np.array([raw.scale]), raw.lo, raw.hi)
+    carried = [tensor] if name == "state" and f"carry.{layer}" in program.values else []
+    return Change(tensors, carried)
+
+
+def _residual(step: StepModel, program: Program, roundings: Mapping[str, Rounding]
+              ) -> Iterator[tuple[str, Change]]:  # fmt: skip
+    """The stream, and what is added to it, which is rounded first."""
+    for place in range(step.sizes.n_layer + 1):
+        added = [f"layers.{place - 1}.mamba.out_proj"] if place else ["frame_proj", "ctrl_proj"]
+        values = {name: program.values[name] for name in added}
+        tensors = {f"residual.{place}": roundings[f"residual.{place}"]}
+        tensors |= {n: Rounding(np.array([v.scale]), v.lo, v.hi) for n, v in values.items()}
+        yield f"place {place}", Change(tensors)
+
+
+def _head_values(step: StepModel, roundings: Mapping[str, Rounding]) -> dict[str, Change]:
+    """Logits on a scale a head, numbers in Q15.16 of their natural unit."""
+    members: dict[str, dict[str, Rounding]] = {}
+    for head in step.sizes.heads:
+        if head in NUMBER_HEADS:
+            name, rounding = head, Rounding(np.array([1 / Q16]), -(1 << 30) + 1, (1 << 30) - 1)
+        else:
+            name = f"heads.{module_name(head)}"
+            rounding = roundings[name]
+        members.setdefault(_kind(head), {})[name] = rounding
+    return {label: Change(tensors) for label, tensors in members.items()}

@@ -1,0 +1,191 @@
+"""The world model in torch, quantized by torch and by torchao, and what can be counted in it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from calib.step.graph import StepModel
+from wmq.models.presets import ModelConfig
+from wmq.models.world import WorldModel
+from wmq.toolkits.methods import Lacking
+from wmq.toolkits.silence import silent
+
+# Operations that move values, make views of them, look them up, or fill new memory
+MOVES = {
+    "_reshape_alias", "_unsafe_view", "alias", "as_strided", "cat", "clone", "contiguous", "copy_",
+    "detach", "embedding", "empty", "empty_like", "empty_strided", "expand", "full", "full_like",
+    "index_select", "new_empty", "new_zeros", "ones", "permute", "reshape", "select", "slice",
+    "split", "split_with_sizes", "squeeze", "stack", "t", "transpose", "unbind", "unflatten",
+    "unsqueeze", "view", "zeros", "zeros_like",
+}  # fmt: skip
+EXACT = ("A_log", "dt_bias")  # float32 also in the bfloat16 form: exponents of the decay
+
+
+def world_model(step: StepModel) -> WorldModel:
+    """In float32, with the float step's weights."""
+    model = WorldModel(ModelConfig(**step.config)).eval()
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in step.weights.items()})
+    return model
+
+
+def bfloat16(plain: WorldModel) -> WorldModel:
+    """Weights, constants and, with inputs of that type, activations; not EXACT.
+
+    Its `forward` keeps the recurrent state and the decay in float32, its `step` does not.
+    """
+    model = copy.deepcopy(plain).to(torch.bfloat16)
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[2] in EXACT:
+            parameter.data = plain.get_parameter(name).data.clone()
+    return model
+
+
+def dynamic(plain: WorldModel, backend: str, floating: Sequence[str] = ()) -> WorldModel:
+    """By `quantize_dynamic`; `floating` are names of Linears that stay as they are.
+
+    Raises Lacking if this torch has not the back end, or no `quantize_dynamic` any more.
+    """
+    present = torch.backends.quantized.supported_engines
+    if backend not in present:
+        raise Lacking(f"this torch has no quantized back end {backend}, only {', '.join(present)}")
+    if not hasattr(torch.ao.quantization, "quantize_dynamic"):
+        raise Lacking(f"torch {torch.__version__} has no quantize_dynamic any more")
+    usual = torch.ao.quantization.default_dynamic_qconfig
+    chosen = {nn.Linear: usual} | dict.fromkeys(floating)
+    with _backend(backend):
+        return torch.ao.quantization.quantize_dynamic(plain, chosen, dtype=torch.qint8)
+
+
+def traced(model: WorldModel, state: list[tuple[Tensor, Tensor]], inputs: tuple[Tensor, ...],
+           backend: str) -> Callable[..., Any]:  # fmt: skip
+    """`model.step` for one game, without Python between its operations.
+
+    The same operations in the same order give the same bits, at twice the speed, and other
+    threads can go on meanwhile.
+    """
+    flat = [value for pair in state for value in pair]
+    with warnings.catch_warnings(), torch.inference_mode(), _backend(backend):
+        warnings.simplefilter("ignore")  # that torch.jit is deprecated, and shapes are constants
+        module = torch.jit.trace(_Flat(model).eval(), (*inputs, *flat), check_trace=False)
+
+    def step(*given: Any) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
+        *inputs, layers = given
+        found = module(*inputs, *(value for pair in layers for value in pair))
+        heads = dict(zip(model.head_names, found, strict=False))
+        after = found[len(heads) :]
+        return heads, list(zip(after[::2], after[1::2], strict=True))
+
+    return step
+
+
+class _Flat(nn.Module):
+    """`WorldModel.step` with tensors alone, which is what can be traced."""
+
+    def __init__(self, model: WorldModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        numbers, controllers, classes, following, *flat = given
+        state = list(zip(flat[::2], flat[1::2], strict=True))
+        heads, after = self.model.step(numbers, controllers, classes, following, state)
+        return (*(heads[name] for name in self.model.head_names),
+                *(value for pair in after for value in pair))  # fmt: skip
+
+
+def torchao(plain: WorldModel, dynamic_inputs: bool) -> WorldModel:
+    """int8 weights, and int8 inputs with a scale for each frame if asked for.
+
+    Raises Lacking.
+    """
+    try:
+        with silent():  # it names every library of other processors that it cannot load
+            from torchao import quantization as ao
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torchao":
+            raise Lacking("torchao is not installed: pip install 'wmq[bench]'") from None
+        raise Lacking(f"this torchao does not go with torch {torch.__version__}: {error}") from None
+    names = ("Int8DynamicActivationInt8WeightConfig", "Int8WeightOnlyConfig")
+    name = names[0] if dynamic_inputs else names[1]
+    if not hasattr(ao, name):
+        raise Lacking(f"this torchao has no {name}: pip install --upgrade torchao")
+    model = copy.deepcopy(plain)
+    ao.quantize_(model, getattr(ao, name)(set_inductor_config=False))
+    return model
+
+
+def linears(model: WorldModel) -> list[nn.Module]:
+    """Of all kinds, quantized ones too."""
+    quantized = torch.ao.nn.quantized.dynamic.Linear
+    return [module for module in model.modules() if isinstance(module, nn.Linear | quantized)]
+
+
+def int8_layers(model: WorldModel) -> int:
+    """Linears whose weights are int8."""
+    quantized = torch.ao.nn.quantized.dynamic.Linear
+
+    def has_int8(module: nn.Module) -> bool:
+        if isinstance(module, quantized):
+            return module.weight().dtype == torch.qint8
+        return getattr(module.weight, "qdata", module.weight).dtype == torch.int8
+
+    return sum(map(has_int8, linears(model)))
+
+
+def stored_bytes(model: WorldModel) -> int:
+    """Size of the state dict as torch saves it."""
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    return file.tell()
+
+
+def float_operations(run: Callable[[], object]) -> int:
+    """Operations of torch in a call that read or write floats, without those of MOVES.
+
+    A function that torch takes apart counts as its parts; conversions between types count.
+    """
+    counter = _Counter()
+    with torch.no_grad(), counter:
+        run()
+    return counter.found
+
+
+class _Counter(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name.split("::")[1]
+        self.found += name not in MOVES and _has_float((args, kwargs, result))
+        return result
+
+
+def _has_float(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point()
+    if isinstance(value, dict):
+        return _has_float(list(value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_float, value))
+
+
+@contextlib.contextmanager
+def _backend(name: str) -> Iterator[None]:
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # quantize_dynamic is deprecated
+            yield
+    finally:
+        torch.backends.quantized.engine = before

@@ -1,0 +1,126 @@
+"""The world model in torch, one frame of some games or many frames of one, as numpy sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wmq.evaluation.rollout_error import Start
+from wmq.game.encoding import float_inputs
+from wmq.inference.baselines import Heads
+from wmq.inference.float_predictor import Spreads, StepPredictor, Take, in_threads
+from wmq.inference.onnx_session import State
+from wmq.inference.predictor import cuts
+from wmq.models.world import WorldModel
+from wmq.replays.slippi import Game
+
+# (numbers, controllers, classes, next_controllers, state of each layer) -> heads, state
+Compute = Callable[..., tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]]
+SIDE_BY_SIDE = 32  # starts rolled out together: what a call costs hardly depends on how many
+KEYS = ("conv", "state")
+
+
+class TorchStep:
+    """A `wmq.inference.float_predictor.Step`.
+
+    plain    knows schema and states, in float32
+    compute  the model's `step` for inputs (batch, ..), in `dtype`; the convolution's state is
+             of that dtype too, the recurrent one always float32
+    """
+
+    def __init__(self, plain: WorldModel, compute: Compute, dtype: Any = torch.float32):
+        self.schema, self.plain, self.dtype = plain.schema, plain, dtype
+        self.compute = compute
+
+    def zero_state(self, batch: int = 1) -> State:
+        return _named(self.plain.zero_state(batch))
+
+    def step(
+        self, frames: np.ndarray, controllers: np.ndarray, next_controllers: np.ndarray,
+        state: State,
+    ) -> tuple[Heads, State]:  # fmt: skip
+        with torch.inference_mode():
+            heads, after = self.compute(
+                *self.inputs(frames, controllers, next_controllers), self.layers(state)
+            )
+            return {name: value.float().numpy() for name, value in heads.items()}, _named(after)
+
+    def inputs(self, frames: np.ndarray, *pads: np.ndarray) -> tuple[Tensor, ...]:
+        numbers, classes, now = float_inputs(self.schema, frames, pads[0])
+        following = float_inputs(self.schema, frames, pads[1])[2]
+        floats = (torch.from_numpy(values).to(self.dtype) for values in (numbers, now, following))
+        numbers, now, following = floats
+        return numbers, now, torch.from_numpy(classes), following
+
+    def layers(self, state: State) -> list[tuple[Tensor, Tensor]]:
+        return [
+            (torch.from_numpy(state[f"conv.{layer}"]).to(self.dtype),
+             torch.from_numpy(state[f"state.{layer}"]))
+            for layer in range(len(state) // 2)
+        ]  # fmt: skip
+
+
+class TorchSequence(TorchStep):
+    """The same of a model that can also take many frames of a game at once, (batch, t, ..).
+
+    forward  for those
+    compute  for one; None: forward
+    """
+
+    def __init__(self, plain: WorldModel, forward: Compute, compute: Compute | None, dtype: Any):
+        super().__init__(plain, compute or self._one, dtype)
+        self.forward = forward
+
+    def _one(self, *given: Any) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
+        *inputs, state = given
+        heads, after = self.forward(*(value.unsqueeze(1) for value in inputs), state)
+        return {name: value[:, 0] for name, value in heads.items()}, after
+
+    def run(self, frames: np.ndarray, controllers: np.ndarray, state: State) -> tuple[Heads, State]:
+        """frames (t, frame_size), controllers (t + 1, 26), state of one game; heads (t, width)."""
+        with torch.inference_mode():
+            inputs = self.inputs(frames, controllers[:-1], controllers[1:])
+            heads, after = self.forward(*(v.unsqueeze(0) for v in inputs), self.layers(state))
+            return {name: value[0].float().numpy() for name, value in heads.items()}, _named(after)
+
+
+class SequencePredictor(StepPredictor):
+    """Walks a game at a time, many frames at once; rolls out as every other."""
+
+    def __init__(self, sequence: TorchSequence, spreads: Spreads, threads: int):
+        super().__init__(sequence, spreads, threads, SIDE_BY_SIDE)
+        self.sequence = sequence
+
+    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[State]:
+        found: dict[Start, State] = dict.fromkeys(starts, {})
+        by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
+        stop = threading.Event()
+
+        def alone(numbers: list[int]) -> None:
+            for number in numbers:
+                game, state = games[number], self.sequence.zero_state()
+                borders = cuts(game, [start.row for start in starts if start.game == number])
+                for first, last in pairwise(borders):
+                    if stop.is_set():
+                        return
+                    if (start := Start(number, first)) in found:
+                        found[start] = state
+                    pads = game.controllers[first : last + 1]
+                    heads, state = self.sequence.run(game.frames[first:last], pads, state)
+                    take(number, first, heads)
+
+        in_threads(alone, [[number] for number in by_length], self.threads, stop)
+        return [found[start] for start in starts]
+
+
+def _named(layers: list[tuple[Tensor, Tensor]]) -> State:
+    return {
+        f"{key}.{layer}": value.float().numpy()
+        for layer, pair in enumerate(layers) for key, value in zip(KEYS, pair, strict=True)
+    }  # fmt: skip

@@ -1,0 +1,121 @@
+"""Games to batches of consecutive chunks, so that the recurrent state can be carried.
+
+A batch is `streams` rows.  Each row plays one game after the other, `chunk` frames a
+step; where a game ends the row's rest is masked and its state is reset for the next
+game.  Which game comes when, and whether its players are exchanged, follows from the
+seed and the place in the order alone, so a stream is resumed from a few numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wmq.dataset.select import exchange_players, usable
+from wmq.dataset.store import Dataset, Game, GameInfo
+from wmq.errors import WmqError
+from wmq.game.encoding import float_inputs
+from wmq.game.schema import Q16, Schema
+
+__all__ = ["Batch", "Streams", "exchange_players", "model_inputs", "usable"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step of all streams: t = chunk frames, each with the frame after it.
+
+    numbers, classes, controllers, next_controllers  model inputs, (streams, t, ..)
+    now, after  integer frames (streams, t, frame_size) int32
+    mask        (streams, t) float32, 0 where a game has ended
+    present     (streams, frame_size) float32, 0 for fields that the replay lacks
+    fresh       rows that begin a game: reset their state before this batch
+    """
+
+    numbers: Tensor
+    classes: Tensor
+    controllers: Tensor
+    next_controllers: Tensor
+    now: np.ndarray
+    after: np.ndarray
+    mask: Tensor
+    present: Tensor
+    fresh: list[int]
+
+
+def model_inputs(
+    schema: Schema, frames: np.ndarray, pads: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor]:
+    """numbers, classes, controllers of integer frames (.., frame_size) and pads (.., 26)."""
+    numbers, classes, controllers = float_inputs(schema, frames, pads)
+    return torch.from_numpy(numbers), torch.from_numpy(classes), torch.from_numpy(controllers)
+
+
+class Streams:
+    """The rows of the batches.  `position` is all that a checkpoint must hold."""
+
+    def __init__(self, dataset: Dataset, games: Sequence[GameInfo], schema: Schema,
+                 streams: int, chunk: int, seed: int):  # fmt: skip
+        self.dataset, self.games, self.schema = dataset, list(games), schema
+        self.streams, self.chunk, self.seed = streams, chunk, seed
+        # per row: number of the game in the endless order, and frame in it
+        self.position = [[row, 0] for row in range(streams)]
+        self.next_game = streams
+        self.loaded: dict[int, Game] = {}
+
+    def state(self) -> dict:
+        return {"position": [list(p) for p in self.position], "next_game": self.next_game}
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`.  Raises WmqError if it had another number of rows."""
+        if len(state["position"]) != self.streams:
+            raise WmqError(f"the checkpoint has {len(state['position'])} streams, the run "
+                           f"{self.streams}: start a new run with -o")  # fmt: skip
+        self.position = [list(map(int, p)) for p in state["position"]]
+        self.next_game = int(state["next_game"])
+
+    def next(self) -> Batch:
+        size, pads = self.schema.frame_size, self.schema.controllers_size
+        shape = (self.streams, self.chunk + 1)
+        frames = np.zeros((*shape, size), dtype=np.int32)
+        controllers = np.zeros((*shape, pads), dtype=np.int32)
+        mask = np.zeros((self.streams, self.chunk), dtype=np.float32)
+        present = np.ones((self.streams, size), dtype=np.float32)
+        fresh = []
+        for row in range(self.streams):
+            if self._game(row).info.frames - 1 <= self.position[row][1]:
+                self.loaded.pop(self.position[row][0])
+                self.position[row] = [self.next_game, 0]
+                self.next_game += 1
+            number, first = self.position[row]
+            game = self._game(row)
+            if first == 0:
+                fresh.append(row)
+            count = min(self.chunk, game.info.frames - 1 - first)
+            frames[row, : count + 1] = game.frames[first : first + count + 1]
+            controllers[row, : count + 1] = game.controllers[first : first + count + 1]
+            mask[row, :count] = 1
+            for name in game.info.missing:
+                if name in {f.name for f in self.schema.fields}:
+                    present[row, [self.schema.index(name, p) for p in (0, 1)]] = 0
+            self.position[row][1] += count
+        inputs = model_inputs(self.schema, frames[:, :-1], controllers[:, :-1])
+        following = torch.from_numpy(controllers[:, 1:].astype(np.float32) / Q16)
+        return Batch(*inputs, following, frames[:, :-1], frames[:, 1:], torch.from_numpy(mask),
+                     torch.from_numpy(present), fresh)  # fmt: skip
+
+    def _game(self, row: int) -> Game:
+        number = self.position[row][0]
+        if number not in self.loaded:
+            epoch, place = divmod(number, len(self.games))
+            rng = np.random.default_rng([self.seed, epoch])
+            order, exchanged = rng.permutation(len(self.games)), rng.random(len(self.games)) < 0.5
+            game = self.dataset.load(self.games[order[place]], self.schema)
+            frames, pads = game.frames, game.controllers
+            if exchanged[place]:
+                frames, pads = exchange_players(self.schema, frames, pads)
+            self.loaded[number] = Game(game.info, frames, pads)
+        return self.loaded[number]

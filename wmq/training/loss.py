@@ -1,0 +1,55 @@
+"""The training loss in torch: the same figure as `val_loss` of `wmq.evaluation.metrics`.
+
+Number heads: smooth L1 of standardized errors, so that rare jumps (deaths, hits) do not
+drown the everyday movement; bits: binary cross-entropy; classes: cross-entropy.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, ROBUST_BETA
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets
+from wmq.models.world import WorldModel
+from wmq.training.batches import Batch
+
+
+def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Mean loss of each head before its weight; both players' classes share a term."""
+    schema, size = model.schema, batch.now.shape[-1]
+    now, after = batch.now.reshape(-1, size), batch.after.reshape(-1, size)
+    flat = {name: value.flatten(0, 1).float() for name, value in heads.items()}
+    terms = {}
+    for head in NUMBER_HEADS:
+        target = torch.from_numpy(number_targets(schema, head, now, after))
+        error = (flat[head] - target) / getattr(model, f"{head}_scale")
+        values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA,
+                                  reduction="none")  # fmt: skip
+        terms[head] = _masked_mean(values, batch, head_index(schema, head))
+    index = head_index(schema, "binary")
+    target = torch.from_numpy(after[:, index]).float()
+    values = F.binary_cross_entropy_with_logits(flat["binary"], target, reduction="none")
+    terms["binary"] = _masked_mean(values, batch, index)
+    for field in schema.head("classes"):
+        halves = []
+        for player, name in enumerate(PLAYERS):
+            at = schema.index(field.name, player)
+            target = torch.from_numpy(after[:, at]).long()
+            values = F.cross_entropy(flat[f"{name}.{field.name}"], target, reduction="none")
+            halves.append(_masked_mean(values.unsqueeze(1), batch, [at]))
+        terms[field.name] = sum(halves) / 2
+    return terms
+
+
+def total_loss(terms: dict[str, Tensor]) -> Tensor:
+    weights = HEAD_WEIGHTS | CLASS_WEIGHTS
+    return sum(weights[name] * value for name, value in terms.items())
+
+
+def _masked_mean(values: Tensor, batch: Batch, index) -> Tensor:
+    """Mean over frames that exist and fields that the replay has; values (b * t, fields)."""
+    streams, chunk = batch.mask.shape
+    weight = batch.mask.unsqueeze(-1) * batch.present[:, None, index]
+    return (values.view(streams, chunk, -1) * weight).sum() / weight.sum().clamp(min=1)

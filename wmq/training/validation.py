@@ -1,0 +1,72 @@
+"""Figures on a few validation games while training, beside those of `frozen`.
+
+`frozen` predicts that nothing changes (`wmq.inference.baselines`): a worse model has learned
+nothing useful yet.  `wmq evaluate` takes all games and all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from wmq.dataset.store import Dataset, Game, GameInfo
+from wmq.evaluation.metrics import Tally
+from wmq.game.targets import NUMBER_HEADS
+from wmq.inference.baselines import Trivial, shares_unchanged
+from wmq.models.world import WorldModel
+from wmq.training.batches import model_inputs
+
+GAMES, FRAMES = 8, 1500  # the first games, and the beginning of each
+FIT_GAMES = 40  # training games that show how often a class changes
+COMPARED = ("val_loss", "pos_mae")  # with frozen's; less is better
+
+
+class Validation:
+    """frames: in all games together; frozen: figures of that predictor on them, or {}."""
+
+    def __init__(self, dataset: Dataset, model: WorldModel, training: Sequence[GameInfo]):
+        """training: games to fit `frozen` to.  The model's scales must be final."""
+        schema = model.schema
+        chosen = dataset.select("val")[:GAMES]
+        self.games = [_beginning(dataset.load(info, schema)) for info in chosen]
+        self.frames = sum(len(game.frames) - 1 for game in self.games)
+        self.frozen: dict[str, float] = {}
+        if self.frames:
+            fitting = (dataset.load(info, schema) for info in training[:FIT_GAMES])
+            frozen = Trivial(schema, shares_unchanged(schema, fitting), moving=False)
+            tally = _tally(model)
+            for game in self.games:
+                now = game.frames[:-1]
+                tally.add(now, game.frames[1:], frozen.heads(now), game.info.missing)
+            self.frozen = tally.result()
+
+    @torch.no_grad()
+    def figures(
+        self, model: WorldModel, stop: Callable[[], int] = lambda: 0
+    ) -> dict[str, float] | None:
+        """The metrics with the state carried, {} without games, None if stopped between them."""
+        tally = _tally(model)
+        for game in self.games:
+            if stop():
+                return None
+            inputs = model_inputs(model.schema, game.frames, game.controllers)
+            numbers, classes, controllers = (x.unsqueeze(0) for x in inputs)
+            heads, _ = model(numbers[:, :-1], controllers[:, :-1], classes[:, :-1],
+                             controllers[:, 1:], model.zero_state(1))  # fmt: skip
+            values = {name: value[0].numpy() for name, value in heads.items()}
+            tally.add(game.frames[:-1], game.frames[1:], values, game.info.missing)
+        return tally.result() if self.frames else {}
+
+
+def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
+    """Names of the figures in which a model does not beat `frozen`."""
+    return [name for name in COMPARED if name in frozen and not figures[name] < frozen[name]]
+
+
+def _beginning(game: Game) -> Game:
+    return Game(game.info, game.frames[: FRAMES + 1], game.controllers[: FRAMES + 1])
+
+
+def _tally(model: WorldModel) -> Tally:
+    return Tally(model.schema, {h: getattr(model, f"{h}_scale").numpy() for h in NUMBER_HEADS})
