@@ -90,13 +90,13 @@ def build_step(
     _check_weights(sizes, {name: array.shape for name, array in weights.items()})
     texts = dict(metadata) | {"wmq.schema": _to_json(schema), "wmq.config": _to_json(config)}
     _check_metadata(texts)
-    nodes, stored = _stored_weights(sizes, weights, half)
-    nodes += nodes.encode(sizes)
+    made, stored = _stored_weights(sizes, weights, half)
+    made += nodes.encode(sizes)
     for layer in range(sizes.n_layer):
-        nodes += nodes.mamba_layer(layer)
-    nodes += nodes.heads(sizes)
+        made += nodes.mamba_layer(layer)
+    made += nodes.heads(sizes)
     stored += [_tensor(name, array) for name, array in nodes.constants(sizes).items()]
-    graph = helper.make_graph(nodes, "wmq_step", nodes.inputs(sizes), nodes.outputs(sizes), stored)
+    graph = helper.make_graph(made, "wmq_step", nodes.inputs(sizes), nodes.outputs(sizes), stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version, model.producer_name = IR_VERSION, "wmq"
     helper.set_model_props(model, {key: texts[key] for key in sorted(texts)})

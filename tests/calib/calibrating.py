@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from small_step import small_step
 
 from wmq.cli import main
-from wmq.dataset.store import FULL, Game, GameInfo, write_game, write_index
-from wmq.game.schema import Schema
+from wmq.dataset.store import Game, GameInfo, write_game, write_index
+from wmq.game.schema import FULL, Schema
 
 SCHEMA = Schema()
 FRAMES = 40  # of one game

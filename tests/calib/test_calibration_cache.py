@@ -12,7 +12,8 @@ import calib.statistics.collect
 import wmq.calibration.statistics
 from calib.step.runner import Player
 from wmq.calibration.play import LEAST_GAMES
-from wmq.dataset.store import FULL, Game, write_game
+from wmq.dataset.store import Game, write_game
+from wmq.game.schema import FULL
 from wmq.memo.store import Cache
 
 pytest_plugins = ("calibrating",)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wmq.dataset.store import (
-    FULL,
     INDEX,
     Dataset,
     DatasetError,
@@ -19,11 +16,10 @@ from wmq.dataset.store import (
     GameInfo,
     Rejection,
     shard_path,
-    write_atomically,
     write_game,
     write_index,
 )
-from wmq.game.schema import Schema
+from wmq.game.schema import FULL, Schema
 
 
 def made_game(name: str, split: str = "train", frames: int = 50) -> Game:
@@ -134,21 +130,6 @@ def test_shard_of_another_game_is_refused(tmp_path: Path) -> None:
     first.write_bytes(second.read_bytes())
     with pytest.raises(DatasetError, match="damaged or missing shard"):
         Dataset.open(tmp_path).load(games[0].info)
-
-
-def test_full_disk_leaves_the_old_file_and_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DatasetError, match="free some space"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_index_holds_the_facts_of_each_game(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from calib.statistics.collect import collect
 from calib.step.graph import build_step, read_step, to_bytes
 from wmq.calibration.play import calibration_game
 from wmq.cli import main
-from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluation.evaluate import ModelReport, Settings, compare, evaluate
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import Start, true_frames
 from wmq.game.frame_update import next_frames
-from wmq.game.schema import Q16, Schema
+from wmq.game.schema import FULL, Q16, Schema
 from wmq.inference.onnx_session import OnnxStep
 from wmq.inference.predictor import CHUNK, OnnxPredictor, ProgramPredictor, cuts
 from wmq.models.presets import ModelConfig

@@ -25,12 +25,13 @@ from wmq.bench.quantization.play import Play, part_of, read_play, walk
 from wmq.bench.quantization.record import Record, is_kept, make_record
 from wmq.bench.quantization.runner import Settings, choose, measure
 from wmq.bench.quantization.table import markdown, text
-from wmq.dataset.store import Dataset, cannot_write, write_game, write_index
+from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluation.evaluate import Settings as EvaluateSettings
 from wmq.evaluation.evaluate import evaluate
 from wmq.evaluation.results import Suite, read_result
 from wmq.evaluation.rollout_error import Start
+from wmq.files.atomic import cannot_write
 from wmq.inference.baselines import Heads
 from wmq.inference.predictor import OnnxPredictor, Take
 from wmq.memo import provenance

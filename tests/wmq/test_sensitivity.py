@@ -17,12 +17,12 @@ from calib.step.graph import to_bytes
 from tests.calib.small_step import random_play, small_step
 from wmq.calibration.play import calibration_game
 from wmq.cli import main
-from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluation import bootstrap, evaluate
 from wmq.evaluation.results import Sensitivity, read_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES
-from wmq.game.schema import Schema
+from wmq.game.schema import FULL, Schema
 from wmq.sensitivity import passes
 from wmq.sensitivity.measure import LOSS, Measured, figures
 from wmq.sensitivity.memo import Keeper, key

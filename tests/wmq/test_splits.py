@@ -15,9 +15,10 @@ from test_dataset import made_game
 
 from wmq.cli import main
 from wmq.dataset.splits import empty_split, split_again, split_of
-from wmq.dataset.store import FULL, Dataset, Rejection, write_game, write_index
+from wmq.dataset.store import Dataset, Rejection, write_game, write_index
 from wmq.errors import WmqError
 from wmq.files.folder_lock import folder_lock
+from wmq.game.schema import FULL
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAMPED = (("ground", 40), ("pad.trigger", 2))

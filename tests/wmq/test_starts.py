@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from replay_files import OddFiles
 
-from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
+from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.game.schema import FIRST_FRAME, LEGAL_STAGES, Q16, Schema
+from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Q16, Schema
 from wmq.replays.guarded import read_guarded
 from wmq.replays.slippi import read_replay
 from wmq.rollout.controllers import AT_REST, Source

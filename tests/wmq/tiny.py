@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from wmq.dataset.store import FULL, Dataset, Game, GameInfo, write_game, write_index
-from wmq.game.schema import Q16
+from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
+from wmq.game.schema import FULL, Q16
 from wmq.models.presets import PRESETS, ModelConfig
 
 TINY = ModelConfig(d_model=32, n_layer=2, d_state=8, headdim=16)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wmq.bench.speed import OURS, Report
-from wmq.dataset.store import write_atomically
+from wmq.files.atomic import write_atomically
 from wmq.files.output_path import checked_place
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 from wmq.bench import limit as limits
 from wmq.bench import workers
@@ -23,9 +22,7 @@ from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.rows import THREADS, WAYS, Row
 from wmq.bench.workers import Worker
 from wmq.inference.model_files import model_path, open_program
-
-if TYPE_CHECKING:
-    from wmq.cli.progress import Progress
+from wmq.progress import Progress
 
 BATCHES = (1, 8, 64, 512)
 SIZES = tuple(1 << bits for bits in (18, 20, 22, 23, 24, 25, 27))  # bytes that are read

@@ -20,7 +20,7 @@ from calib.lowering.cost import least_products, products
 from calib.lowering.lower import lower
 from calib.recipe import Recipe
 from calib.simulation.roundings import roundings_of
-from calib.statistics.collect import Progress, Ranges, Statistics, signal_to_noise, silent
+from calib.statistics.collect import Ranges, Statistics, signal_to_noise
 from calib.step.graph import StepModel, read_step
 from calib.weights.quantize import WeightRounding
 from calib.weights.transforms import SEARCHED, Transforms
@@ -32,11 +32,12 @@ from wmq.calibration.statistics import (
     source_of,
     statistics_of,
 )
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 from wmq.files.output_path import checked_place
 from wmq.inference.model_files import model_path
 from wmq.memo.store import Cache
+from wmq.progress import Progress, silent
 from wmq_kernels.program import Program, encode, model_sha256
 
 MEASURED_FRAMES = 2000  # of the signal-to-noise ratio

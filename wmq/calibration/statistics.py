@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from calib.errors import CalibrationError
 from calib.recipe import Recipe
-from calib.statistics.collect import Checkpoint, Progress, Statistics, collect, fits, silent
+from calib.statistics.collect import Checkpoint, Statistics, collect, fits
 from calib.statistics.store import (
     FORMAT_VERSION,
     Arrays,
@@ -32,6 +32,7 @@ from wmq.inference.model_files import schema_of
 from wmq.inference.onnx_session import OnnxStep
 from wmq.memo.provenance import digest, sources, versions
 from wmq.memo.store import Cache
+from wmq.progress import Progress, silent
 
 DEFAULT_FRAMES = 64_000
 LEAST_FRAMES = 256  # ranges of fewer frames are chance

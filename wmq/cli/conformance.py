@@ -52,7 +52,7 @@ def conformance() -> None:
 def build(out: str, seed: int, as_json: bool) -> None:
     """Write a pack with the oracle, on all cores; the same bytes for a seed everywhere."""
     from wmq.cli.progress import progress_bar
-    from wmq.dataset.store import cannot_write
+    from wmq.files.atomic import cannot_write
     from wmq_kernels.conformance.building import build as build_pack
 
     try:

@@ -12,18 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import Protocol
 
 from wmq.cli.streams import say
+from wmq.progress import Progress
 
 FIRST_LINE, NEXT_LINES = 10.0, 30.0  # seconds
 LOG = logging.getLogger("wmq")
-
-
-class Progress(Protocol):
-    """Called with a title, the work done and in all, and a short note for people."""
-
-    def __call__(self, what: str, done: int, total: int, note: str = "") -> None: ...
 
 
 def warn(text: str) -> None:

@@ -106,7 +106,7 @@ def report(
         found = compare(models, begin, pads, seed, texts, cores(), progress)
     facts = _facts(found)
     if page and results:
-        from wmq.dataset.store import write_atomically
+        from wmq.files.atomic import write_atomically
         from wmq.report.page import make_page
 
         content = make_page(results, found)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from wmq.dataset.select import usable
 from wmq.dataset.splits import games_of_split
-from wmq.dataset.store import FULL, GameInfo, Rejection
+from wmq.dataset.store import GameInfo, Rejection
+from wmq.game.schema import FULL
 from wmq.replays.refusals import count_kinds
 
 

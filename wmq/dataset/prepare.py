@@ -22,13 +22,11 @@ from pathlib import Path
 from wmq.dataset.splits import VAL_SHARE, check_share, split_of
 from wmq.dataset.store import (
     BUSY,
-    FULL,
     DamagedShardError,
     Dataset,
     DatasetError,
     GameInfo,
     Rejection,
-    cannot_write,
     read_index,
     read_info,
     read_rejection,
@@ -40,15 +38,17 @@ from wmq.dataset.store import (
 )
 from wmq.errors import WmqError
 from wmq.extras import require
+from wmq.files.atomic import cannot_write
 from wmq.files.folder_lock import folder_lock
 from wmq.files.names import printable
+from wmq.game.schema import FULL
+from wmq.progress import Progress, silent
 from wmq.replays.fingerprint import one_of_each
 from wmq.replays.guarded import refusal
 from wmq.replays.replay_file import broken_link, sha256_of
 from wmq.replays.sandbox import Outcome, Task, WorkerPool
 from wmq.replays.slippi import read_replay
 
-Progress = Callable[[str, int, int], None]  # (what is done, files done, files in all)
 Warn = Callable[[str], None]
 
 
@@ -87,7 +87,7 @@ def prepare_dataset(
     split: str = "auto",
     jobs: int = 1,
     seconds: float = 60.0,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
     warn: Warn = lambda text: None,
     val_share: float = VAL_SHARE,
 ) -> Summary:

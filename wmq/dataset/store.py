@@ -16,16 +16,17 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 from wmq.game.schema import (
     ANALOG_CONTROLS,
     CONTROLLER_FIELDS,
+    FULL,
     Q16,
     SCHEMA_VERSION,
     Field,
@@ -39,7 +40,6 @@ INDEX = "index.json"
 SPLITS = ("train", "val")
 BUSY = "another `wmq prepare` or `wmq dataset split` is writing it; wait for it"
 FACTS = b"wmq.game"  # key of the game's facts in a shard's schema metadata
-FULL = Schema(projectiles=True)  # shards hold all fields; a reader's schema chooses
 
 __all__ = ["Dataset", "DatasetError", "Game", "GameInfo", "Rejection"]
 
@@ -238,34 +238,6 @@ def read_game(path: Path, schema: Schema) -> Game:
         raise _damaged(path, error) from None
     frames[:, schema.stage_index] = info.stage
     return Game(info, frames, controllers)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, flush to the disk, rename.  Raises DatasetError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):  # where writing fails, this may fail as well
-            beside.unlink()
-        raise cannot_write(path, error) from None
-    except KeyboardInterrupt:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def cannot_write(path: Path, error: OSError) -> DatasetError:
-    ways_out = {
-        errno.ENOSPC: "free some space and run the same command again",
-        errno.EDQUOT: "free some space and run the same command again",
-        errno.ENOENT: "see that its folder is still there and run the same command again",
-    }
-    way_out = ways_out.get(error.errno or 0, "make it writable or choose another place")
-    return DatasetError(f"{path}: cannot be written ({error.strerror}); {way_out}")
 
 
 def _damaged(path: Path, error: Exception) -> DatasetError:

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 from wmq.memo.provenance import sources, versions
 
 MEASURING = "wmq.drift.run"  # with all that it imports

@@ -20,7 +20,7 @@ from wmq.drift.paired import error_change, mean_curve, pair, relative
 from wmq.drift.sample import Sample, percent_change
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
 from wmq.drift.statistics import Sums
-from wmq.drift.tracks import ONE_AHEAD, Course, Progress, Track
+from wmq.drift.tracks import ONE_AHEAD, Course, Track
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import caveat
 from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
@@ -42,6 +42,7 @@ from wmq.inference.model_files import (
     open_program,
 )
 from wmq.inference.predictor import OnnxPredictor, Predictor, ProgramPredictor
+from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 
 FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of tracks
@@ -80,7 +81,7 @@ class Settings:
 
 def drift(
     settings: Settings,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
     ready: Mapping[str, tuple[Predictor, str]] | None = None,
 ) -> Drift:
     """Measure drift.

@@ -16,15 +16,14 @@ import numpy as np
 
 from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.memo import Arrays, Shapes, Stages
-from wmq.evaluation.evaluate import Counter
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import Start
 from wmq.inference.baselines import Heads
 from wmq.inference.predictor import Predictor, Spreads, Tick
+from wmq.progress import Counter, Progress
 from wmq.replays.slippi import Game
 
 ONE_AHEAD = "pos_mae"  # of the figures of `Tally`
-Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ with the state that the true game has given it, and follows the true controllers
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -42,10 +41,10 @@ from wmq.inference.predictor import (
     Spreads,
     TrivialPredictor,
 )
+from wmq.progress import Counter, Progress, silent
 from wmq.replays.slippi import DEFAULT_SCHEMA, Game
 
 FIT_GAMES = 40  # training games that shares and, without a model, spreads are measured on
-Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def evaluate(
     dataset: Dataset,
     models: Sequence[str | os.PathLike[str]],
     settings: Settings = Settings(),
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Report:
     """Evaluate models, and compare each with the one before it.
 
@@ -219,19 +218,6 @@ def compare(
         return found
     first = first_divergence(schema, one[1], other[1])
     return replace(found, divergence=divergence_figures(first), first=first.tolist())
-
-
-class Counter:
-    """Frames done, reported to `progress` from any thread."""
-
-    def __init__(self, progress: Progress, what: str, total: int):
-        self.progress, self.what, self.total = progress, what, total
-        self.done, self.lock = 0, threading.Lock()
-
-    def add(self, frames: int) -> None:
-        with self.lock:
-            self.done += frames
-            self.progress(self.what, self.done, self.total)
 
 
 def _is_trivial(model: str | os.PathLike[str]) -> bool:

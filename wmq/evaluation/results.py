@@ -12,9 +12,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
+from wmq.files.atomic import write_atomically
 from wmq.files.names import printable
 
 LARGEST = 1 << 28  # bytes of a file

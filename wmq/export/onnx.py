@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from calib.step.graph import build_step, half_weights, to_bytes, zero_state
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 from wmq.game.schema import Q16, Schema
 from wmq.models.world import WorldModel
 from wmq.training.batches import model_inputs

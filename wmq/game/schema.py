@@ -271,6 +271,9 @@ class Schema:
         }
 
 
+FULL = Schema(projectiles=True)  # what shards of a dataset hold; a reader's schema chooses
+
+
 def category_of(action: np.ndarray) -> np.ndarray:
     """Index into ACTION_CATEGORIES for each action-state number; its length means other."""
     table = np.full(400, len(ACTION_CATEGORIES), dtype=np.int64)

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from calib.errors import CalibrationError
 from calib.statistics.store import LARGEST_FILE, Arrays, arrays_in
-from wmq.dataset.store import DatasetError, write_atomically
+from wmq.files.atomic import FileError, write_atomically
 from wmq_kernels.engine.user_cache import user_cache
 
 LARGEST_FOLDER = 1 << 30  # bytes; the files that were used longest ago go first
@@ -74,7 +74,7 @@ class Cache:
                 write_atomically(self.folder / name, save(arrays))
                 self._prune()
                 return
-            except (OSError, DatasetError):
+            except (OSError, FileError):
                 self.warn(f"{self.folder}: cannot be written; going on without a cache, so the "
                           "next run starts over")  # fmt: skip
                 self.folder = None

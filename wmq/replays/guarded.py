@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wmq.dataset.store import FULL
 from wmq.errors import WmqError
 from wmq.extras import require
+from wmq.game.schema import FULL
 from wmq.replays.replay_file import ReplayError, UnreadableError, broken_link
 from wmq.replays.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
 from wmq.replays.slippi import Game, read_replay

@@ -14,7 +14,8 @@ from wmq.errors import WmqError
 from wmq.evaluation.rollout_error import first_divergence
 from wmq.game.schema import FIRST_FRAME, Schema
 from wmq.inference.model_files import float_step_of, open_program
-from wmq.rollout.rollout import FloatWorlds, IntegerWorlds, Model, Progress, Rollout, roll
+from wmq.progress import Progress
+from wmq.rollout.rollout import FloatWorlds, IntegerWorlds, Model, Rollout, roll
 from wmq.rollout.starts import WARMUP, Start
 
 FLOAT, INT8 = "float", "int8"
@@ -78,8 +79,8 @@ def compare(
     rollouts = {}
     for name, model in zip((FLOAT, INT8), models, strict=True):
 
-        def show(what: str, done: int, total: int, name: str = name) -> None:
-            progress(f"{what} {name}", done, total)
+        def show(what: str, done: int, total: int, note: str = "", model: str = name) -> None:
+            progress(f"{what} {model}", done, total, note)
 
         rollouts[name] = roll(model, start, [pads], [seed], threads, show)
     return Comparison(rollouts, controllers)

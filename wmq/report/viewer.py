@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wmq.dataset.store import write_atomically
+from wmq.files.atomic import write_atomically
 from wmq.game.schema import Schema
 
 # Key of the format -> field of the schema; facing and on_ground are 1 or 0.

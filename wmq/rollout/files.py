@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
 from wmq.extras import require
+from wmq.files.atomic import write_atomically
 from wmq.files.output_path import checked_place
 from wmq.game.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16, SCHEMA_VERSION, Schema
+from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
-from wmq.rollout.rollout import Model, Progress, Rollout, roll
+from wmq.rollout.rollout import Model, Rollout, roll
 from wmq.rollout.starts import Start
 
 FORMAT_VERSION = 1
@@ -284,7 +285,7 @@ def recompute(
     stored: Stored,
     model: Model,
     threads: int = 1,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> tuple[Rollout, list[Difference]]:
     """Roll out again from the stored start and controllers; the first difference of each world.
 

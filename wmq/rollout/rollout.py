@@ -25,6 +25,7 @@ import numpy as np
 from wmq.game.schema import Schema
 from wmq.inference.model_files import IntegerModel, model_path
 from wmq.inference.scheduling import SIDE_BY_SIDE, Team, shares
+from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.controllers import Source, player_controllers
 from wmq.rollout.starts import Start
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 BLOCK = 120  # frames between two looks at the progress
-Progress = Callable[[str, int, int], None]  # (what is done, frames done, frames in all)
 
 
 class Worlds(Protocol):
@@ -208,7 +208,7 @@ def roll(
     controllers: Sequence[np.ndarray],
     seeds: Sequence[int],
     threads: int = 1,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Rollout:
     """Roll out one world for each (n, 26) array of controllers, of the same n.
 

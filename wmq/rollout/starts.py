@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wmq.dataset.store import FULL, Dataset, write_atomically
+from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 from wmq.files.names import printable
-from wmq.game.schema import FIRST_FRAME, LEGAL_STAGES, Field, Schema
+from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Field, Schema
 from wmq.rollout.controllers import AT_REST
 
 TABLE = Path(__file__).with_name("starts.json")

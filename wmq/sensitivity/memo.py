@@ -18,7 +18,7 @@ import numpy as np
 
 from calib.simulation.simulate import Change
 from calib.statistics.collect import Rounding
-from wmq.dataset.store import write_atomically
+from wmq.files.atomic import write_atomically
 from wmq.sensitivity.measure import Measured
 
 LARGEST = 1 << 28  # bytes

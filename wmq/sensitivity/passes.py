@@ -15,12 +15,12 @@ from calib.simulation.simulate import Change, simulated
 from calib.statistics.clipping import count_clipped
 from calib.step.graph import StepModel
 from wmq.calibration.play import calibration_game
-from wmq.evaluation.evaluate import Counter, Progress
 from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.float_predictor import Spreads, StepPredictor
 from wmq.inference.model_files import IntegerModel
 from wmq.inference.onnx_session import SessionStep
 from wmq.inference.predictor import Predictor, ProgramPredictor
+from wmq.progress import Counter, Progress
 from wmq.sensitivity.measure import Field, Measured, actions, measure
 from wmq.sensitivity.memo import Keeper, key
 from wmq.sensitivity.tensor_classes import Part

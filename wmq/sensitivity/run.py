@@ -20,12 +20,12 @@ from calib.simulation.simulate import Change
 from calib.step.graph import read_step
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.evaluation.evaluate import Progress
 from wmq.evaluation.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts
 from wmq.game.schema import Schema
 from wmq.inference.model_files import float_step_of, open_program, schema_of
 from wmq.memo.provenance import sources, versions
+from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 from wmq.sensitivity.measure import HORIZON, PERCENT, Field, figures, same_action
 from wmq.sensitivity.memo import Keeper, key
@@ -58,7 +58,7 @@ def sensitivity(
     dataset: Dataset,
     out: Path,
     settings: Settings = Settings(),
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Sensitivity:
     """Measure every class, and the layers of those that cost something; write `out`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wmq.evaluation.evaluate import Progress
+from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 from wmq_kernels.engine import Engine
 from wmq_kernels.isa import TABLE
@@ -14,7 +14,7 @@ PIECE = 4096  # frames that the engine runs at a time
 
 
 def count_saturations(
-    program: Program, games: Sequence[Game], progress: Progress = lambda what, done, total: None
+    program: Program, games: Sequence[Game], progress: Progress = silent
 ) -> dict[str, int]:
     """How often each instruction of the engine saturated over the games, by "op value"."""
     engine = Engine(program)

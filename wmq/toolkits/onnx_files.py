@@ -23,7 +23,7 @@ from onnxruntime.quantization import (
 )
 
 from calib.step.graph import StepModel, to_bytes
-from wmq.dataset.store import write_atomically
+from wmq.files.atomic import write_atomically
 from wmq.inference.float_predictor import LANES
 from wmq.inference.onnx_session import SessionStep
 from wmq.memo.provenance import sources, versions

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
+from wmq.files.atomic import write_atomically
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
-from wmq.dataset.store import cannot_write, write_atomically
 from wmq.errors import WmqError
+from wmq.files.atomic import cannot_write, write_atomically
 from wmq.files.folder_lock import folder_lock
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel

@@ -17,9 +17,9 @@ import msgspec
 
 from calib.errors import CalibrationError
 from calib.recipe import DEFAULT, FOLDER, Recipe, names, read_recipe
-from wmq.dataset.store import write_atomically
 from wmq.errors import WmqError
 from wmq.evaluation.results import Figure, Suite, read_result
+from wmq.files.atomic import write_atomically
 from wmq.inference.model_files import embedded_model
 from wmq.memo.provenance import digest
 from wmq.toolkits.methods import MOST

@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 
 from wmq.bench.quantization.play import Play, part_of, roll, walk
-from wmq.dataset.store import cannot_write, write_atomically
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import LONGEST
+from wmq.files.atomic import cannot_write, write_atomically
 from wmq.game.targets import head_widths
 from wmq.inference.baselines import Heads
 from wmq.inference.predictor import Tick, cuts

@@ -22,7 +22,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -32,17 +31,16 @@ from wmq.bench.quantization import measuring, record, wmq_methods
 from wmq.bench.quantization.measuring import compared_row, library_of, record_row
 from wmq.bench.quantization.play import Extent, Play, read_play
 from wmq.bench.quantization.record import Record, is_kept, make_record, seconds_of
-from wmq.dataset.store import DatasetError, write_atomically
+from wmq.dataset.store import DatasetError
 from wmq.errors import WmqError
 from wmq.evaluation.results import Row, Suite, shown_name, write_result
 from wmq.evaluation.rollout_error import LONGEST
+from wmq.files.atomic import FileError, write_atomically
 from wmq.inference.model_files import model_path
 from wmq.memo.provenance import digest, sources, versions
+from wmq.progress import Progress
 from wmq.toolkits import backends
 from wmq.toolkits.methods import Context, Lacking, Way
-
-if TYPE_CHECKING:
-    from wmq.cli.progress import Progress
 
 FULL = Extent(games=0, frames=0, starts=300, calibration=64_000)
 QUICK = Extent(games=3, frames=600, starts=12, calibration=1024)
@@ -229,8 +227,8 @@ def _attempt(
     """The row, or one with the reason why it could not be measured.
 
     measured  by SHA-256, what was already measured; the new row is added
-    Raises MemoryError, DatasetError, and OSError of a disk: they are the machine's, and no property
-    of a way.
+    Raises MemoryError, DatasetError, FileError, and OSError of a disk: they are the machine's, and
+    no property of a way.
     """
     began = time.monotonic()
     failed = job.path.with_suffix(".txt")
@@ -248,7 +246,7 @@ def _attempt(
         measured[identity] = row
     except Lacking as lacking:
         reason = str(lacking)
-    except (MemoryError, DatasetError):
+    except (MemoryError, DatasetError, FileError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FAULTS_OF_DISKS:

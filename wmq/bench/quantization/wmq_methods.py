@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,13 @@ from calib.recipe import DEFAULT, Recipe, names, read_recipe
 from calib.sets import read_set
 from wmq.calibration.calibrate import calibrate
 from wmq.dataset.select import usable
-from wmq.dataset.store import Dataset, write_atomically
+from wmq.dataset.store import Dataset
+from wmq.files.atomic import write_atomically
 from wmq.inference.model_files import embedded_model, open_program
 from wmq.inference.predictor import ProgramPredictor
 from wmq.inference.scheduling import SIDE_BY_SIDE
 from wmq.memo.provenance import digest, sources, versions
+from wmq.progress import Progress
 from wmq.toolkits.methods import (
     ALONE,
     MOST,
@@ -34,7 +35,6 @@ EMBEDDED = "wmq embedded program"
 SET = "self-play"  # calibrates where there is no training game
 STATE_BITS = (8, 16, 32)
 SHORT = {f"wmq {DEFAULT}, first {share:.0%}": share for share in (MOST, ALONE, TORCH_ALONE)}
-Progress = Callable[[str, int, int], None]
 
 
 def rows(onnx_sha256: str) -> dict[str, str]:
