@@ -20,13 +20,13 @@ from calib.step.graph import to_bytes
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.errors import WmqError
+from wmq.game.names import STAGES
 from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES, Q16, REBIRTH_PLACES
-from wmq.game.stages import STAGES
+from wmq.game.stages import DRAWINGS
 from wmq.inference.model_files import embedded_model
 from wmq.report.compare import dataset_start, open_pair
 from wmq.report.viewer import columns
 from wmq.rollout.rollout import FloatWorlds, IntegerWorlds
-from wmq.rollout.starts import STAGES as STARTS
 from wmq.rollout.starts import match_start
 from wmq_kernels.program import encode
 
@@ -116,10 +116,10 @@ def test_columns_add_up_to_the_frames() -> None:
 
 
 def test_players_of_real_games_start_and_return_inside_the_drawn_stage() -> None:
-    assert set(STAGES) == set(LEGAL_STAGES)
-    for name, number in STARTS.items():
+    assert set(DRAWINGS) == set(LEGAL_STAGES)
+    for name, number in STAGES.items():
         left, right, bottom, top = BLAST_ZONES[number]
-        ground = [x for x, _ in STAGES[number].ground]
+        ground = [x for x, _ in DRAWINGS[number].ground]
         given = match_start(SCHEMA, name, ("fox", "falco")).given[0]
         places = [
             *REBIRTH_PLACES[number],
@@ -127,7 +127,7 @@ def test_players_of_real_games_start_and_return_inside_the_drawn_stage() -> None
         ]
         for x, y in places:
             assert ground[0] < x / Q16 < ground[-1] and 0 < y / Q16 < top
-        for one, other, height in STAGES[number].platforms:
+        for one, other, height in DRAWINGS[number].platforms:
             assert left < one < other < right and bottom < 0 < height < top
 
 

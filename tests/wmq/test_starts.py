@@ -12,21 +12,15 @@ from replay_files import OddFiles
 
 from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
+from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Q16, Schema
+from wmq.game.transitions import seen_transitions
 from wmq.replays.guarded import read_guarded
 from wmq.replays.slippi import read_replay
 from wmq.rollout.controllers import AT_REST, Source
 from wmq.rollout.rollout import both_controllers
-from wmq.rollout.starts import (
-    CHARACTERS,
-    STAGES,
-    match_start,
-    parse_replay_start,
-    replay_start,
-    seen_transitions,
-    start_table,
-    transition_table,
-)
+from wmq.rollout.starts import match_start, parse_replay_start, replay_start
+from wmq.rollout.tables import start_table, transition_table
 
 pytest_plugins = ("replay_files",)
 

@@ -14,10 +14,11 @@ import click
 import numpy as np
 
 from calib.sets import write_set
+from wmq.game.names import STAGES
 from wmq.inference.model_files import open_program
 from wmq.rollout.controllers import parse_source
 from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
-from wmq.rollout.starts import STAGES, match_start
+from wmq.rollout.starts import match_start
 
 SKIPPED, KEPT, MATCHES = 110, 200, 16  # frames of each match
 PAIRS = (

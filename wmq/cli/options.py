@@ -10,20 +10,11 @@ from textwrap import fill
 import click
 
 from wmq.cli.progress import be_verbose
+from wmq.game.names import CHARACTERS, STAGES
 
-STAGES = (
-    "battlefield", "dream-land", "final-destination",
-    "fountain-of-dreams", "pokemon-stadium", "yoshis-story",
-)  # fmt: skip
-# The names of wmq.rollout.starts.CHARACTERS, which would import numpy here.
-CHARACTERS = (
-    "bowser", "donkey-kong", "dr-mario", "falco", "falcon", "fox", "game-and-watch", "ganondorf",
-    "jigglypuff", "kirby", "link", "luigi", "mario", "marth", "mewtwo", "ness", "peach", "pichu",
-    "pikachu", "roy", "samus", "sheik", "yoshi", "young-link", "zelda",
-)  # fmt: skip
 # For the end of a command's help; click would break a name at its hyphen.
 NAMES = "\n\n".join(
-    "\b\n" + fill(f"{title}: {', '.join(names)}", 78, break_on_hyphens=False)
+    "\b\n" + fill(f"{title}: {', '.join(sorted(names))}", 78, break_on_hyphens=False)
     for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
 )
 KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
@@ -83,8 +74,8 @@ def verbose_option() -> click.Option:
 
 def match_options(command: Callable) -> Callable:
     """--stage, --p1-character, --p2-character; None where not given."""
-    characters = click.Choice(CHARACTERS, case_sensitive=False)
-    stages = click.Choice(STAGES, case_sensitive=False)
+    characters = click.Choice(sorted(CHARACTERS), case_sensitive=False)
+    stages = click.Choice(sorted(STAGES), case_sensitive=False)
     for option in (
         click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
                      help="Of a match; names below."),

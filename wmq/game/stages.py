@@ -22,7 +22,7 @@ class Stage:
     platforms: tuple[tuple[float, float, float], ...]
 
 
-STAGES = {
+DRAWINGS = {
     2: Stage(
         ((-63.4, 0.6), (-53.0, 0.0), (53.0, 0.0), (63.4, 0.6)),
         ((-49.5, -21.0, 20.0), (21.0, 49.5, 20.0), (-14.3, 14.3, 42.8)),
@@ -51,4 +51,4 @@ def stage_data(stage: int) -> dict:
     """Name and drawing; a stage that is not legal is drawn as its blast zones would be."""
     name = LEGAL_STAGES.get(stage, f"stage {stage}")
     blast = BLAST_ZONES.get(stage, (-250.0, 250.0, -150.0, 250.0))
-    return {"name": name, **asdict(STAGES.get(stage, Stage((), ()))), "blast": blast}
+    return {"name": name, **asdict(DRAWINGS.get(stage, Stage((), ()))), "blast": blast}

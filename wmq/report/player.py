@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from wmq.game.names import CHARACTERS
 from wmq.game.schema import FRAMES_PER_SECOND, category_of
 from wmq.game.stages import stage_data
 from wmq.report.compare import FLOAT, INT8, Comparison
 from wmq.report.figures import table
 from wmq.report.html import Html, details, tag
 from wmq.report.viewer import columns
-from wmq.rollout.starts import CHARACTERS
 from wmq.rollout.summary import CATEGORIES, summarize
 
 SPEEDS = (0.25, 0.5, 1, 2, 4)

@@ -19,7 +19,7 @@ from wmq.game.schema import (
     Schema,
     category_of,
 )
-from wmq.rollout.starts import seen_transitions
+from wmq.game.transitions import seen_transitions
 
 CATEGORIES = (*(name for name, _ in ACTION_CATEGORIES), "other")
 EVERY_SECONDS = 10

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
 from wmq.rollout.controllers import random_controllers
-from wmq.rollout.starts import CHARACTERS, STAGES, match_start
+from wmq.rollout.starts import match_start
 
 LENGTH = 256  # frames of controllers, which then begin again
 DISTINCT = 32  # worlds with controllers of their own
