@@ -53,14 +53,15 @@ def instructions() -> str:
 
 def golden() -> str:
     """The given frame of the standard rollout, and its hashes after some frames."""
+    from wmq.inference.integer_predictor import IntegerPredictor
     from wmq.inference.model_files import open_program
     from wmq.rollout.controllers import parse_source
-    from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+    from wmq.rollout.rollout import both_controllers, roll
     from wmq.rollout.starts import match_start
 
     model = open_program()
     start = match_start(model.schema, "battlefield", ("fox", "falco"))
-    worlds, random = IntegerWorlds(model), parse_source("random", "--p1")
+    worlds, random = IntegerPredictor(model), parse_source("random", "--p1")
     values = ", ".join(map(str, start.given[0].tolist()))
     lines = ["The given frame:", "", "```", *wrapped(values), "```", ""]
     lines += [f"The model's `model_sha256` is `{model.sha256}`.", ""]

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from tests.wmq_kernels import machine_code
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
 from wmq.rollout.controllers import parse_source
 from wmq.rollout.hash_chain import rollout_sha256
-from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.starts import Start, match_start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State, kernels
@@ -64,8 +65,8 @@ def program_sha256(seed: int) -> str:
 
 
 @cache
-def embedded_worlds(kernels: str = "auto") -> IntegerWorlds:
-    return IntegerWorlds(open_program(), kernels)
+def embedded_worlds(kernels: str = "auto") -> IntegerPredictor:
+    return IntegerPredictor(open_program(), kernels=kernels)
 
 
 def a_start(stage: str = "battlefield", characters: tuple[str, str] = ("fox", "falco")) -> Start:

@@ -18,10 +18,11 @@ from calib.step.graph import to_bytes
 from tests.calib.small_step import as_game, random_play, small_step
 from wmq.cli import main
 from wmq.game.schema import Schema
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
 from wmq.rollout import rollout
 from wmq.rollout.controllers import Source
-from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.starts import Start, match_start
 from wmq_kernels.program import encode
 
@@ -43,8 +44,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def worlds(models: Path) -> IntegerWorlds:
-    return IntegerWorlds(open_program(models / "small.wmq"))
+def worlds(models: Path) -> IntegerPredictor:
+    return IntegerPredictor(open_program(models / "small.wmq"))
 
 
 def a_start(given: int = 1) -> Start:
@@ -55,7 +56,7 @@ def a_start(given: int = 1) -> Start:
 
 
 def played(
-    worlds: IntegerWorlds, frames: int, seeds: Sequence[int], given: int = 1, threads: int = 1
+    worlds: IntegerPredictor, frames: int, seeds: Sequence[int], given: int = 1, threads: int = 1
 ) -> rollout.Rollout:
     start = a_start(given)
     pads = [both_controllers(RANDOM, start, frames, seed) for seed in seeds]

@@ -21,9 +21,10 @@ from wmq.bench.quantization.play import Extent
 from wmq.bench.quantization.runner import Settings, measure
 from wmq.dataset.store import write_game, write_index
 from wmq.evaluation.results import Row, Suite
-from wmq.evaluation.rollout_error import Start
-from wmq.inference.baselines import Heads
-from wmq.inference.predictor import OnnxPredictor, ProgramPredictor, Take
+from wmq.game.targets import Heads
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
+from wmq.inference.predictor import StartRow, Take
 from wmq.replays.slippi import Game
 from wmq.toolkits.methods import Context, Lacking, Way
 
@@ -63,7 +64,7 @@ class Peers:
             raise self.failing[name]
         if name == FLOAT:
             return Way(OnnxPredictor(context.onnx, context.threads), 2, 1.0, 0, 0, 50, 1000)
-        predictor: Any = ProgramPredictor(self.program, context.threads)
+        predictor: Any = IntegerPredictor(self.program, context.threads)
         if name == "torch inf":
             predictor = Infinite(predictor)
         return Way(predictor, 2, self.shares.get(name, 1.0), 22, 0, None, 500, ("made up",))
@@ -72,10 +73,10 @@ class Peers:
 class Infinite:
     """A predictor one of whose heads leaves all bounds in the second game."""
 
-    def __init__(self, inner: ProgramPredictor):
+    def __init__(self, inner: IntegerPredictor):
         self.inner, self.schema, self.spreads = inner, inner.schema, inner.spreads
 
-    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
+    def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[Any]:
         def spoiled(number: int, first: int, heads: Heads) -> None:
             take(number, first, heads | {"p2.action": np.full_like(heads["p2.action"], np.inf)})
 

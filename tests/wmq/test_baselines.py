@@ -8,7 +8,6 @@ import pytest
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import (
     LONGEST,
-    Start,
     choose_starts,
     divergence_figures,
     first_divergence,
@@ -21,6 +20,7 @@ from wmq.game.frame_update import next_frames
 from wmq.game.schema import Q16, Schema
 from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.baselines import Trivial, shares_unchanged, speeds
+from wmq.inference.predictor import StartRow
 from wmq.replays.slippi import Game, GameInfo
 
 SCHEMA = Schema()
@@ -151,7 +151,7 @@ def test_too_few_rows_give_fewer_starts():
 
 def test_rc_is_the_mean_over_horizons_of_the_mean_position_error():
     game = game_of(np.zeros((300, SCHEMA.frame_size), np.int32))
-    rolled = true_frames([game], [Start(0, 130), Start(0, 140)], 6)
+    rolled = true_frames([game], [StartRow(0, 130), StartRow(0, 140)], 6)
     assert rolled.shape == (2, 6, SCHEMA.frame_size)
     drift = rolled.copy()
     drift[0, :, SCHEMA.index("y", 1)] = np.arange(1, 7) * -4 * Q16

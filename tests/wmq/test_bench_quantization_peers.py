@@ -17,11 +17,10 @@ from torch import nn
 
 from calib.step.graph import read_step, to_bytes
 from wmq.dataset.store import Dataset
-from wmq.evaluation.rollout_error import Start
 from wmq.export.onnx import step_bytes, usual_frames
-from wmq.inference.float_predictor import LANES, Step, StepPredictor
+from wmq.inference.float_predictor import LANES, OnnxPredictor, Step, StepPredictor
 from wmq.inference.onnx_session import OnnxStep, SessionStep
-from wmq.inference.predictor import OnnxPredictor
+from wmq.inference.predictor import StartRow
 from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
 from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
@@ -38,7 +37,7 @@ PRESENT = [name for name in backends.NAMES if not name.startswith("torchao")]
 COUNTED = {"float32 onnxruntime": 0, "float32 torch": 0, "bfloat16 torch": 0} | {
     name: LINEARS - 4 for name in backends.NAMES if name.startswith("torch dynamic 22")
 }  # int8 layers, where they are not all
-STARTS = [Start(2, 5), Start(0, 0), Start(1, 90), Start(2, 88)]
+STARTS = [StartRow(2, 5), StartRow(0, 0), StartRow(1, 90), StartRow(2, 88)]
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +236,7 @@ def test_game_has_the_same_heads_in_whatever_company(
 def test_threads_change_no_bit(context: Context, games: list[Game]) -> None:
     many = [*games, *games[::-1], *games[:3]]
     assert len(many) > LANES  # so that there are two groups
-    starts = [Start(number, 3 * number) for number in range(len(many))]
+    starts = [StartRow(number, 3 * number) for number in range(len(many))]
     found = []
     for threads in (1, 3):
         predictor = OnnxPredictor(context.onnx, threads)

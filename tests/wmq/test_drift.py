@@ -20,12 +20,12 @@ from wmq.drift.float_pairs import NudgedStep, int8_nudge, tiny_nudge
 from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.statistics import FROZEN_AFTER
 from wmq.evaluation.results import Drift, read_result
-from wmq.evaluation.rollout_error import LEAST_FRAMES, Start, choose_starts, most_frames
+from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts, most_frames
 from wmq.game.schema import FIRST_FRAME, Q16, Schema
-from wmq.inference.baselines import Trivial, shares_unchanged
-from wmq.inference.float_predictor import StepPredictor
+from wmq.inference.baselines import Trivial, TrivialPredictor, shares_unchanged
+from wmq.inference.float_predictor import OnnxPredictor, StepPredictor
 from wmq.inference.onnx_session import OnnxStep
-from wmq.inference.predictor import OnnxPredictor, TrivialPredictor
+from wmq.inference.predictor import StartRow
 from wmq.inference.torch_step import TorchStep, one_thread_each
 from wmq.replays.slippi import Game
 from wmq.rollout.controllers import random_controllers
@@ -231,7 +231,7 @@ def test_nudges_are_of_the_scaled_input_and_of_the_furthest_x(games: list[Game])
 
 def test_torch_computes_the_float_step(models: Path, games: list[Game]):
     path = models / "small.onnx"
-    step, starts = OnnxStep(path), [Start(0, 30), Start(1, 50)]
+    step, starts = OnnxStep(path), [StartRow(0, 30), StartRow(1, 50)]
     exact = OnnxPredictor(path, 1)
     states = exact.walk(games, starts, lambda number, first, heads: None)
     now = np.stack([games[s.game].frames[s.row] for s in starts])
@@ -262,7 +262,7 @@ def test_torch_rollouts_depend_on_no_number_of_threads(models: Path, games: list
 
 
 def test_random_worlds_begin_with_the_real_controllers(games: list[Game]):
-    starts = [Start(2, 130), Start(0, 124)]
+    starts = [StartRow(2, 130), StartRow(0, 124)]
     played = randomly_played(games, starts, 50)
     for world, (start, game) in enumerate(zip(starts, played, strict=True)):
         np.testing.assert_array_equal(game.frames, games[start.game].frames[[start.row]])

@@ -25,11 +25,13 @@ from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
 from wmq.evaluation.evaluate import ModelReport, Settings, compare, evaluate
 from wmq.evaluation.metrics import Tally
-from wmq.evaluation.rollout_error import Start, true_frames
+from wmq.evaluation.rollout_error import true_frames
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import FULL, Q16, Schema
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.onnx_session import OnnxStep
-from wmq.inference.predictor import CHUNK, OnnxPredictor, ProgramPredictor, cuts
+from wmq.inference.predictor import CHUNK, StartRow, cuts
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 from wmq.training.batches import model_inputs
@@ -147,7 +149,7 @@ def test_float_figures_are_those_of_the_training_form(
 
 def test_float_rollouts_go_on_from_the_state_of_the_true_game(dataset: Dataset, onnx_file: Path):
     games = val_games(dataset)
-    starts = [Start(2, 5), Start(0, 130), Start(2, CHUNK), Start(1, 0)]
+    starts = [StartRow(2, 5), StartRow(0, 130), StartRow(2, CHUNK), StartRow(1, 0)]
     predictor = OnnxPredictor(onnx_file, threads=1)
     states = predictor.walk(games, starts, lambda number, first, heads: None)
     rolled = predictor.roll(games, starts, states, 7, lambda frames: None)
@@ -167,8 +169,8 @@ def test_float_rollouts_go_on_from_the_state_of_the_true_game(dataset: Dataset, 
 
 def test_integer_rollouts_go_on_from_the_state_of_the_true_game(dataset: Dataset, wmq_file: Path):
     games = val_games(dataset)
-    starts = [Start(2, 5), Start(0, 130), Start(2, CHUNK), Start(1, 0)]
-    predictor = ProgramPredictor(wmq_file, threads=2)
+    starts = [StartRow(2, 5), StartRow(0, 130), StartRow(2, CHUNK), StartRow(1, 0)]
+    predictor = IntegerPredictor(wmq_file, threads=2)
     states = predictor.walk(games, starts, lambda number, first, heads: None)
     rolled = predictor.roll(games, starts, states, 7, lambda frames: None)
     for start, found in zip(starts, rolled, strict=True):
@@ -181,7 +183,7 @@ def test_integer_rollouts_go_on_from_the_state_of_the_true_game(dataset: Dataset
 Walked = dict[int, list[tuple[int, dict[str, np.ndarray]]]]
 
 
-def walked(predictor: ProgramPredictor, games: list[Game], starts: list[Start]) -> tuple:
+def walked(predictor: IntegerPredictor, games: list[Game], starts: list[StartRow]) -> tuple:
     """What `take` got for each game, and the rollouts of 11 frames from all starts."""
     taken: Walked = {number: [] for number in range(len(games))}
     states = predictor.walk(games, starts, lambda number, first, heads:
@@ -200,21 +202,23 @@ def test_games_side_by_side_are_the_games_alone(
     wmq_file: Path, lengths: list[int], threads: int, data: st.DataObject
 ):
     games = [a_game(number, length) for number, length in enumerate(lengths)]
-    possible = [Start(number, row) for number, length in enumerate(lengths)
+    possible = [StartRow(number, row) for number, length in enumerate(lengths)
                 for row in range(length - 11)]  # fmt: skip
     starts = data.draw(st.lists(st.sampled_from(possible), max_size=9)) if possible else []
     kernels = data.draw(st.sampled_from(["auto", "portable"]))
     taken, rolled = walked(predictor(wmq_file, threads, kernels), games, starts)
     for number, game in enumerate(games):
         own = [(place, s.row) for place, s in enumerate(starts) if s.game == number]
-        alone, then = walked(predictor(wmq_file, 1, "auto"), [game], [Start(0, r) for _, r in own])
+        alone, then = walked(
+            predictor(wmq_file, 1, "auto"), [game], [StartRow(0, r) for _, r in own]
+        )
         np.testing.assert_equal(taken[number], alone[0])
         np.testing.assert_array_equal(rolled[[place for place, _ in own]], then)
 
 
 @cache
-def predictor(path: Path, threads: int, kernels: str) -> ProgramPredictor:
-    return ProgramPredictor(path, threads, kernels)
+def predictor(path: Path, threads: int, kernels: str) -> IntegerPredictor:
+    return IntegerPredictor(path, threads, kernels)
 
 
 @cache
@@ -240,7 +244,7 @@ def test_integer_heads_are_near_the_float_ones_and_lead_to_the_engines_frames(
     dataset: Dataset, torch_model: WorldModel, wmq_file: Path
 ):
     games = val_games(dataset)
-    predictor = ProgramPredictor(wmq_file, threads=1)
+    predictor = IntegerPredictor(wmq_file, threads=1)
     kept: dict[int, list] = {0: [], 1: [], 2: []}
     predictor.walk(games, [], lambda number, first, heads: kept[number].append(heads))
     for number, game in enumerate(games):
@@ -323,7 +327,7 @@ def test_games_and_frames_limit_what_is_read(dataset: Dataset):
     report = evaluate(dataset, ["frozen"], Settings(games=2, frames=100))
     assert report.sha256 == [f"{1:064x}", f"{2:064x}"]
     assert report.frames == 200
-    assert len(true_frames(val_games(dataset), [Start(0, 3)], 2)) == 1
+    assert len(true_frames(val_games(dataset), [StartRow(0, 3)], 2)) == 1
 
 
 def test_a_game_is_cut_at_chunks_starts_and_its_end(dataset: Dataset):

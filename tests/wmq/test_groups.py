@@ -17,9 +17,10 @@ from rollout_models import a_start, played, wmq
 
 from tests.wmq_kernels.programs import needs_vnni
 from wmq.cli.options import KERNELS
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
 from wmq.inference.scheduling import TEAMS, Team, shares
-from wmq.rollout.rollout import IntegerWorlds, Rolled
+from wmq.rollout.rollout import Rolled
 from wmq_kernels.engine import Engine, cpu
 
 pytest_plugins = ("replay_files", "rollout_models")
@@ -43,8 +44,8 @@ def test_every_world_is_in_one_group_and_every_thread_has_work(
 
 
 @cache
-def by_kernels(path: Path, kernels: str) -> IntegerWorlds:
-    return IntegerWorlds(open_program(path), kernels)
+def by_kernels(path: Path, kernels: str) -> IntegerPredictor:
+    return IntegerPredictor(open_program(path), kernels=kernels)
 
 
 @cache

@@ -13,9 +13,9 @@ from tests.calib.small_step import random_play
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Q16, Schema
 from wmq.game.targets import NUMBER_HEADS
+from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.onnx_session import OnnxStep
-from wmq.inference.predictor import OnnxPredictor
-from wmq.rollout.rollout import FloatWorlds, both_controllers, roll
+from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.starts import match_start
 
 SCHEMA = Schema()
@@ -26,7 +26,7 @@ pytest_plugins = ("rollout_models",)
 def test_float_rollout_is_the_step_and_the_update_in_turn(models: Path) -> None:
     start = a_start(4)
     pads = both_controllers(RANDOM, start, 6, 0)
-    found = roll(FloatWorlds(models / "small.onnx"), start, [pads], [0])
+    found = roll(OnnxPredictor(models / "small.onnx"), start, [pads], [0])
     step = OnnxStep(models / "small.onnx")
     state, rows = step.zero_state(1), np.concatenate([start.controllers, pads])
     frame = start.given[:1]

@@ -30,10 +30,10 @@ from wmq.errors import WmqError
 from wmq.evaluation.evaluate import Settings as EvaluateSettings
 from wmq.evaluation.evaluate import evaluate
 from wmq.evaluation.results import Suite, read_result
-from wmq.evaluation.rollout_error import Start
 from wmq.files.atomic import cannot_write
-from wmq.inference.baselines import Heads
-from wmq.inference.predictor import OnnxPredictor, Take
+from wmq.game.targets import Heads
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.predictor import StartRow, Take
 from wmq.memo import provenance
 from wmq.replays.slippi import Game
 from wmq.toolkits.methods import Context, Lacking, Way
@@ -364,7 +364,7 @@ def test_speed_is_frames_over_seconds_of_a_world_alone(monkeypatch: pytest.Monke
         clock = 0.0
         calls: list[int] = []
 
-        def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[Any]:
+        def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[Any]:
             return ["state"]
 
         def roll(self, games: Any, starts: Any, states: Any, count: int, tick: Any) -> None:

@@ -14,10 +14,11 @@ from browser import ARROW_RIGHT, Browser, browser, obstacle
 from made_up import write_results
 from rollout_models import RANDOM, SCHEMA, a_start, wmq
 
+from wmq.inference.float_predictor import OnnxPredictor
 from wmq.report.compare import Comparison, compare, open_pair
 from wmq.report.load import Results
 from wmq.report.page import make_page
-from wmq.rollout.rollout import FloatWorlds, both_controllers
+from wmq.rollout.rollout import both_controllers
 
 pytest_plugins = ("rollout_models",)
 pytestmark = pytest.mark.needs("a browser", obstacle() or "")
@@ -48,7 +49,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def same(models: Path) -> Comparison:
     """A model beside itself."""
-    model, start = FloatWorlds(models / "small.onnx"), a_start()
+    model, start = OnnxPredictor(models / "small.onnx"), a_start()
     pads = both_controllers(RANDOM, start, FRAMES, 0)
     return compare((model, model), start, pads, 0, ("random", "random"), 1, lambda *done: None)
 

@@ -23,10 +23,11 @@ from wmq.errors import WmqError
 from wmq.game.names import STAGES
 from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES, Q16, REBIRTH_PLACES
 from wmq.game.stages import DRAWINGS
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import embedded_model
 from wmq.report.compare import dataset_start, open_pair
 from wmq.report.viewer import columns
-from wmq.rollout.rollout import FloatWorlds, IntegerWorlds
 from wmq.rollout.starts import match_start
 from wmq_kernels.program import encode
 
@@ -193,7 +194,7 @@ def test_models_that_do_not_belong_together_are_refused(models: Path, tmp_path: 
 
 def test_the_embedded_pair_belongs_together() -> None:
     floats, int8 = open_pair(None, None)
-    assert isinstance(floats, FloatWorlds) and isinstance(int8, IntegerWorlds)
+    assert isinstance(floats, OnnxPredictor) and isinstance(int8, IntegerPredictor)
     assert floats.path == embedded_model(".onnx") and int8.path == embedded_model(".wmq")
 
 

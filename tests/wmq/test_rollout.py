@@ -16,10 +16,11 @@ from rollout_models import RANDOM, a_start, played, wmq
 
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import ModelError, open_program, schema_of
 from wmq.rollout import hash_chain, rollout
 from wmq.rollout.controllers import random_controllers
-from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.summary import RULES, summarize
 from wmq_kernels.engine import Engine
 
@@ -30,7 +31,7 @@ pytest_plugins = ("replay_files", "rollout_models")
 
 @pytest.mark.parametrize("given", [1, 30])
 def test_rollout_is_the_engine_run_over_given_and_new_frames(
-    worlds: IntegerWorlds, given: int
+    worlds: IntegerPredictor, given: int
 ) -> None:
     found = played(worlds, 40, [5], given)
     start = a_start(given)
@@ -48,7 +49,7 @@ def test_rollout_is_the_engine_run_over_given_and_new_frames(
 
 @pytest.mark.parametrize("given", [1, 7, 30])
 def test_blocks_do_not_show(
-    worlds: IntegerWorlds, monkeypatch: pytest.MonkeyPatch, given: int
+    worlds: IntegerPredictor, monkeypatch: pytest.MonkeyPatch, given: int
 ) -> None:
     whole = played(worlds, 40, [1], given)
     for block in (1, 7, 40):
@@ -56,7 +57,7 @@ def test_blocks_do_not_show(
         assert played(worlds, 40, [1], given).sha256 == whole.sha256
 
 
-def test_threads_and_company_do_not_show(worlds: IntegerWorlds) -> None:
+def test_threads_and_company_do_not_show(worlds: IntegerPredictor) -> None:
     alone = {seed: played(worlds, 60, [seed]).sha256 for seed in range(4)}
     assert len(set(alone.values())) == 4
     for threads in (1, 2, 4):
@@ -65,14 +66,14 @@ def test_threads_and_company_do_not_show(worlds: IntegerWorlds) -> None:
         assert together.sha256 == hash_chain.worlds_sha256(list(alone.values()))
 
 
-def test_an_error_in_one_world_ends_all(worlds: IntegerWorlds) -> None:
+def test_an_error_in_one_world_ends_all(worlds: IntegerPredictor) -> None:
     bad = np.full((500, 26), -1, dtype=np.int32)
     good = np.zeros((500, 26), dtype=np.int32)
     with pytest.raises(Exception, match="controllers"):
         roll(worlds, a_start(), [good, bad], [0, 1], threads=2)
 
 
-def test_progress_ends_at_all_steps(worlds: IntegerWorlds) -> None:
+def test_progress_ends_at_all_steps(worlds: IntegerPredictor) -> None:
     seen = []
     start = a_start()
     pads = [both_controllers(RANDOM, start, 300, seed) for seed in (0, 1)]

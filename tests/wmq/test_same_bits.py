@@ -14,8 +14,9 @@ from tests.wmq import golden
 from tests.wmq.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
 from tests.wmq.ways import WAYS, Way, gone
 from tests.wmq_kernels.programs import each_kind
+from wmq.inference.predictor import Worlds
 from wmq.rollout.hash_chain import rollout_sha256
-from wmq.rollout.rollout import Worlds, roll
+from wmq.rollout.rollout import roll
 from wmq.rollout.starts import Start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State

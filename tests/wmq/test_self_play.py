@@ -10,10 +10,10 @@ import pytest
 import wmq.calibration.self_play
 from tests.calib.small_step import random_play
 from wmq.calibration.self_play import GIVEN, LANES, own_play
-from wmq.evaluation.rollout_error import Start
 from wmq.game.schema import Schema
+from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.onnx_session import OnnxStep
-from wmq.inference.predictor import OnnxPredictor
+from wmq.inference.predictor import StartRow
 from wmq.memo.store import Cache
 from wmq.replays.slippi import Game, GameInfo
 
@@ -43,7 +43,7 @@ def test_frames_are_those_of_a_rollout_after_the_given_ones(models, step, pairs)
     """The predictor rolls out from states that its walk through the true game has left."""
     predictor = OnnxPredictor(models / "small.onnx", 1)
     games = [Game(INFO, frames, pads) for frames, pads in pairs]
-    starts = [Start(number, GIVEN - 1) for number in range(len(games))]
+    starts = [StartRow(number, GIVEN - 1) for number in range(len(games))]
     states = predictor.walk(games, starts, lambda *heads: None)
     rolled = predictor.roll(games, starts, states, LENGTH - GIVEN, lambda count: None)
     found = played(step, pairs)

@@ -15,6 +15,7 @@ from rollout_models import played, wmq
 
 from wmq.errors import WmqError
 from wmq.game.schema import Q16, Schema
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.rollout.files import (
     altered_worlds,
     controller_names,
@@ -23,7 +24,7 @@ from wmq.rollout.files import (
     recompute,
     write_rollout,
 )
-from wmq.rollout.rollout import IntegerWorlds, Rollout
+from wmq.rollout.rollout import Rollout
 
 SCHEMA = Schema()
 
@@ -32,7 +33,7 @@ pytest_plugins = ("rollout_models",)
 
 @pytest.mark.parametrize("seeds", [[3], [3, 4, 5]])
 def test_stored_rollouts_are_verified(
-    worlds: IntegerWorlds, tmp_path: Path, seeds: list[int]
+    worlds: IntegerPredictor, tmp_path: Path, seeds: list[int]
 ) -> None:
     whole = played(worlds, 50, seeds, given=20)
     path = tmp_path / "rollout.npz"
@@ -91,7 +92,7 @@ def test_verify_names_the_first_difference(models: Path, tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_bad_stored_rollouts_are_one_line(
-    worlds: IntegerWorlds, tmp_path: Path, arrays: dict, message: str
+    worlds: IntegerPredictor, tmp_path: Path, arrays: dict, message: str
 ) -> None:
     write_rollout(tmp_path / "a.npz", played(worlds, 5, [0]))
     other = changed(tmp_path / "a.npz", **arrays)
@@ -100,7 +101,7 @@ def test_bad_stored_rollouts_are_one_line(
     assert result.output.startswith("wmq: ") and result.output.count("\n") == 1
 
 
-def test_truncated_stored_rollouts_are_one_line(worlds: IntegerWorlds, tmp_path: Path) -> None:
+def test_truncated_stored_rollouts_are_one_line(worlds: IntegerPredictor, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     write_rollout(path, played(worlds, 5, [0]))
     whole = path.read_bytes()
@@ -112,7 +113,7 @@ def test_truncated_stored_rollouts_are_one_line(worlds: IntegerWorlds, tmp_path:
 
 
 def test_damaged_bytes_are_refused_or_found_to_differ(
-    worlds: IntegerWorlds, tmp_path: Path
+    worlds: IntegerPredictor, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.npz"
     write_rollout(path, played(worlds, 5, [0]))
@@ -159,7 +160,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
 )
 @given(seed=st.integers(0, 2**32 - 1))
 def test_tables_of_all_forms_are_equal_and_exact(
-    worlds: IntegerWorlds, tmp_path: Path, seed: int
+    worlds: IntegerPredictor, tmp_path: Path, seed: int
 ) -> None:
     """Any integers that a frame may hold, extremes first, come back from every form."""
     played_once = played(worlds, 6, [3, 4])
@@ -184,7 +185,7 @@ def test_tables_of_all_forms_are_equal_and_exact(
 
 
 def test_columns_name_their_units_and_the_scale_of_the_integers(
-    worlds: IntegerWorlds, tmp_path: Path
+    worlds: IntegerPredictor, tmp_path: Path
 ) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wmq.files.digest import file_sha256
 from wmq.files.names import printable
 from wmq.inference.model_files import IntegerModel, model_path, schema_of
 from wmq.rollout.starts import Start, match_start
@@ -23,7 +24,7 @@ from wmq.rollout.starts import Start, match_start
 if TYPE_CHECKING:
     from calib.step.graph import StepModel
     from wmq.game.schema import Schema
-    from wmq.rollout.rollout import Model
+    from wmq.rollout.rollout import RolloutModel
 
 WARM, TIMED = 10, 200  # frames
 LONGEST = 0.5  # seconds after which no more frames are timed
@@ -67,8 +68,6 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
 
 def step_facts(name: str) -> dict[str, Any]:
     """Of a float model.  Raises ModelError or CalibrationError."""
-    from hashlib import sha256
-
     from calib.step.graph import read_step, zero_state
     from wmq.game.targets import head_widths
 
@@ -79,7 +78,7 @@ def step_facts(name: str) -> dict[str, Any]:
     return {
         "file": printable(path.name),
         "kind": "float step",
-        "sha256": sha256(path.read_bytes()).hexdigest(),
+        "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
         **_schema_facts(schema),
         "config": _table(step.config),
@@ -99,7 +98,7 @@ def a_start(schema: Schema) -> Start:
     return match_start(schema, "battlefield", ("fox", "falco"))
 
 
-def latency(model: Model) -> dict[str, Any]:
+def latency(model: RolloutModel) -> dict[str, Any]:
     """How long one frame of one world takes on one thread, called frame by frame.
 
     To be called with a model whose engine has been compiled.

@@ -8,7 +8,6 @@ into it.  What the one pass over the play found is kept in the user's cache, for
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +31,8 @@ from wmq.calibration.statistics import (
     source_of,
     statistics_of,
 )
-from wmq.errors import WmqError
 from wmq.files.atomic import write_atomically
+from wmq.files.digest import file_sha256
 from wmq.files.output_path import checked_place
 from wmq.inference.model_files import model_path
 from wmq.memo.store import Cache
@@ -226,12 +225,7 @@ def _naming(model: Path) -> Iterator[None]:
 
 def _read_model(path: Path) -> tuple[StepModel, str]:
     """The checked step and the SHA-256 of its file."""
-    step = read_step(path)
-    try:
-        with open(path, "rb") as file:
-            return step, hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WmqError(f"{path}: {error.strerror}; try again") from None
+    return read_step(path), file_sha256(path)
 
 
 def _finite(decibels: float | None) -> float | None:

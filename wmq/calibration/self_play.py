@@ -18,7 +18,7 @@ import numpy as np
 from calib.errors import CalibrationError
 from calib.statistics.collect import SAVE_SECONDS
 from calib.statistics.store import Arrays
-from wmq.game.frame_update import next_frames
+from wmq.inference.float_predictor import StepWorlds
 from wmq.inference.onnx_session import OnnxStep, State
 from wmq.memo.store import Cache
 
@@ -59,18 +59,18 @@ def _rolled(step: OnnxStep, key: str, true: np.ndarray, pads: np.ndarray, cache:
     made = np.empty_like(true)
     begun = cache.read(name, lambda arrays, where: _begun(step, true, arrays, where))
     frames, state = begun or (true[:, :1], step.zero_state(len(true)))
+    worlds = StepWorlds(step, state, len(true))
     at = frames.shape[1]  # frames that are there
     made[:, :at] = frames
     tick(len(true) * at)
     saved = time.monotonic()
     while at < made.shape[1]:
-        heads, state = step.step(made[:, at - 1], pads[:, at - 1], pads[:, at], state)
-        follows = next_frames(step.schema, made[:, at - 1], heads)
+        follows = worlds.advance(made[:, at - 1 : at], pads[:, at - 1 : at + 1], 1)[:, 0]
         made[:, at] = true[:, at] if at < GIVEN else follows
         at += 1
         tick(len(true))
         if time.monotonic() - saved >= SAVE_SECONDS or at == made.shape[1]:
-            arrays = {"frames": np.ascontiguousarray(made[:, :at]), **state}
+            arrays = {"frames": np.ascontiguousarray(made[:, :at]), **worlds.state}
             cache.write(name, arrays)
             saved = time.monotonic()
     return made

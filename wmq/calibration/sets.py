@@ -15,9 +15,10 @@ import numpy as np
 
 from calib.sets import write_set
 from wmq.game.names import STAGES
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
 from wmq.rollout.controllers import parse_source
-from wmq.rollout.rollout import IntegerWorlds, both_controllers, roll
+from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.starts import match_start
 
 SKIPPED, KEPT, MATCHES = 110, 200, 16  # frames of each match
@@ -33,7 +34,7 @@ PAIRS = (
 @click.option("--seed", default=1000, show_default=True, help="Of the first match.")
 def main(model: Path, out: Path, seed: int) -> None:
     """Make a calibration set from a model's own rollouts."""
-    worlds = IntegerWorlds(open_program(model))
+    worlds = IntegerPredictor(open_program(model))
     sources = (parse_source("random", "--p1"), parse_source("random", "--p2"))
     frames, pads = [], []
     for k in range(MATCHES):

@@ -24,17 +24,17 @@ def info(model: str | None, as_json: bool) -> None:
 
     The latency is measured: one world, one frame after the other, on one thread.
     """
-    from wmq.bench.model_facts import a_start, latency, program_facts, step_facts
+    from wmq.bench.model_facts import latency, program_facts, step_facts
+    from wmq.inference.integer_predictor import IntegerPredictor
     from wmq.inference.model_files import open_program
-    from wmq.rollout.rollout import IntegerWorlds
 
     if model is not None and model.lower().endswith(".onnx"):
         facts, opened = step_facts(model), open_model(model, "float32")
     else:
         with all_stays():
             program = open_program(model)
-            facts, opened = program_facts(program), IntegerWorlds(program)
-    compile_first(opened, a_start(opened.schema))
+            facts, opened = program_facts(program), IntegerPredictor(program)
+    compile_first(opened)
     facts["latency"] = latency(opened)
     if as_json:
         click.echo(json.dumps(facts, indent=1))

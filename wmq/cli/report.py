@@ -101,7 +101,7 @@ def report(
         left = len(begin.following) if begin.following is not None and "replay" in texts else MINUTE
         frames = min(MINUTE, max(left, 1))
     pads = both_controllers(sources, begin, frames, seed)
-    compile_first(models[1], begin)
+    compile_first(models[1])
     with progress_bar() as progress:
         found = compare(models, begin, pads, seed, texts, cores(), progress)
     facts = _facts(found)

@@ -30,7 +30,7 @@ from wmq.files.names import printable
 
 if TYPE_CHECKING:
     from wmq.game.schema import Schema
-    from wmq.rollout.rollout import Model, Rollout
+    from wmq.rollout.rollout import Rollout, RolloutModel
     from wmq.rollout.starts import Start
     from wmq.rollout.summary import PlayerSummary
 
@@ -135,7 +135,7 @@ def rollout(
                        f"{LARGEST:,} frames in all")  # fmt: skip
     seeds = [seed + world for world in range(worlds)]
     pads = [both_controllers(sources, begin, frames, own) for own in seeds]
-    compile_first(opened, begin)
+    compile_first(opened)
     with progress_bar() as progress:
         rolled = roll(opened, begin, pads, seeds, threads, progress)
     if target:
@@ -149,33 +149,32 @@ def rollout(
             click.echo(f"written         {target}")
 
 
-def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") -> Model:
+def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") -> RolloutModel:
     """The model of a command line; the arithmetic follows from the file if it is not named."""
+    from wmq.inference.float_predictor import OnnxPredictor
+    from wmq.inference.integer_predictor import IntegerPredictor
     from wmq.inference.model_files import open_program
-    from wmq.rollout.rollout import FloatWorlds, IntegerWorlds
 
     if arithmetic is None:
         arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
     if arithmetic == "int8":
         with all_stays():
-            return IntegerWorlds(open_program(path), kernels)
+            return IntegerPredictor(open_program(path), kernels=kernels)
     if kernels != "auto":
         raise WmqError(f"--kernels {kernels}: only for integer programs; leave it out")
-    return FloatWorlds(path)
+    return OnnxPredictor(path)
 
 
-def compile_first(model: Model, start: Start) -> None:
+def compile_first(model: RolloutModel) -> None:
     """Have the engine compiled before the time is taken, and say so if it takes long."""
-    from wmq.rollout.rollout import compile_engine
-
     if model.kernels is None:
-        compile_engine(model, start)
+        model.compile()
         return
     from wmq_kernels.engine.compiling import folder
 
     kept = "the first run compiles it, later ones reuse it" if folder() else "each run compiles it"
     with _told_if_slow(f"wmq: preparing the engine; {kept}"), all_stays():
-        compile_engine(model, start)
+        model.compile()
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     stored = read_rollout(files[-1])
     model = open_model(files[0] if len(files) == 2 else None, "int8", kernels)
     check_model(stored, model)
-    compile_first(model, stored.start)
+    compile_first(model)
     with progress_bar() as progress:
         rolled, differences = recompute(stored, model, threads, progress)
     altered = altered_worlds(stored)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from wmq.game.schema import CONTROLLER_FIELDS, Schema
-from wmq.replays.slippi import GameInfo
+from wmq.replays.slippi import Game, GameInfo
 
 
 def usable(games: Sequence[GameInfo], idle_limit: float = 0.5) -> list[GameInfo]:
@@ -17,6 +18,12 @@ def usable(games: Sequence[GameInfo], idle_limit: float = 0.5) -> list[GameInfo]
     games in which a player gives no input on more than `idle_limit` of the frames.
     """
     return [g for g in games if "speed_y" not in g.missing and max(g.idle) <= idle_limit]
+
+
+def beginning(game: Game, steps: int) -> Game:
+    """Cut a game to its first `steps` frames that have a next one; 0 for all."""
+    end = steps + 1 if steps else len(game.frames)
+    return replace(game, frames=game.frames[:end], controllers=game.controllers[:end])
 
 
 def exchange_players(

@@ -22,9 +22,9 @@ from calib.step.graph import read_step
 from wmq.drift.tracks import Track
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
-from wmq.inference.float_predictor import StepPredictor, Tick
+from wmq.inference.float_predictor import OnnxPredictor, StepPredictor
 from wmq.inference.onnx_session import OnnxStep, State
-from wmq.inference.predictor import OnnxPredictor
+from wmq.inference.predictor import Tick
 from wmq.replays.slippi import Game
 
 SMALLEST_NUDGE = 1e-6  # of the scaled input

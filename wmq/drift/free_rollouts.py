@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from wmq.evaluation.rollout_error import Start
+from wmq.inference.predictor import StartRow
 from wmq.replays.slippi import Game
 from wmq.rollout.controllers import random_controllers
 
 CONTROLLERS = ("real", "random")
 
 
-def randomly_played(games: Sequence[Game], starts: Sequence[Start], count: int) -> list[Game]:
+def randomly_played(games: Sequence[Game], starts: Sequence[StartRow], count: int) -> list[Game]:
     """The starts as games of one frame, in which world k has random controllers of seed k.
 
     The controllers that led to the start stay the real ones; `count` further rows follow.

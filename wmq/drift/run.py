@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.drift.compare import REAL, action_counts, summed, world_statistics
 from wmq.drift.float_pairs import float_rollouts
@@ -27,13 +28,14 @@ from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, 
 from wmq.evaluation.rollout_error import (
     LEAST_FRAMES,
     LONGEST,
-    Start,
     choose_starts,
     most_frames,
     position_errors,
     true_frames,
 )
 from wmq.game.schema import Schema
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import (
     IntegerModel,
     ModelError,
@@ -41,7 +43,7 @@ from wmq.inference.model_files import (
     model_path,
     open_program,
 )
-from wmq.inference.predictor import OnnxPredictor, Predictor, ProgramPredictor
+from wmq.inference.predictor import Predictor, StartRow
 from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 
@@ -91,12 +93,11 @@ def drift(
     """
     began = time.perf_counter()
     program = open_program(model_path(settings.program, ".wmq"))
-    onnx = float_step_of(settings.program, settings.onnx)
-    exact = OnnxPredictor(onnx, settings.threads)
-    _check_same_run(exact, onnx, program)
-    models = {**_models(settings, exact, onnx, program), **(ready or {})}
+    exact = OnnxPredictor(float_step_of(settings.program, settings.onnx), settings.threads)
+    _check_same_run(exact, program)
+    models = {**_models(settings, exact, program), **(ready or {})}
     dataset = Dataset.open(settings.data)
-    course = _course(dataset, settings, exact, onnx, progress)
+    course = _course(dataset, settings, exact, progress)
     tracks = {name: Track(name, *model, course) for name, model in models.items()}
     _check_and_compile(tracks, program)
 
@@ -143,18 +144,19 @@ def drift(
 
 
 def _models(
-    settings: Settings, exact: OnnxPredictor, onnx: Path, program: IntegerModel
+    settings: Settings, exact: OnnxPredictor, program: IntegerModel
 ) -> dict[str, tuple[Predictor, str]]:
     """Every model of the settings by its track's name, with the SHA-256 of its file."""
     found: dict[str, tuple[Predictor, str]] = {
-        FLOAT: (exact, _sha256(onnx)),
-        INTEGER: (ProgramPredictor(program.path, settings.threads), program.sha256),
+        FLOAT: (exact, exact.sha256),
+        INTEGER: (IntegerPredictor(program.path, settings.threads), program.sha256),
     }
     if settings.dynamic:
-        recipe = hashlib.sha256(f"{DYNAMIC} {_sha256(onnx)}".encode()).hexdigest()
-        found[DYNAMIC] = (_dynamic(settings, onnx), recipe)
+        recipe = hashlib.sha256(f"{DYNAMIC} {exact.sha256}".encode()).hexdigest()
+        found[DYNAMIC] = (_dynamic(settings, exact.path), recipe)
     for path in settings.others:
-        found[_free_name(shown_name(path), found)] = (_open(path, settings.threads), _sha256(path))
+        other = _open(path, settings.threads)
+        found[_free_name(shown_name(path), found)] = other, other.sha256
     return found
 
 
@@ -173,9 +175,9 @@ def _check_and_compile(tracks: Mapping[str, Track], program: IntegerModel) -> No
         if track.predictor.schema != program.schema:
             raise WmqError(f"{track.name}: its fields differ from those of {program.path}; "
                            "compare models of one schema")  # fmt: skip
-        if isinstance(track.predictor, ProgramPredictor):
+        if isinstance(track.predictor, IntegerPredictor):
             track.course.progress("compiling the engine", 0, 1)
-            track.predictor.compile(track.course.games[0])
+            track.predictor.compile()
             track.course.progress("compiling the engine", 1, 1)
 
 
@@ -217,13 +219,13 @@ def _play(tracks: Mapping[str, Track], exact: OnnxPredictor) -> Played:
 
 
 def _course(
-    dataset: Dataset, settings: Settings, model: OnnxPredictor, onnx: Path, progress: Progress
+    dataset: Dataset, settings: Settings, model: OnnxPredictor, progress: Progress
 ) -> Course:
     """The games and the starts.  Raises WmqError if there are none."""
     infos = dataset.select("val")[: settings.games or None]
     if not infos:
         raise WmqError(f"{settings.data}: no game in the split val; prepare more replays")
-    games = [_cut(dataset.load(info, model.schema), settings.cut) for info in infos]
+    games = [beginning(dataset.load(info, model.schema), settings.cut) for info in infos]
     found = {}
     for option, count, frames in (("--horizon", settings.starts, settings.horizon),
                                   ("--frames", settings.worlds, settings.frames)):  # fmt: skip
@@ -238,7 +240,7 @@ def _course(
         "horizon": settings.horizon,
         "worlds": [(s.game, s.row) for s in worlds],
         "frames": settings.frames,
-        "float": _sha256(onnx),
+        "float": model.sha256,
     })  # fmt: skip
     return Course(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
                   stages, progress)  # fmt: skip
@@ -255,20 +257,15 @@ def _too_long(settings: Settings, games: Sequence[Game], option: str, frames: in
             f"frame 0; give {most} or fewer{whole}")  # fmt: skip
 
 
-def _cut(game: Game, frames: int) -> Game:
-    end = frames + 1 if frames else len(game.frames)
-    return replace(game, frames=game.frames[:end], controllers=game.controllers[:end])
-
-
-def _check_same_run(model: OnnxPredictor, onnx: Path, program: IntegerModel) -> None:
+def _check_same_run(model: OnnxPredictor, program: IntegerModel) -> None:
     if model.step.metadata["wmq.run"] != program.program.meta.get("run"):
-        raise ModelError(f"{program.path}: made from another float model than {onnx}; give its own "
-                         "with --float")  # fmt: skip
+        raise ModelError(f"{program.path}: made from another float model than {model.path}; give "
+                         "its own with --float")  # fmt: skip
 
 
-def _open(path: Path, threads: int) -> Predictor:
+def _open(path: Path, threads: int) -> IntegerPredictor | OnnxPredictor:
     if path.suffix.lower() == ".wmq":
-        return ProgramPredictor(path, threads)
+        return IntegerPredictor(path, threads)
     return OnnxPredictor(path, threads)  # which says what else may be wrong with the name
 
 
@@ -278,13 +275,6 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
     while free in (*taken, REAL):
         free, number = f"{name} ({number})", number + 1
     return free
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}; give another file") from None
 
 
 def _pairs(
@@ -338,7 +328,7 @@ def _error_verdicts(
     return found
 
 
-def games_of(starts: Sequence[Start]) -> int:
+def games_of(starts: Sequence[StartRow]) -> int:
     return len({start.game for start in starts})
 
 

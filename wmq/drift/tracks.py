@@ -16,10 +16,8 @@ import numpy as np
 
 from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.memo import Arrays, Shapes, Stages
-from wmq.evaluation.metrics import Tally
-from wmq.evaluation.rollout_error import Start
-from wmq.inference.baselines import Heads
-from wmq.inference.predictor import Predictor, Spreads, Tick
+from wmq.evaluation.teacher_forced import teacher_forced
+from wmq.inference.predictor import Predictor, Spreads, StartRow, Tick
 from wmq.progress import Counter, Progress
 from wmq.replays.slippi import Game
 
@@ -35,9 +33,9 @@ class Course:
     """
 
     games: Sequence[Game]
-    starts: list[Start]
+    starts: list[StartRow]
     horizon: int
-    worlds: list[Start]
+    worlds: list[StartRow]
     frames: int
     spreads: Spreads
     stages: Stages
@@ -52,22 +50,15 @@ class Track:
         self._beginning: Track = self
 
     @cached_property
-    def _walked(self) -> tuple[Arrays, dict[Start, Any]]:
+    def _walked(self) -> tuple[Arrays, dict[StartRow, Any]]:
         """Errors one frame ahead, and the state at each start."""
         course = self.course
         starts = list(dict.fromkeys([*course.starts, *course.worlds]))
-        tallies = [Tally(self.predictor.schema, course.spreads) for _ in course.games]
         total = sum(len(game.frames) - 1 for game in course.games)
         counter = Counter(course.progress, f"{self.name}: true games", total)
-
-        def take(number: int, first: int, heads: Heads) -> None:
-            game = course.games[number]
-            last = first + len(heads["binary"])
-            now, after = game.frames[first:last], game.frames[first + 1 : last + 1]
-            tallies[number].add(now, after, heads, game.info.missing)
-            counter.add(last - first)
-
-        states = self.predictor.walk(course.games, starts, take)
+        tallies, states = teacher_forced(
+            self.predictor, course.games, starts, course.spreads, counter.add
+        )
         errors = [[t.sums[ONE_AHEAD], t.counts[ONE_AHEAD]] for t in tallies]
         return {ONE_AHEAD: np.array(errors)}, dict(zip(starts, states, strict=True))
 
@@ -79,7 +70,7 @@ class Track:
         """Take the states of another track, whose model has the same, instead of walking."""
         self._beginning = other
 
-    def states(self, starts: Sequence[Start]) -> list[Any]:
+    def states(self, starts: Sequence[StartRow]) -> list[Any]:
         """The model's state at each start, before its row is read."""
         return [self._beginning._walked[1][start] for start in starts]
 
@@ -108,7 +99,7 @@ class Track:
             games, starts = course.games, course.worlds
             if controllers == "random":
                 games = randomly_played(games, starts, course.frames)
-                starts = [Start(world, 0) for world in range(len(starts))]
+                starts = [StartRow(world, 0) for world in range(len(starts))]
             return self.predictor.roll(games, starts, states, course.frames, tick)
 
         title = f"worlds, {controllers} controllers"

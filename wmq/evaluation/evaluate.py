@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import (
-    Start,
     choose_starts,
     divergence_figures,
     first_divergence,
@@ -28,19 +28,16 @@ from wmq.evaluation.rollout_error import (
     rc_table,
     true_frames,
 )
+from wmq.evaluation.teacher_forced import teacher_forced
 from wmq.files.names import printable
 from wmq.game.schema import Schema
 from wmq.game.targets import spreads
 from wmq.inference import baselines
-from wmq.inference.baselines import Heads, Trivial, shares_unchanged
+from wmq.inference.baselines import Trivial, TrivialPredictor, shares_unchanged
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import ModelError, check_form
-from wmq.inference.predictor import (
-    OnnxPredictor,
-    Predictor,
-    ProgramPredictor,
-    Spreads,
-    TrivialPredictor,
-)
+from wmq.inference.predictor import Predictor, Spreads, StartRow
 from wmq.progress import Counter, Progress, silent
 from wmq.replays.slippi import DEFAULT_SCHEMA, Game
 
@@ -130,15 +127,15 @@ def evaluate(
         for moving, name in enumerate(baselines.NAMES):
             opened[name] = TrivialPredictor(Trivial(schema, shares, bool(moving)))
 
-    games = [_cut(dataset.load(info, schema), settings.frames) for info in infos]
+    games = [beginning(dataset.load(info, schema), settings.frames) for info in infos]
     starts = choose_starts(games, settings.starts, settings.horizon) if settings.horizon else []
     if settings.horizon and not starts:
         raise WmqError(f"{dataset.path}: the games are too short for a horizon of "
                        f"{settings.horizon} frames; give a smaller one or more frames")  # fmt: skip
     for predictor in opened.values():
-        if isinstance(predictor, ProgramPredictor):
+        if isinstance(predictor, IntegerPredictor):
             progress("compiling the engine", 0, 1)
-            predictor.compile(games[0])
+            predictor.compile()
             progress("compiling the engine", 1, 1)
     names = _names([os.fspath(m) for m in models])
     found = [
@@ -161,23 +158,14 @@ def _evaluate_one(
     model: Predictor,
     scales: Spreads,
     games: Sequence[Game],
-    starts: Sequence[Start],
+    starts: Sequence[StartRow],
     settings: Settings,
     progress: Progress,
 ) -> tuple[ModelReport, np.ndarray | None]:
     """The figures of one model, and its rollouts (starts, horizon, frame_size)."""
     schema = model.schema
-    tallies = [Tally(schema, scales) for _ in games]
     walked = Counter(progress, name, sum(len(game.frames) - 1 for game in games))
-
-    def take(number: int, first: int, heads: Heads) -> None:
-        game = games[number]
-        last = first + len(heads["binary"])
-        now, after = game.frames[first:last], game.frames[first + 1 : last + 1]
-        tallies[number].add(now, after, heads, game.info.missing)
-        walked.add(last - first)
-
-    states = model.walk(games, starts, take)
+    tallies, states = teacher_forced(model, games, starts, scales, walked.add)
     report = ModelReport(
         name, together(schema, scales, tallies).result(), [tally.result() for tally in tallies]
     )
@@ -231,7 +219,7 @@ def _open(model: str | os.PathLike[str], settings: Settings) -> Predictor:
         raise ModelError(f"{error}; {' and '.join(baselines.NAMES)} need no file") from None
     if Path(model).suffix.lower() == ".onnx":
         return OnnxPredictor(model, settings.threads)
-    return ProgramPredictor(model, settings.threads, settings.kernels)
+    return IntegerPredictor(model, settings.threads, settings.kernels)
 
 
 def _common_schema(opened: Mapping[str, Predictor]) -> Schema:
@@ -256,11 +244,6 @@ def _common_spreads(opened: Mapping[str, Predictor]) -> Spreads | None:
                            f"{next(iter(opened))}, from another training run; "
                            "evaluate them one by one")  # fmt: skip
     return common
-
-
-def _cut(game: Game, frames: int) -> Game:
-    end = frames + 1 if frames else len(game.frames)
-    return replace(game, frames=game.frames[:end], controllers=game.controllers[:end])
 
 
 def _names(models: list[str]) -> list[str]:

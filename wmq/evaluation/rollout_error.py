@@ -8,11 +8,11 @@ all models and all horizons are measured from the same ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from wmq.game.schema import FIRST_FRAME, Schema
+from wmq.inference.predictor import StartRow
 from wmq.replays.slippi import Game
 
 HORIZONS = (5, 20, 60)  # frames at which rc is reported
@@ -20,15 +20,7 @@ LONGEST = max(HORIZONS)
 LEAST_FRAMES = LONGEST - FIRST_FRAME  # of a game that has a start, the last one not counted
 
 
-@dataclass(frozen=True)
-class Start:
-    """The last real frame of a rollout: place of the game in a list, and row in the game."""
-
-    game: int
-    row: int
-
-
-def choose_starts(games: Sequence[Game], count: int, horizon: int) -> list[Start]:
+def choose_starts(games: Sequence[Game], count: int, horizon: int) -> list[StartRow]:
     """`count` starts at even distances in the joined games, or fewer if they are too short.
 
     Row 0 is frame -123; starts lie at frame 0 or later.
@@ -41,7 +33,7 @@ def choose_starts(games: Sequence[Game], count: int, horizon: int) -> list[Start
     places = [(2 * k + 1) * total // (2 * count) for k in range(count)]
     numbers = np.searchsorted(ends, places, side="right")
     return [
-        Start(int(n), int(place - (ends[n] - open_rows[n]) - FIRST_FRAME))
+        StartRow(int(n), int(place - (ends[n] - open_rows[n]) - FIRST_FRAME))
         for n, place in zip(numbers, places, strict=True)
     ]
 
@@ -51,7 +43,7 @@ def most_frames(games: Sequence[Game]) -> int:
     return max((len(game.frames) for game in games), default=0) + FIRST_FRAME - 1
 
 
-def true_frames(games: Sequence[Game], starts: Sequence[Start], horizon: int) -> np.ndarray:
+def true_frames(games: Sequence[Game], starts: Sequence[StartRow], horizon: int) -> np.ndarray:
     """The real frames after each start, (starts, horizon, frame_size) int32."""
     return np.stack([games[s.game].frames[s.row + 1 : s.row + 1 + horizon] for s in starts])
 

@@ -11,7 +11,7 @@ from wmq.errors import WmqError
 
 
 class FileError(WmqError):
-    """A file that cannot be written."""
+    """A file that cannot be read or written."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:

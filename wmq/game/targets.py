@@ -15,6 +15,7 @@ from wmq.game.schema import Schema
 
 NUMBER_HEADS = ("continuous", "velocity", "dynamics")
 PLAYERS = ("p1", "p2")
+Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
 def head_widths(schema: Schema) -> dict[str, int]:

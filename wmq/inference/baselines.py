@@ -10,17 +10,18 @@ other games, and the rest is shared evenly; bits alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from wmq.game.schema import Q16, Schema
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, head_widths
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_index, head_widths
+from wmq.inference.predictor import Predictor, StartRow, Take, cuts
 from wmq.replays.slippi import Game
 
 NAMES = ("frozen", "constant-velocity")
-Heads = dict[str, np.ndarray]
 
 
 def shares_unchanged(schema: Schema, games: Iterable[Game]) -> dict[str, float]:
@@ -116,3 +117,42 @@ def speeds(schema: Schema, now: np.ndarray, axis: str) -> np.ndarray:
 
 def _logit(share: float) -> float:
     return float(np.log(share / (1 - share)))
+
+
+class TrivialPredictor(Predictor):
+    """A `Trivial`, which has no state."""
+
+    spreads = None
+    threads = 1
+
+    def __init__(self, trivial: Trivial):
+        self.trivial, self.schema = trivial, trivial.schema
+
+    def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[None]:
+        for number, game in enumerate(games):
+            for first, last in pairwise(cuts(game)):
+                take(number, first, self.trivial.heads(game.frames[first:last]))
+        return [None] * len(starts)
+
+    def worlds(
+        self, count: int, threads: int = 1, states: Sequence[None] | None = None
+    ) -> TrivialWorlds:
+        return TrivialWorlds(self.trivial, count)
+
+    def groups(self, count: int) -> list[list[int]]:
+        return [list(range(count))]
+
+
+class TrivialWorlds:
+    """Worlds of a `Trivial`."""
+
+    def __init__(self, trivial: Trivial, count: int):
+        self.trivial = trivial
+        self.saturations: list[int | None] = [None] * count
+
+    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
+        made = self.trivial.roll(given.reshape(-1, given.shape[2]), frames)
+        made = made.reshape(*given.shape[:2], frames, given.shape[2])
+        steps = [made[:, t, 0] for t in range(given.shape[1] - 1)]  # each from a given frame
+        rest = made[:, -1, : frames - len(steps)]
+        return np.concatenate([np.stack(steps, axis=1), rest], axis=1) if steps else rest

@@ -8,26 +8,27 @@ depend on the number of threads.
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from wmq.evaluation.rollout_error import Start
+from wmq.files.digest import file_sha256
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
-from wmq.game.targets import head_widths
-from wmq.inference.baselines import Heads
-from wmq.inference.onnx_session import State
+from wmq.game.targets import Heads, head_widths
+from wmq.inference.model_files import model_path
+from wmq.inference.onnx_session import OnnxStep, State
+from wmq.inference.predictor import CHUNK, Predictor, Spreads, StartRow, Take
+from wmq.inference.scheduling import grouped, in_threads
 from wmq.replays.slippi import Game
 
-CHUNK = 256  # frames that `walk` hands out at a time
 LANES = 16  # games, or starts, side by side: more push the states out of a core's cache
-Spreads = dict[str, np.ndarray]  # of the targets of each number head, natural units, (width,)
-Take = Callable[[int, int, Heads], None]  # (number of the game, first row, heads of some rows)
-Tick = Callable[[int], None]  # frames done since the last call
+LOG = logging.getLogger(__name__)
 
 
 class Step(Protocol):
@@ -47,7 +48,7 @@ class Step(Protocol):
         ...
 
 
-class StepPredictor:
+class StepPredictor(Predictor):
     """A `Predictor` of a step, `lanes` games side by side in each thread."""
 
     def __init__(self, step: Step, spreads: Spreads, threads: int, lanes: int = LANES):
@@ -55,8 +56,8 @@ class StepPredictor:
         self.schema = step.schema
         self.spreads: Spreads | None = spreads
 
-    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[State]:
-        found: dict[Start, State] = dict.fromkeys(starts, {})
+    def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[State]:
+        found: dict[StartRow, State] = dict.fromkeys(starts, {})
         by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
         stop = threading.Event()
 
@@ -67,7 +68,7 @@ class StepPredictor:
         return [found[start] for start in starts]
 
     def _walk_together(
-        self, numbers: list[int], games: Sequence[Game], found: dict[Start, State], take: Take,
+        self, numbers: list[int], games: Sequence[Game], found: dict[StartRow, State], take: Take,
         stop: threading.Event,
     ) -> None:  # fmt: skip
         """One lane a game, the longest first; a lane closes when its game ends."""
@@ -81,7 +82,7 @@ class StepPredictor:
             kept = {h: np.empty((*frames.shape[:2], w), np.float32) for h, w in widths.items()}
             for row in range(end - begin):
                 for lane, number in enumerate(numbers):
-                    if (start := Start(number, begin + row)) in found:
+                    if (start := StartRow(number, begin + row)) in found:
                         found[start] = {k: v[lane : lane + 1].copy() for k, v in state.items()}
                 heads, state = self.step.step(frames[row], pads[row], pads[row + 1], state)
                 for head, values in heads.items():
@@ -92,45 +93,51 @@ class StepPredictor:
             numbers = [n for n in numbers if len(games[n].frames) - 1 > end]
             state = {name: value[: len(numbers)] for name, value in state.items()}
 
-    def roll(
-        self, games: Sequence[Game], starts: Sequence[Start], states: list[State], count: int,
-        tick: Tick,
-    ) -> np.ndarray:  # fmt: skip
-        rolled = np.empty((len(starts), count, self.schema.frame_size), np.int32)
-        stop = threading.Event()
+    def worlds(
+        self, count: int, threads: int = 1, states: Sequence[State] | None = None
+    ) -> StepWorlds:
+        if states is None:
+            return StepWorlds(self.step, self.step.zero_state(count), count)
+        joined = {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+        return StepWorlds(self.step, joined, count)
 
-        def together(places: list[int]) -> None:
-            at = [(games[starts[place].game], starts[place].row) for place in places]
-            frames = np.stack([game.frames[row] for game, row in at])
-            pads = np.stack([game.controllers[row : row + count + 1] for game, row in at], axis=1)
-            state = {name: np.concatenate([states[place][name] for place in places])
-                     for name in states[places[0]]}  # fmt: skip
-            for row in range(count):
-                if stop.is_set():
-                    return
-                heads, state = self.step.step(frames, pads[row], pads[row + 1], state)
-                frames = next_frames(self.schema, frames, heads)
-                rolled[places, row] = frames
-                tick(len(frames))
-
-        in_threads(together, grouped(range(len(starts)), self.lanes), self.threads, stop)
-        return rolled
+    def groups(self, count: int) -> list[list[int]]:
+        return grouped(range(count), self.lanes)
 
 
-def grouped(members: Sequence[int], lanes: int) -> list[list[int]]:
-    """Neighbours, up to `lanes` together."""
-    return [list(members[first : first + lanes]) for first in range(0, len(members), lanes)]
+class StepWorlds:
+    """Worlds of a step; `state` is that of all of them."""
+
+    def __init__(self, step: Step, state: State, count: int):
+        self.step, self.state = step, state
+        self.saturations: list[int | None] = [None] * count
+
+    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
+        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
+        for t in range(frames):
+            now = given[:, t] if t < given.shape[1] else made[:, t - 1]
+            pads = controllers[:, t], controllers[:, t + 1]
+            heads, self.state = self.step.step(now, *pads, self.state)
+            made[:, t] = next_frames(self.step.schema, now, heads)
+        return made
 
 
-def in_threads(
-    work: Callable[[list[int]], None], groups: Sequence[list[int]], threads: int,
-    stop: threading.Event,
-) -> None:  # fmt: skip
-    """All groups, some at a time; an error or Ctrl-C ends the rest at once."""
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for _ in pool.map(work, groups):
-                pass
-        except BaseException:
-            stop.set()
-            raise
+class OnnxPredictor(StepPredictor):
+    """A float step in onnxruntime; the bits may differ between machines."""
+
+    arithmetic = "float32"
+    kernels: str | None = None
+    side_by_side = 1  # a world has the same bits whatever company it has
+    step: OnnxStep
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, threads: int = 1):
+        """The embedded float step for None.  Raises ModelError or CalibrationError."""
+        step = OnnxStep(model_path(path, ".onnx"))  # one thread of its own, whoever calls
+        super().__init__(step, step.spreads, threads)
+        self.path = step.path
+
+    @cached_property
+    def sha256(self) -> str:
+        found = file_sha256(self.path)
+        LOG.info("%s: sha256 %s", self.path, found)
+        return found

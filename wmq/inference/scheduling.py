@@ -7,8 +7,10 @@ portable, 6,000 whatever the group.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 SIDE_BY_SIDE = 4  # worlds
 TEAMS = (1, 2, 4, 8)  # threads that may share a frame
@@ -86,3 +88,22 @@ def shares(count: int, threads: int, side_by_side: int = SIDE_BY_SIDE) -> list[l
     dealt = threads * side_by_side
     blocks = [range(first, min(first + dealt, count)) for first in range(0, count, dealt)]
     return [list(block[k::threads]) for block in blocks for k in range(min(threads, len(block)))]
+
+
+def grouped(members: Sequence[int], lanes: int) -> list[list[int]]:
+    """Neighbours, up to `lanes` together."""
+    return [list(members[first : first + lanes]) for first in range(0, len(members), lanes)]
+
+
+def in_threads(
+    work: Callable[[list[int]], None], groups: Sequence[list[int]], threads: int,
+    stop: threading.Event,
+) -> None:  # fmt: skip
+    """All groups, some at a time; an error or Ctrl-C ends the rest at once."""
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for _ in pool.map(work, groups):
+                pass
+        except BaseException:
+            stop.set()
+            raise

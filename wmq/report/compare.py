@@ -13,9 +13,11 @@ from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.evaluation.rollout_error import first_divergence
 from wmq.game.schema import FIRST_FRAME, Schema
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import float_step_of, open_program
 from wmq.progress import Progress
-from wmq.rollout.rollout import FloatWorlds, IntegerWorlds, Model, Rollout, roll
+from wmq.rollout.rollout import Rollout, RolloutModel, roll
 from wmq.rollout.starts import WARMUP, Start
 
 FLOAT, INT8 = "float", "int8"
@@ -52,13 +54,15 @@ class Comparison:
         }
 
 
-def open_pair(float_path: str | None, int8_path: str | None) -> tuple[FloatWorlds, IntegerWorlds]:
+def open_pair(
+    float_path: str | None, int8_path: str | None
+) -> tuple[OnnxPredictor, IntegerPredictor]:
     """Open a float model and the integer program made from it, as `float_step_of` finds them.
 
     Raises WmqError if they don't belong together, ModelError or ProgramError.
     """
     program = open_program(int8_path)
-    floats = FloatWorlds(float_step_of(int8_path, float_path))
+    floats = OnnxPredictor(float_step_of(int8_path, float_path))
     if floats.schema != program.schema:
         raise WmqError(f"{program.path}: has other fields than {floats.path}; give --float and "
                        "--int8 of the same model")  # fmt: skip
@@ -68,11 +72,11 @@ def open_pair(float_path: str | None, int8_path: str | None) -> tuple[FloatWorld
         raise WmqError(f"{program.path}: was made from the float model {str(source)[:16]}.., not "
                        f"from {floats.path}, {floats.sha256[:16]}..; give --float and --int8 of "
                        "the same model")  # fmt: skip
-    return floats, IntegerWorlds(program)
+    return floats, IntegerPredictor(program)
 
 
 def compare(
-    models: tuple[Model, Model], start: Start, pads: np.ndarray, seed: int,
+    models: tuple[RolloutModel, RolloutModel], start: Start, pads: np.ndarray, seed: int,
     controllers: tuple[str, str], threads: int, progress: Progress,
 ) -> Comparison:  # fmt: skip
     """Roll both out; pads (n, 26) int32 are the controllers of the new frames."""

@@ -25,7 +25,7 @@ from wmq.files.output_path import checked_place
 from wmq.game.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16, SCHEMA_VERSION, Schema
 from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
-from wmq.rollout.rollout import Model, Rollout, roll
+from wmq.rollout.rollout import Rollout, RolloutModel, roll
 from wmq.rollout.starts import Start
 
 FORMAT_VERSION = 1
@@ -267,7 +267,7 @@ def altered_worlds(stored: Stored) -> list[int]:
     ]
 
 
-def check_model(stored: Stored, model: Model) -> None:
+def check_model(stored: Stored, model: RolloutModel) -> None:
     """Raises WmqError if the rollout cannot be one of this model."""
     if model.arithmetic != stored.arithmetic:
         raise WmqError(
@@ -283,7 +283,7 @@ def check_model(stored: Stored, model: Model) -> None:
 
 def recompute(
     stored: Stored,
-    model: Model,
+    model: RolloutModel,
     threads: int = 1,
     progress: Progress = silent,
 ) -> tuple[Rollout, list[Difference]]:

@@ -8,9 +8,7 @@ has the hash of its own chain (`wmq.rollout.hash_chain`).
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,129 +21,35 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from wmq.game.schema import Schema
-from wmq.inference.model_files import IntegerModel, model_path
-from wmq.inference.scheduling import SIDE_BY_SIDE, Team, shares
+from wmq.inference.predictor import Worlds
+from wmq.inference.scheduling import shares
 from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.controllers import Source, player_controllers
 from wmq.rollout.starts import Start
 
 if TYPE_CHECKING:
-    from wmq.inference.onnx_session import OnnxStep
-    from wmq_kernels.engine import Engine
+    pass
 
 LOG = logging.getLogger(__name__)
 BLOCK = 120  # frames between two looks at the progress
 
 
-class Worlds(Protocol):
-    """Games in progress, side by side."""
-
-    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
-        """`frames` further frames of each world, (worlds, frames, frame_size) int32.
-
-        given        (worlds, g, frame_size), 1 <= g <= frames: the present frame of the first
-                     g steps
-        controllers  (worlds, frames + 1, 26): of the present frame and of each next one
-        """
-        ...
-
-    @property
-    def saturations(self) -> list[int | None]:
-        """For each world, values clamped so far inside the program; None: nothing is counted."""
-        ...
-
-
-class Model(Protocol):
-    """What `roll` needs of a model."""
+class RolloutModel(Protocol):
+    """What `roll` needs of a model: an `IntegerPredictor` or an `OnnxPredictor`."""
 
     arithmetic: str  # "int8" or "float32"
     kernels: str | None  # "vnni" or "portable"; None where none of ours compute
     side_by_side: int  # worlds that one thread had best compute together
     path: Path
-    sha256: str
     schema: Schema
 
-    def worlds(self, count: int, threads: int = 1) -> Worlds:
-        """Worlds before their first frame, each of whose frames `threads` may share."""
-        ...
-
-
-class IntegerWorlds:
-    """Worlds of an integer program in the compiled engine."""
-
-    arithmetic = "int8"
-    side_by_side = SIDE_BY_SIDE
-
-    def __init__(self, model: IntegerModel, kernels: str = "auto"):
-        """Raises ProgramError if this machine has not the kernels that are asked for."""
-        from wmq_kernels.engine import Engine
-
-        self.path, self.sha256, self.schema = model.path, model.sha256, model.schema
-        self.engine = Engine(model.program, kernels)
-        self.kernels: str | None = self.engine.kernels
-        LOG.info("%s: sha256 %s, kernels %s", self.path, self.sha256, self.kernels)
-
-    def worlds(self, count: int, threads: int = 1) -> Worlds:
-        return _IntegerGroup(self.engine, count, Team(threads))
-
-
-class _IntegerGroup:
-    def __init__(self, engine: Engine, count: int, team: Team):
-        self.engine, self.team = engine, team
-        self.group = engine.zero_group(count)
-
-    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
-        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
-        for first, last, threads in self.team.parts(frames):
-            now = given[:, first:last] if first < given.shape[1] else made[:, first - 1 : first]
-            pads = controllers[:, first : last + 1]
-            run = self.engine.run_group(self.group, now, pads, last - first, threads=threads)
-            made[:, first:last] = run.frames
-        return made
-
     @property
-    def saturations(self) -> list[int | None]:
-        return [int(counts.sum()) for counts in self.group.saturations]
+    def sha256(self) -> str: ...
 
+    def worlds(self, count: int, threads: int = 1) -> Worlds: ...
 
-class FloatWorlds:
-    """Worlds of a float model in onnxruntime; the bits may differ between machines."""
-
-    arithmetic = "float32"
-    kernels: str | None = None
-    side_by_side = 1  # a world has the same bits whatever company it has
-
-    def __init__(self, path: str | os.PathLike[str] | None = None):
-        """The embedded model for None.  Raises ModelError or CalibrationError."""
-        from wmq.inference.onnx_session import OnnxStep
-
-        self.path = model_path(path, ".onnx")
-        self.step = OnnxStep(self.path)
-        self.schema = self.step.schema
-        self.sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        LOG.info("%s: sha256 %s", self.path, self.sha256)
-
-    def worlds(self, count: int, threads: int = 1) -> Worlds:
-        return _FloatGroup(self.step, count)
-
-
-class _FloatGroup:
-    def __init__(self, step: OnnxStep, count: int):
-        self.step = step
-        self.state = step.zero_state(count)
-        self.saturations: list[int | None] = [None] * count
-
-    def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
-        from wmq.game.frame_update import next_frames
-
-        made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
-        for t in range(frames):
-            now = given[:, t] if t < given.shape[1] else made[:, t - 1]
-            pads = controllers[:, t], controllers[:, t + 1]
-            heads, self.state = self.step.step(now, *pads, self.state)
-            made[:, t] = next_frames(self.step.schema, now, heads)
-        return made
+    def compile(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -203,7 +107,7 @@ def both_controllers(
 
 
 def roll(
-    model: Model,
+    model: RolloutModel,
     start: Start,
     controllers: Sequence[np.ndarray],
     seeds: Sequence[int],
@@ -255,8 +159,8 @@ def _watch(futures: list[Future[list[Rolled]]], show: Callable[[], None]) -> Non
 
 
 def _play(
-    model: Model, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int], team: int,
-    report: Callable[[int], bool],
+    model: RolloutModel, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int],
+    team: int, report: Callable[[int], bool],
 ) -> list[Rolled]:  # fmt: skip
     """Some worlds side by side; `report(steps done)` is asked after each block whether to go on."""
     count = len(controllers)
@@ -277,11 +181,3 @@ def _play(
         for played in zip(controllers, frames, strict=True)
     ]
     return list(map(Rolled, seeds, controllers, frames, sha256, worlds.saturations))
-
-
-def compile_engine(model: Model, start: Start) -> float:
-    """Run one frame, so that what is compiled once is; the seconds that it took."""
-    began = time.perf_counter()
-    pads = np.repeat(start.controllers[-1:], 2, axis=0)
-    model.worlds(1).advance(start.given[None, -1:], pads[None], 1)
-    return time.perf_counter() - began

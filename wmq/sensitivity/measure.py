@@ -16,12 +16,12 @@ import msgspec
 import numpy as np
 
 from wmq.evaluation.bootstrap import detectable, draw_weights, drawn_means, interval
-from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, Tally
+from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS
 from wmq.evaluation.results import Figure
-from wmq.evaluation.rollout_error import Start, position_errors, true_frames
-from wmq.game.targets import PLAYERS
-from wmq.inference.baselines import Heads
-from wmq.inference.predictor import Predictor, Spreads
+from wmq.evaluation.rollout_error import position_errors, true_frames
+from wmq.evaluation.teacher_forced import teacher_forced
+from wmq.game.targets import PLAYERS, Heads
+from wmq.inference.predictor import Predictor, Spreads, StartRow
 from wmq.replays.slippi import Game
 
 HORIZON = 20  # frames of drift
@@ -58,7 +58,7 @@ class Field:
     """
 
     games: Sequence[Game]
-    starts: Sequence[Start]
+    starts: Sequence[StartRow]
     spreads: Spreads
     stop: Event
     tick: Callable[[int], None] = lambda frames: None
@@ -83,23 +83,20 @@ def measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray]) ->
 def _measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray],
              fill: bool) -> Measured:  # fmt: skip
     games = field.games
-    tallies = [Tally(predictor.schema, field.spreads) for _ in games]
     same = np.zeros(len(games))
 
-    def take(number: int, first: int, heads: Heads) -> None:
+    def seen(number: int, first: int, heads: Heads) -> None:
         if field.stop.is_set():
             raise Stopped
-        game, last = games[number], first + len(heads["binary"])
-        rows = slice(first, last)
-        after = game.frames[first + 1 : last + 1]
-        tallies[number].add(game.frames[rows], after, heads, game.info.missing)
+        rows = slice(first, first + len(heads["binary"]))
         likely = np.stack([heads[f"{p}.action"].argmax(1) for p in PLAYERS], axis=1)
         if fill:
             record[number][rows] = likely
         same[number] += (record[number][rows] == likely).sum()
-        field.tick(last - first)
 
-    states = predictor.walk(games, field.starts, take)
+    tallies, states = teacher_forced(
+        predictor, games, field.starts, field.spreads, field.tick, seen
+    )
     sums = {name: [float(t.sums.get(name, 0.0)) for t in tallies] for name in KEPT}
     counts = {name: [float(t.counts.get(name, 0.0)) for t in tallies] for name in KEPT}
     sums["same_action"] = same.tolist()

@@ -16,10 +16,11 @@ from calib.statistics.clipping import count_clipped
 from calib.step.graph import StepModel
 from wmq.calibration.play import calibration_game
 from wmq.game.targets import NUMBER_HEADS
-from wmq.inference.float_predictor import Spreads, StepPredictor
+from wmq.inference.float_predictor import StepPredictor
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import IntegerModel
 from wmq.inference.onnx_session import SessionStep
-from wmq.inference.predictor import Predictor, ProgramPredictor
+from wmq.inference.predictor import Predictor, Spreads
 from wmq.progress import Counter, Progress
 from wmq.sensitivity.measure import Field, Measured, actions, measure
 from wmq.sensitivity.memo import Keeper, key
@@ -86,7 +87,7 @@ class Work:
 
     def _predictor(self, change: Change | None) -> Predictor:
         if change is None:
-            return ProgramPredictor(self.pair.model.path, 1)
+            return IntegerPredictor(self.pair.model.path, 1)
         content = simulated(self.pair.step, change).SerializeToString()
         step = SessionStep(content, self.pair.model.schema, self.pair.path)
         return StepPredictor(step, self.pair.spreads, 1)

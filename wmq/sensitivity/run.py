@@ -7,10 +7,9 @@ something, every layer alone.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -18,10 +17,12 @@ import msgspec
 
 from calib.simulation.simulate import Change
 from calib.step.graph import read_step
+from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.evaluation.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts
+from wmq.files.digest import file_sha256
 from wmq.game.schema import Schema
 from wmq.inference.model_files import float_step_of, open_program, schema_of
 from wmq.memo.provenance import sources, versions
@@ -141,8 +142,7 @@ def open_pair(
     path = float_step_of(program, float_step)
     step = read_step(path)
     schema_of(step.schema, path)
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(path)
     calibration = model.program.meta.get("calibration")
     named = calibration.get("onnx_sha256") if isinstance(calibration, dict) else None
     if named != sha256 or model.program.meta.get("config") != step.config:
@@ -173,6 +173,4 @@ def _games(dataset: Dataset, schema: Schema, settings: Settings) -> list[Game]:
     infos = dataset.select("val")[: settings.games]
     if not infos:
         raise WmqError(f"{dataset.path}: no validation game; prepare more replays")
-    loaded = (dataset.load(info, schema) for info in infos)
-    end = settings.frames + 1
-    return [replace(g, frames=g.frames[:end], controllers=g.controllers[:end]) for g in loaded]
+    return [beginning(dataset.load(info, schema), settings.frames) for info in infos]

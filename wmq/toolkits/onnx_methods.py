@@ -6,9 +6,8 @@ import platform
 
 from llvmlite import binding
 
-from wmq.inference.float_predictor import LANES, StepPredictor
+from wmq.inference.float_predictor import LANES, OnnxPredictor, StepPredictor
 from wmq.inference.onnx_session import SessionStep
-from wmq.inference.predictor import OnnxPredictor
 from wmq.toolkits import methods, onnx_files
 from wmq.toolkits.methods import Context, Way
 from wmq.toolkits.onnx_count import counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from calib.step.graph import StepModel, read_step
 from wmq.calibration.play import Source, from_dataset, from_set
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
+from wmq.files.digest import file_sha256
 from wmq.game.schema import Schema
 from wmq.game.targets import NUMBER_HEADS
-from wmq.inference.float_predictor import Spreads
 from wmq.inference.model_files import model_path, schema_of
+from wmq.inference.predictor import Spreads
 from wmq.toolkits.methods import Context
 
 SET = "self-play"  # frames that the embedded model made itself from real starts
@@ -40,7 +40,7 @@ def open_float(context: Context) -> Opened:
     step = read_step(path)
     return Opened(
         path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=file_sha256(path),
         step=step,
         schema=schema_of(step.schema, path),
         spreads={head: step.weights[f"{head}_scale"] for head in NUMBER_HEADS},

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wmq.evaluation.rollout_error import Start
 from wmq.game.encoding import float_inputs
-from wmq.inference.baselines import Heads
-from wmq.inference.float_predictor import Spreads, StepPredictor, Take, in_threads
+from wmq.game.targets import Heads
+from wmq.inference.float_predictor import StepPredictor
 from wmq.inference.onnx_session import State
-from wmq.inference.predictor import cuts
+from wmq.inference.predictor import Spreads, StartRow, Take, cuts
+from wmq.inference.scheduling import in_threads
 from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
 
@@ -97,8 +97,8 @@ class SequencePredictor(StepPredictor):
         super().__init__(sequence, spreads, threads, SIDE_BY_SIDE)
         self.sequence = sequence
 
-    def walk(self, games: Sequence[Game], starts: Sequence[Start], take: Take) -> list[State]:
-        found: dict[Start, State] = dict.fromkeys(starts, {})
+    def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[State]:
+        found: dict[StartRow, State] = dict.fromkeys(starts, {})
         by_length = sorted(range(len(games)), key=lambda n: -len(games[n].frames))
         stop = threading.Event()
 
@@ -109,7 +109,7 @@ class SequencePredictor(StepPredictor):
                 for first, last in pairwise(borders):
                     if stop.is_set():
                         return
-                    if (start := Start(number, first)) in found:
+                    if (start := StartRow(number, first)) in found:
                         found[start] = state
                     pads = game.controllers[first : last + 1]
                     heads, state = self.sequence.run(game.frames[first:last], pads, state)

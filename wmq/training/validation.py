@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from wmq.dataset.store import Dataset, Game, GameInfo
+from wmq.dataset.select import beginning
+from wmq.dataset.store import Dataset, GameInfo
 from wmq.evaluation.metrics import Tally
+from wmq.evaluation.teacher_forced import add_rows
 from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.baselines import Trivial, shares_unchanged
 from wmq.models.world import WorldModel
@@ -29,7 +31,7 @@ class Validation:
         """training: games to fit `frozen` to.  The model's scales must be final."""
         schema = model.schema
         chosen = dataset.select("val")[:GAMES]
-        self.games = [_beginning(dataset.load(info, schema)) for info in chosen]
+        self.games = [beginning(dataset.load(info, schema), FRAMES) for info in chosen]
         self.frames = sum(len(game.frames) - 1 for game in self.games)
         self.frozen: dict[str, float] = {}
         if self.frames:
@@ -37,8 +39,7 @@ class Validation:
             frozen = Trivial(schema, shares_unchanged(schema, fitting), moving=False)
             tally = _tally(model)
             for game in self.games:
-                now = game.frames[:-1]
-                tally.add(now, game.frames[1:], frozen.heads(now), game.info.missing)
+                add_rows(tally, game, 0, frozen.heads(game.frames[:-1]))
             self.frozen = tally.result()
 
     @torch.no_grad()
@@ -55,17 +56,13 @@ class Validation:
             heads, _ = model(numbers[:, :-1], controllers[:, :-1], classes[:, :-1],
                              controllers[:, 1:], model.zero_state(1))  # fmt: skip
             values = {name: value[0].numpy() for name, value in heads.items()}
-            tally.add(game.frames[:-1], game.frames[1:], values, game.info.missing)
+            add_rows(tally, game, 0, values)
         return tally.result() if self.frames else {}
 
 
 def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
     """Names of the figures in which a model does not beat `frozen`."""
     return [name for name in COMPARED if name in frozen and not figures[name] < frozen[name]]
-
-
-def _beginning(game: Game) -> Game:
-    return Game(game.info, game.frames[: FRAMES + 1], game.controllers[: FRAMES + 1])
 
 
 def _tally(model: WorldModel) -> Tally:

@@ -10,8 +10,7 @@ import numpy as np
 from wmq.errors import WmqError
 from wmq.evaluation.results import HeadFigure
 from wmq.game.schema import Schema
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_widths
-from wmq.inference.baselines import Heads
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_widths
 
 
 def logit_heads(schema: Schema) -> list[str]:

@@ -9,22 +9,22 @@ import numpy as np
 
 from wmq.bench.quantization import figures
 from wmq.bench.quantization.heads import Agreement, head_figures
-from wmq.bench.quantization.play import Part, Play, beginning, part_of, roll, walk
+from wmq.bench.quantization.play import Part, Play, games_of, part_of, roll, starts_of
 from wmq.bench.quantization.record import Record
+from wmq.dataset.select import beginning
 from wmq.evaluation.bootstrap import draw_weights
-from wmq.evaluation.metrics import Tally
 from wmq.evaluation.results import Figure, Row
 from wmq.evaluation.rollout_error import (
     LONGEST,
-    Start,
     divergence_figures,
     first_divergence,
     position_errors,
     true_frames,
 )
+from wmq.evaluation.teacher_forced import teacher_forced
 from wmq.game.schema import FIRST_FRAME
-from wmq.inference.baselines import Heads
-from wmq.inference.predictor import Predictor, Tick
+from wmq.game.targets import Heads
+from wmq.inference.predictor import Predictor, StartRow, Tick
 from wmq.replays.slippi import Game
 from wmq.toolkits.methods import Way
 
@@ -52,17 +52,15 @@ def compared_row(name: str, what: str, way: Way, record: Record, tick: Tick) -> 
     Raises whatever the way's predictor raises, and WmqError if its heads are no numbers.
     """
     play, part = record.play, part_of(record.play, way.share)
-    tallies = [Tally(play.schema, play.scales) for _ in play.games]
     agreements = [Agreement(play.schema, steps) for steps in part.steps]
 
-    def take(number: int, first: int, heads: Heads) -> None:
-        game, last = play.games[number], first + len(heads["binary"])
-        now, after = game.frames[first:last], game.frames[first + 1 : last + 1]
+    def agree(number: int, first: int, heads: Heads) -> None:
+        last = first + len(heads["binary"])
         agreements[number].add(first, record.heads(number, first, last), heads)
-        tallies[number].add(now, after, heads, game.info.missing)
-        tick(last - first)
 
-    states = walk(way.predictor, play, part, take)
+    tallies, states = teacher_forced(
+        way.predictor, games_of(play, part), starts_of(play, part), play.scales, tick, agree
+    )
     tick(sum(play.steps) - sum(part.steps))
     rolled = roll(way.predictor, play, part, states, tick)
     tick((len(play.starts) - len(part.starts)) * LONGEST)
@@ -85,7 +83,7 @@ def frames_per_second(predictor: Predictor, game: Game) -> float:
     counted.  For orientation only: `wmq bench speed` is the measurement of speed.
     """
     row = min(-FIRST_FRAME, len(game.frames) - 1 - FEWEST)
-    start = Start(0, row)
+    start = StartRow(0, row)
     states = predictor.walk([beginning(game, row + 1)], [start], lambda at, first, heads: None)
 
     def seconds(count: int) -> float:
@@ -100,12 +98,12 @@ def frames_per_second(predictor: Predictor, game: Game) -> float:
 
 
 def _errors(play: Play, part: Part, rolled: np.ndarray) -> np.ndarray:
-    starts = [play.starts[place] for place in part.starts]
-    return position_errors(play.schema, rolled, true_frames(play.games, starts, LONGEST))
+    true = true_frames(play.games, starts_of(play, part), LONGEST)
+    return position_errors(play.schema, rolled, true)
 
 
 def _games(play: Play, part: Part) -> list[int]:
-    return [play.starts[place].game for place in part.starts]
+    return [start.game for start in starts_of(play, part)]
 
 
 def _row(name: str, what: str, way: Way, play: Play, part: Part, found: dict, heads: dict,

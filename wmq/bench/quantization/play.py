@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.evaluation.rollout_error import LEAST_FRAMES, LONGEST, Start, choose_starts
+from wmq.evaluation.rollout_error import LEAST_FRAMES, LONGEST, choose_starts
 from wmq.game.schema import Schema
 from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.model_files import schema_of
-from wmq.inference.predictor import Predictor, Spreads, Take, Tick
+from wmq.inference.predictor import Predictor, Spreads, StartRow, Tick
 from wmq.replays.slippi import Game
 
 
@@ -39,7 +40,7 @@ class Play:
     schema: Schema
     scales: Spreads
     games: list[Game]
-    starts: list[Start]
+    starts: list[StartRow]
 
     @property
     def steps(self) -> list[int]:
@@ -69,9 +70,7 @@ def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
     infos = dataset.select("val")[: extent.games or None]
     if not infos:
         raise WmqError(f"{data}: no validation game; prepare more replays")
-    games = [dataset.load(info, schema) for info in infos]
-    games = [beginning(game, extent.frames or info.frames)
-             for game, info in zip(games, infos, strict=True)]  # fmt: skip
+    games = [beginning(dataset.load(info, schema), extent.frames) for info in infos]
     starts = choose_starts(games, extent.starts, LONGEST)
     if not starts:
         raise WmqError(f"{data}: no validation game has {LEAST_FRAMES} frames, as a rollout "
@@ -80,28 +79,26 @@ def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
     return Play(schema, scales, games, starts)
 
 
-def beginning(game: Game, steps: int) -> Game:
-    """The first `steps` frames that have a next one."""
-    return replace(game, frames=game.frames[: steps + 1], controllers=game.controllers[: steps + 1])
-
-
 def part_of(play: Play, share: float) -> Part:
     steps = tuple(math.ceil(share * count) for count in play.steps)
     starts = tuple(place for place, s in enumerate(play.starts) if s.row < steps[s.game])
     return Part(steps, starts)
 
 
-def walk(predictor: Predictor, play: Play, part: Part, take: Take) -> list[Any]:
-    """As `Predictor.walk`, over a part; the state at each of its starts."""
-    games = [beginning(game, steps) for game, steps in zip(play.games, part.steps, strict=True)]
-    return predictor.walk(games, [play.starts[place] for place in part.starts], take)
+def games_of(play: Play, part: Part) -> list[Game]:
+    """The games, cut to a part."""
+    return [beginning(game, steps) for game, steps in zip(play.games, part.steps, strict=True)]
+
+
+def starts_of(play: Play, part: Part) -> list[StartRow]:
+    return [play.starts[place] for place in part.starts]
 
 
 def roll(
     predictor: Predictor, play: Play, part: Part, states: list[Any], tick: Tick
 ) -> np.ndarray:  # fmt: skip
     """LONGEST frames after each start of a part, (starts, LONGEST, frame_size) int32."""
-    starts = [play.starts[place] for place in part.starts]
+    starts = starts_of(play, part)
     if not starts:
         return np.empty((0, LONGEST, play.schema.frame_size), np.int32)
     return predictor.roll(play.games, starts, states, LONGEST, tick)

@@ -8,7 +8,6 @@ changed since has no figures.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from calib.recipe import DEFAULT, FOLDER, Recipe, names, read_recipe
 from wmq.errors import WmqError
 from wmq.evaluation.results import Figure, Suite, read_result
 from wmq.files.atomic import write_atomically
+from wmq.files.digest import file_sha256
 from wmq.inference.model_files import embedded_model
 from wmq.memo.provenance import digest
 from wmq.toolkits.methods import MOST
@@ -46,9 +46,7 @@ class RecipeFigures(msgspec.Struct, frozen=True):
 
 def from_suite(suite: Suite, where: str) -> RecipeFigures:
     """Raises WmqError if the suite is not of the embedded model, or a quick one."""
-    with open(embedded_model(".onnx"), "rb") as file:
-        embedded = hashlib.file_digest(file, "sha256").hexdigest()
-    if suite.onnx_sha256 != embedded:
+    if suite.onnx_sha256 != file_sha256(embedded_model(".onnx")):
         raise WmqError(f"{where}: onnx_sha256: not the embedded model's; measure without a MODEL")
     if suite.quick:
         raise WmqError(f"{where}: quick: from too few frames; measure without --quick")

@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from wmq.bench.quantization.play import Play, part_of, roll, walk
+from wmq.bench.quantization.play import Play, games_of, part_of, roll, starts_of
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import LONGEST
+from wmq.evaluation.teacher_forced import add_rows
 from wmq.files.atomic import cannot_write, write_atomically
-from wmq.game.targets import head_widths
-from wmq.inference.baselines import Heads
+from wmq.game.targets import Heads, head_widths
 from wmq.inference.predictor import Tick, cuts
 from wmq.toolkits.methods import Way
 
@@ -67,8 +67,7 @@ class Record:
         for first, last in pairwise(cuts(game)):
             last = min(last, steps)
             if first < last:
-                tally.add(game.frames[first:last], game.frames[first + 1 : last + 1],
-                          self.heads(number, first, last), game.info.missing)  # fmt: skip
+                add_rows(tally, game, first, self.heads(number, first, last))
         return tally
 
 
@@ -131,7 +130,7 @@ def _write(folder: Path, play: Play, make: Callable[[], Way], tick: Tick) -> Way
         tick(len(rows))
 
     part = part_of(play, 1.0)
-    states = walk(way.predictor, play, part, take)
+    states = way.predictor.walk(games_of(play, part), starts_of(play, part), take)
     rolled = roll(way.predictor, play, part, states, tick)
     with open(folder / ROLLED, "wb") as file:
         np.save(file, rolled)

@@ -14,7 +14,6 @@ without figures stands in the table of the run that tried it, and nowhere else.
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import threading
 import time
@@ -36,6 +35,7 @@ from wmq.errors import WmqError
 from wmq.evaluation.results import Row, Suite, shown_name, write_result
 from wmq.evaluation.rollout_error import LONGEST
 from wmq.files.atomic import FileError, write_atomically
+from wmq.files.digest import file_sha256
 from wmq.inference.model_files import model_path
 from wmq.memo.provenance import digest, sources, versions
 from wmq.progress import Progress
@@ -98,8 +98,7 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     """
     began = time.monotonic()
     onnx = model_path(settings.onnx, ".onnx")
-    with open(onnx, "rb") as file:
-        onnx_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    onnx_sha256 = file_sha256(onnx)
     names = all_rows(onnx_sha256)
     chosen = choose(names, settings.only, settings.quick)
     extent = _extent(settings)

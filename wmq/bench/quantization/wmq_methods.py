@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from wmq.calibration.calibrate import calibrate
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
 from wmq.files.atomic import write_atomically
+from wmq.files.digest import file_sha256
+from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import embedded_model, open_program
-from wmq.inference.predictor import ProgramPredictor
 from wmq.inference.scheduling import SIDE_BY_SIDE
 from wmq.memo.provenance import digest, sources, versions
 from wmq.progress import Progress
@@ -53,8 +53,8 @@ def inputs(name: str, context: Context) -> str:
     """A digest of all that the row's program is made of, and run by."""
     code = sources(__name__), versions()
     if name == EMBEDDED:
-        return digest(*code, _sha256(embedded_model(".wmq")))
-    return digest(*code, _sha256(context.onnx), _recipe(name).to_json(), _play(context),
+        return digest(*code, file_sha256(embedded_model(".wmq")))
+    return digest(*code, file_sha256(context.onnx), _recipe(name).to_json(), _play(context),
                   context.frames)  # fmt: skip
 
 
@@ -106,11 +106,11 @@ def float_operations(program: Program) -> int:
 
 
 def _way(path: Path, context: Context, share: float) -> Way:
-    predictor = ProgramPredictor(path, context.threads)
+    predictor = IntegerPredictor(path, context.threads)
     program = predictor.engine.program
     layers = len(linears(program))
     return Way(predictor, SIDE_BY_SIDE, share, layers, layers, float_operations(program),
-               path.stat().st_size, (_calibrated_on(program),), _sha256(path))  # fmt: skip
+               path.stat().st_size, (_calibrated_on(program),), file_sha256(path))  # fmt: skip
 
 
 def _calibrated_on(program: Program) -> str:
@@ -151,11 +151,6 @@ def _play(context: Context) -> list[str]:
 def _embedded_source() -> str:
     """The SHA-256 of the float step that the embedded program was made from."""
     return str(open_program().program.meta.get("calibration", {}).get("onnx_sha256", ""))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> object:
