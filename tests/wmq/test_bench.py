@@ -357,9 +357,9 @@ def test_profile_names_instructions_and_the_whole(small: Report) -> None:
 
 
 def test_chart_is_drawn(small: Report, tmp_path: Path) -> None:
-    from wmq.bench.chart import check_chart, draw
+    from wmq.files.pictures import check_picture, draw
 
-    out = check_chart(str(tmp_path / "speed.svg"))
+    out = check_picture(str(tmp_path / "speed.svg"))
     draw(small, out)
     assert b"</svg>" in out.read_bytes() and list(tmp_path.iterdir()) == [out]
 

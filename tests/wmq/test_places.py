@@ -9,7 +9,7 @@ import pytest
 from rollout_models import wmq
 
 from wmq.errors import WmqError
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 
 pytest_plugins = ("rollout_models",)
 
@@ -17,7 +17,7 @@ pytest_plugins = ("rollout_models",)
 def test_a_file_that_is_there_or_not_can_be_named(tmp_path: Path) -> None:
     for name in ("new.json", "OLD.JSON"):
         (tmp_path / "OLD.JSON").touch()
-        assert checked_place(tmp_path / name, "-o", (".json",)) == tmp_path / name
+        assert output_path(tmp_path / name, "-o", (".json",)) == tmp_path / name
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_file_that_is_there_or_not_can_be_named(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(name: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(WmqError, match=reason) as caught:
-        checked_place(tmp_path / name, "--chart", (".json", ".svg"))
+        output_path(tmp_path / name, "--chart", (".json", ".svg"))
     assert str(caught.value).startswith(f"--chart {tmp_path / name}: ")
 
 
@@ -41,7 +41,7 @@ def test_a_folder_without_leave_is_named_before_the_work(
     """Root may write everywhere, so the answer of the system is made up here."""
     monkeypatch.setattr(os, "access", lambda path, mode: not (path == tmp_path and mode == os.W_OK))
     with pytest.raises(WmqError, match="its folder cannot be written"):
-        checked_place(tmp_path / "a.json", "-o", (".json",))
+        output_path(tmp_path / "a.json", "-o", (".json",))
 
 
 FOREIGN = {
@@ -55,15 +55,15 @@ def test_a_file_of_another_kind_is_never_replaced(suffix: str, tmp_path: Path) -
     path = tmp_path / f"mine{suffix}"
     path.write_bytes(FOREIGN[suffix])
     with pytest.raises(WmqError, match="is nothing that this command wrote; remove it"):
-        checked_place(path, "-o", (suffix,), b'"pairs"' if suffix == ".json" else b"")
+        output_path(path, "-o", (suffix,), b'"pairs"' if suffix == ".json" else b"")
     path.write_bytes(b"")
-    assert checked_place(path, "-o", (suffix,)) == path
+    assert output_path(path, "-o", (suffix,)) == path
 
 
 def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(WmqError, match="is no regular file"):
-        checked_place(tmp_path / "pipe.csv", "-o", (".csv",))
+        output_path(tmp_path / "pipe.csv", "-o", (".csv",))
 
 
 def test_every_command_writes_over_its_own_and_over_nothing_else(

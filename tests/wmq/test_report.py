@@ -23,7 +23,7 @@ from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
 from wmq.evaluation.results import read_result, shown_name, write_result
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 from wmq.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -93,7 +93,7 @@ def content(played: Comparison) -> bytes:
 
 def test_an_older_page_may_be_replaced(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_bytes(content)
-    assert checked_place(tmp_path / "a.html", "-o", (".html",)) == tmp_path / "a.html"
+    assert output_path(tmp_path / "a.html", "-o", (".html",)) == tmp_path / "a.html"
 
 
 def test_hostile_text_stays_text(content: bytes) -> None:

@@ -18,9 +18,9 @@ from wmq.game.transitions import seen_transitions
 from wmq.replays.guarded import read_guarded
 from wmq.replays.slippi import read_replay
 from wmq.rollout.controllers import AT_REST, Source
+from wmq.rollout.make_tables import start_table, transition_table
 from wmq.rollout.rollout import both_controllers
 from wmq.rollout.starts import match_start, parse_replay_start, replay_start
-from wmq.rollout.tables import start_table, transition_table
 
 pytest_plugins = ("replay_files",)
 

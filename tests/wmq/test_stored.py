@@ -16,15 +16,10 @@ from rollout_models import played, wmq
 from wmq.errors import WmqError
 from wmq.game.schema import Q16, Schema
 from wmq.inference.integer_predictor import IntegerPredictor
-from wmq.rollout.files import (
-    altered_worlds,
-    controller_names,
-    frame_names,
-    read_rollout,
-    recompute,
-    write_rollout,
-)
+from wmq.rollout.files import read_rollout, write_rollout
 from wmq.rollout.rollout import Rollout
+from wmq.rollout.table import controller_names, frame_names
+from wmq.verification.recompute import altered_worlds, recompute
 
 SCHEMA = Schema()
 

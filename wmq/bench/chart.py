@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wmq.bench.speed import OURS, Report
-from wmq.files.atomic import write_atomically
-from wmq.files.output_path import checked_place
+from wmq.files.pictures import save_picture
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-SUFFIXES = (".svg", ".png")
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
-
-
-def check_chart(path: str) -> Path:
-    """A path that a chart can be written to, with matplotlib there.  Raises WmqError."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    return checked_place(path, "--chart", SUFFIXES)
 
 
 def draw(report: Report, out: Path) -> None:
@@ -57,11 +46,4 @@ def draw(report: Report, out: Path) -> None:
         "limits of memory and multipliers: dashed with 1 thread, dotted with 2",
         fontsize=8,
     )
-    save(figure, out)
-
-
-def save(figure: Figure, out: Path) -> None:
-    """Write a picture, whole or not at all; its name says of what kind.  Raises WmqError."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=out.suffix.lower().removeprefix("."))
-    write_atomically(out, drawn.getvalue())
+    save_picture(figure, out)

@@ -33,7 +33,7 @@ from wmq.calibration.statistics import (
 )
 from wmq.files.atomic import write_atomically
 from wmq.files.digest import file_sha256
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 from wmq.inference.model_files import model_path
 from wmq.memo.store import Cache
 from wmq.progress import Progress, silent
@@ -111,7 +111,7 @@ def calibrate(
     Raises WmqError or CalibrationError; `out` is then as it was.
     """
     model_path(model, ".onnx")
-    checked_place(out, "-o", (".wmq",))
+    output_path(out, "-o", (".wmq",))
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
     observed = _observe(model, chosen, frames, cache, progress)

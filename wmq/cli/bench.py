@@ -86,9 +86,10 @@ def speed(
     rows, batches = tuple(chosen(only)), tuple(dict.fromkeys(batches))
     out = None
     if chart:
-        from wmq.bench.chart import check_chart, draw
+        from wmq.bench.chart import draw
+        from wmq.files.pictures import check_picture
 
-        out = check_chart(chart)
+        out = check_picture(chart)
     program, onnx = models or (None, None)
     settings = Settings(rows, batches, seconds, repeats, profile, program, onnx)
     with progress_bar() as progress:

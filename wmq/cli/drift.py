@@ -9,7 +9,7 @@ import click
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.cli.resume import RESUME, command_line, resumable
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 
 # Option -> its value, and that of --quick: seconds of work, and intervals that mean little.
 SIZES = {"starts": (300, 24), "horizon": (600, 60), "worlds": (64, 4), "frames": (3600, 600)}
@@ -95,7 +95,7 @@ def drift(
     from wmq.evaluation.results import as_json as written
     from wmq.evaluation.results import write_result
 
-    path = checked_place(out, "-o", (".json",), MARK) if out else None
+    path = output_path(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
     settings = Settings(
         data=Path(data),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 
 
 @click.command(name="export", epilog="Example: wmq export run -o model.onnx")
@@ -23,7 +23,7 @@ def export(run: str, out: str, half: bool, as_json: bool) -> None:
     one frame from the frame before, the controllers and a recurrent state. Before it is written, it
     is compared with torch.
     """
-    place = checked_place(out, "-o", (".onnx",))
+    place = output_path(out, "-o", (".onnx",))
     from wmq.export.onnx import CHECKED_FRAMES, export_run
 
     found = export_run(Path(run), place, half)

@@ -11,7 +11,7 @@ import click
 from wmq.cli.options import NAMES, controller_options, cores, echo_embedded, match_options
 from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
 from wmq.errors import WmqError
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 
 if TYPE_CHECKING:
     from wmq.game.schema import Schema
@@ -130,10 +130,8 @@ def _targets(
         raise WmqError(f"-o {out}: a page needs results; name the FOLDER that holds them")
     if folder is None and viewer is None:
         raise WmqError("nothing to write: name a FOLDER of results, or --viewer FILE.json")
-    page = None if folder is None else checked_place(out or DEFAULT_PAGE, "-o", (PAGE,))
-    return page, None if viewer is None else checked_place(
-        viewer, "--viewer", (VIEWER,), VIEWER_MARK
-    )
+    page = None if folder is None else output_path(out or DEFAULT_PAGE, "-o", (PAGE,))
+    return page, None if viewer is None else output_path(viewer, "--viewer", (VIEWER,), VIEWER_MARK)
 
 
 def _start(

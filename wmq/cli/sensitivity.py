@@ -10,7 +10,7 @@ import click
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.cli.resume import command_line, resumable
-from wmq.files.output_path import checked_place
+from wmq.files.output_path import output_path
 
 if TYPE_CHECKING:
     from wmq.evaluation.results import Figure, Sensitive, Sensitivity
@@ -89,13 +89,13 @@ def sensitivity(
     from wmq.sensitivity.run import Settings
     from wmq.sensitivity.run import sensitivity as run
 
-    checked_place(out, "-o", (".json",), MARK)
+    output_path(out, "-o", (".json",), MARK)
     picture = None
     if chart is not None:
-        from wmq.bench.chart import check_chart
+        from wmq.files.pictures import check_picture
         from wmq.sensitivity.chart import draw
 
-        picture = check_chart(chart)
+        picture = check_picture(chart)
     settings = Settings(games, frames, starts, threads, command_line())
     with resumable(), progress_bar() as progress:
         result = run(model, float_step, Dataset.open(data), Path(out), settings, progress)

@@ -24,7 +24,8 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     embedded model.
     """
     from wmq.cli.progress import progress_bar
-    from wmq.rollout.files import altered_worlds, check_model, read_rollout, recompute
+    from wmq.rollout.files import read_rollout
+    from wmq.verification.recompute import altered_worlds, check_model, recompute
 
     if len(files) > 2:
         raise WmqError(f"{files[2]}: one model and one rollout at most")

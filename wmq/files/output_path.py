@@ -22,7 +22,7 @@ MARKS = {
 NEAR = 1 << 18  # bytes
 
 
-def checked_place(
+def output_path(
     name: str | os.PathLike[str], option: str, suffixes: Sequence[str], mark: bytes = b""
 ) -> Path:
     """The path of a file that can be written: there is none, or an older one of its kind.

@@ -3,7 +3,7 @@
 A stage and two characters, or `GAME.slp@FRAME`, come in; a `Start` leaves, with the given
 integer frames, their controllers and what the players did afterwards.  Positions of a match
 start are those of real games: `starts.json` holds the commonest first frame of each stage
-(`wmq.rollout.tables` makes it).
+(`wmq.rollout.make_tables` makes it).
 """
 
 from __future__ import annotations

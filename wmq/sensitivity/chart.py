@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wmq.bench.chart import save
 from wmq.evaluation.results import Sensitive, Sensitivity
+from wmq.files.pictures import save_picture
 
 PANELS = ("val_loss", "pos_mae", "rc(20)")  # all in percent of float32's
 COLORS = {"class": "#1b6ca8", "together": "#8a8a8a", "program": "#404040"}
@@ -33,7 +33,7 @@ def draw(result: Sensitivity, out: Path) -> None:
         f"{result.frames:,} frames; 95 % intervals over games",
         fontsize=8,
     )
-    save(figure, out)
+    save_picture(figure, out)
 
 
 def _bar(entry: Sensitive, name: str) -> tuple[float, list[list[float]] | None]:

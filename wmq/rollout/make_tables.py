@@ -1,6 +1,6 @@
 """The tables that are measured on real games: first frames, and changes of action.
 
-    python -m wmq.rollout.tables DATASET
+    python -m wmq.rollout.make_tables DATASET
 
 writes `starts.json` (`wmq.rollout.starts`) and `transitions.json` (`wmq.game.transitions`).
 """
@@ -81,7 +81,7 @@ def transition_table(dataset: Dataset) -> dict:
 def main(arguments: list[str]) -> None:
     """Write both tables into the package."""
     if len(arguments) != 1:
-        raise SystemExit("usage: python -m wmq.rollout.tables DATASET")
+        raise SystemExit("usage: python -m wmq.rollout.make_tables DATASET")
     try:
         dataset = Dataset.open(arguments[0])
         frames = json.dumps(start_table(dataset), indent=1)
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
         write_atomically(starts.TABLE, f"{frames}\n".encode())
         write_atomically(transitions.TABLE, "{{\n{}\n}}\n".format(",\n".join(rows)).encode())
     except WmqError as error:
-        raise SystemExit(f"wmq.rollout.tables: {error}") from None
+        raise SystemExit(f"wmq.rollout.make_tables: {error}") from None
 
 
 if __name__ == "__main__":

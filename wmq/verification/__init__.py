@@ -1,0 +1,1 @@
+"""Rollouts checked by computing them again."""

@@ -1,0 +1,75 @@
+"""A stored rollout computed again: do the hashes fit the frames, and do the frames recur?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wmq.errors import WmqError
+from wmq.progress import Progress, silent
+from wmq.rollout import hash_chain
+from wmq.rollout.files import Stored
+from wmq.rollout.rollout import Rollout, RolloutModel, roll
+from wmq.rollout.table import frame_names
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element that differs: frame id, place in the frame, and both values."""
+
+    world: int
+    frame: int
+    field: str
+    stored: int
+    computed: int
+
+
+def altered_worlds(stored: Stored) -> list[int]:
+    """Worlds whose stored frames do not give the stored hash: the file was changed."""
+    start = stored.start
+    return [
+        world
+        for world, (pads, frames) in enumerate(zip(stored.controllers, stored.frames, strict=True))
+        if stored.worlds[world]
+        != hash_chain.rollout_sha256(
+            stored.model_sha256, start.given, start.controllers, pads, frames
+        )
+    ]
+
+
+def check_model(stored: Stored, model: RolloutModel) -> None:
+    """Raises WmqError if the rollout cannot be one of this model."""
+    if model.arithmetic != stored.arithmetic:
+        raise WmqError(
+            f"{stored.path}: was made in {stored.arithmetic}; only integer rollouts are the same "
+            "on every machine: make one with `wmq rollout --int8`"
+        )
+    if model.sha256 != stored.model_sha256:
+        raise WmqError(
+            f"{stored.path}: was made by the model {stored.model_sha256[:16]}.., "
+            f"{model.path} is {model.sha256[:16]}..; give that model"
+        )
+
+
+def recompute(
+    stored: Stored,
+    model: RolloutModel,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> tuple[Rollout, list[Difference]]:
+    """Roll out again from the stored start and controllers; the first difference of each world.
+
+    Raises WmqError if the model is another one.
+    """
+    check_model(stored, model)
+    rollout = roll(model, stored.start, list(stored.controllers), stored.seeds, threads, progress)
+    names = frame_names(stored.schema)
+    differences = []
+    for number, world in enumerate(rollout.worlds):
+        unequal = np.argwhere(world.frames != stored.frames[number])
+        if len(unequal):
+            t, at = unequal[0]
+            values = int(stored.frames[number, t, at]), int(world.frames[t, at])
+            differences.append(Difference(number, stored.start.first + int(t), names[at], *values))
+    return rollout, differences
