@@ -10,6 +10,7 @@ import pytest
 from tests.support.made_games import made_game
 from tests.support.odd_files import events
 from tests.support.players import CHARACTERS, STAGES
+from tests.support.replay_files import REPLAYS, unpack
 from tests.support.slp import (
     BOOKEND,
     COLUMNS,
@@ -23,7 +24,6 @@ from tests.support.slp import (
     Version,
     layout,
 )
-from tests.wmq.replay_files import REPLAYS, unpack
 from wmq.game.schema import Schema
 from wmq.replays.slippi import read_replay
 from wmq.rollout.summary import impossible_events

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from tests.wmq import golden
+from tests.support import golden
 from tests.wmq_kernels.programs import Case, each_kind
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw

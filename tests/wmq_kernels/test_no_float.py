@@ -143,7 +143,7 @@ def test_a_float_would_be_found(function: Callable[..., Any]) -> None:
 
 
 def test_what_the_optimizer_folds_away_is_found_without_it() -> None:
-    """It compares with 2 instead; NUMBA_OPT=0 is one of the ways of tests/wmq/ways.py."""
+    """It compares with 2 instead; NUMBA_OPT=0 is one of the ways of tests/support/ways.py."""
     assert not floats_in_llvm(compiled(compared).llvm)
     assert printed_by(UNOPTIMIZED, NUMBA_OPT="0")
 

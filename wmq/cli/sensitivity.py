@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from wmq.evaluation.results import Figure, Sensitive, Sensitivity
 
 DRIFT = "rc(20)"
-COLUMNS = ("val_loss", "pos_mae", "change_acc", DRIFT)
-NAME, CELL = 40, 23  # widths
+COLUMNS = ("val_loss", DRIFT)
+NAME, CELL = 27, 23  # widths; a line fits 80 columns
 MOST_LAYERS = 20  # printed; the file holds all
 WHOLE = ("together", "program")
 MARK = b'"entries"'  # a key of each FILE.json
@@ -112,9 +112,10 @@ def _print(result: Sensitivity, out: str) -> None:
     from wmq.evaluation.bootstrap import caveat
 
     click.echo(
-        f"{result.model} against its float step, {result.frames:,} frames one ahead: rounded minus "
-        "float32\nwith the 95 % interval over games; val_loss, pos_mae and rc(20) in percent, "
-        "change_acc in points"
+        f"{result.model}, {result.frames:,} frames one ahead: rounded minus float32,\n"
+        "in percent of float32's, with the 95 % interval over games; same: percent of\n"
+        "frames with the same most likely action\n"
+        f"pos_mae, change_acc and the shares of clipped values: {out}"
     )
     if few := caveat(result.games):
         click.echo(f"note: {few}")
@@ -130,12 +131,16 @@ def _print(result: Sensitivity, out: str) -> None:
 
 
 def _table(title: str, entries: list[Sensitive]) -> None:
-    cells = [column.rjust(CELL) for column in COLUMNS]
-    click.echo(f"\n{title:{NAME}}" + "".join([*cells, f"{'same action':>13}{'clipped':>11}"]))
+    cells = "".join(column.rjust(CELL) for column in COLUMNS)
+    click.echo(f"\n{_named(title)}{cells}{'same':>7}")
     for entry in entries:
-        cells = [_cell(entry.figures.get(column)).rjust(CELL) for column in COLUMNS]
-        cells += [f"{entry.same_action:.2f} %".rjust(13), f"{entry.saturated:.4f} %".rjust(11)]
-        click.echo(f"{entry.name:{NAME}}" + "".join(cells))
+        cells = "".join(_cell(entry.figures.get(column)).rjust(CELL) for column in COLUMNS)
+        click.echo(f"{_named(entry.name)}{cells}{entry.same_action:7.2f}")
+
+
+def _named(name: str) -> str:
+    """A name as the first column; one that is too long has a line of its own."""
+    return f"{name:{NAME}}" if len(name) <= NAME else f"{name}\n{'':{NAME}}"
 
 
 def _cell(figure: Figure | None) -> str:
@@ -155,11 +160,11 @@ def _drift(classes: list[Sensitive]) -> None:
 
     click.echo(f"\n{f'classes, by {DRIFT}':{NAME}}{DRIFT:>{CELL}}")
     for entry in sorted(classes, key=cost, reverse=True):
-        click.echo(f"{entry.name:{NAME}}{_cell(entry.figures[DRIFT]):>{CELL}}")
+        click.echo(f"{_named(entry.name)}{_cell(entry.figures[DRIFT]):>{CELL}}")
 
 
 def _saturations(result: Sensitivity) -> None:
     total = sum(result.saturations.values())
     click.echo(f"\nsaturations of the integer engine on these frames: {total:,}")
     for name, count in sorted(result.saturations.items(), key=lambda pair: -pair[1]):
-        click.echo(f"  {name:{NAME}}{count:>10,}")
+        click.echo(f"  {name:{2 * NAME}}{count:>10,}")

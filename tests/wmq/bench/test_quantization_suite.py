@@ -1,0 +1,411 @@
+"""`wmq bench quantization`: rows go on where they stopped, and fail alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from calib.recipe import DEFAULT
+from tests.support.rollout_models import wmq
+from tests.support.suites import EXTENT, FLOAT, STEPS, Peers, quality, quietly, rows_of
+from tests.support.tiny import walking_game
+from wmq.bench.quantization import measuring, wmq_methods
+from wmq.bench.quantization.measuring import frames_per_second
+from wmq.bench.quantization.play import Play, games_of, part_of, read_play, starts_of
+from wmq.bench.quantization.record import Record, is_kept, make_record
+from wmq.bench.quantization.runner import Settings, choose, measure
+from wmq.bench.quantization.table import markdown, text
+from wmq.dataset.store import Dataset, write_game, write_index
+from wmq.errors import WmqError
+from wmq.evaluation.evaluate import Settings as EvaluateSettings
+from wmq.evaluation.evaluate import evaluate
+from wmq.evaluation.results import Suite, read_result
+from wmq.files.atomic import cannot_write
+from wmq.game.targets import Heads
+from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.predictor import StartRow, Take
+from wmq.memo import provenance
+from wmq.replays.slippi import Game
+from wmq.toolkits.methods import Context, Lacking, Way
+
+pytest_plugins = (
+    "tests.support.replay_files",
+    "tests.support.rollout_models",
+    "tests.support.suites",
+)
+
+
+def test_figures_are_those_of_evaluate(run: Any, models: Path, data: Path, tmp_path: Path) -> None:
+    rows = rows_of(run("torch int8"))
+    found = evaluate(Dataset.open(data), [models / "small.onnx", models / "small.wmq"],
+                     EvaluateSettings(horizon=60, starts=9))  # fmt: skip
+    (pair,) = found.comparisons
+    for model, name in zip(found.models, (FLOAT, "torch int8"), strict=True):
+        row = rows[name]
+        for figure, value in (model.figures | model.rolled).items():
+            assert row.figures[figure].value == pytest.approx(value, rel=1e-5), figure
+        assert row.frames == 4 * STEPS
+    for name, figure in rows["torch int8"].figures.items():
+        if name == "same_action":
+            continue
+        expected = pair.percent[name] if figure.percent else pair.difference[name]
+        assert figure.difference is not None
+        assert figure.difference.value == pytest.approx(expected, abs=1e-3)
+    assert rows["torch int8"].first_divergence == pair.divergence
+    assert all(figure.difference is None for figure in rows[FLOAT].figures.values())
+
+
+def test_part_of_the_frames_is_compared_with_float_on_the_same(
+    run: Any, models: Path, data: Path
+) -> None:
+    row = rows_of(run("torch part"))["torch part"]
+    both = [models / "small.onnx", models / "small.wmq"]
+    cut = evaluate(Dataset.open(data), both, EvaluateSettings(frames=150))
+    assert row.frames == 4 * 150
+    for name, value in cut.models[1].figures.items():
+        figure = row.figures[name]
+        assert figure.value == pytest.approx(value, rel=1e-6)
+        expected = cut.comparisons[0].percent if figure.percent else cut.comparisons[0].difference
+        assert figure.difference is not None
+        assert figure.difference.value == pytest.approx(expected[name], abs=1e-4)
+    assert any("the first 50% of every game" in note for note in row.notes)
+
+
+def test_starts_of_a_part_are_those_of_the_whole(run: Any, models: Path, data: Path) -> None:
+    """A part with all starts in it rolls out as the whole does, from the same states."""
+    play = read_play(data, models / "small.onnx", EXTENT)
+    last = max(start.row for start in play.starts) + 1
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 64, 1.0, 0, 0, 0, 0)
+    whole, part = part_of(play, 1.0), part_of(play, last / STEPS)
+    assert whole.starts == part.starts == tuple(range(len(play.starts)))
+    assert max(part.steps) < STEPS
+    states = [way.predictor.walk(games_of(play, chosen), starts_of(play, chosen), lambda *_: None)
+              for chosen in (whole, part)]  # fmt: skip
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_equal(a, b)
+    assert part_of(play, 0.1).starts == ()
+
+
+def test_rows_fail_alone_and_say_why(run: Any, tmp_path: Path) -> None:
+    suite = run("torch")
+    rows = rows_of(suite)
+    assert rows["torchao missing"].reason == "torchao is not installed: pip install torchao"
+    assert rows["torch broken"].reason == "ValueError: scales of 3 rows"
+    assert rows["torch inf"].reason == "head p2.action: not finite"
+    assert [name for name, row in rows.items() if not row.reason] == [
+        FLOAT, "torch int8", "torch part"]  # fmt: skip
+    (trace,) = (tmp_path / "work" / "rows").glob("torch-broken-*.txt")
+    assert "Traceback" in trace.read_text()
+    assert not list((tmp_path / "work" / "rows").glob("torchao-missing*"))
+    assert read_result(tmp_path / "work" / "suite.json", Suite) == suite
+    lines = list(text(suite))
+    assert all(len(line) <= 100 for line in lines)
+    assert any(line.startswith("torchao missing") and "pip install torchao" in line
+               for line in lines)  # fmt: skip
+    assert lines.count("  made up") == 1 and "torch int8; torch part:" in lines
+    page = list(markdown(suite))
+    assert "torch broken: ValueError: scales of 3 rows" in page
+    assert "1. made up" in page and sum("| torch int8 <sup>1</sup>" in line for line in page) == 1
+
+
+def test_the_same_twice_gives_the_same_figures(run: Any) -> None:
+    one, two = run("wmq static-minmax", "int8", folder="a"), run(
+        "wmq static-minmax", "int8", folder="b")  # fmt: skip
+    assert quality(one) == quality(two)
+    assert rows_of(one)["wmq static-minmax"].figures["val_loss"].difference is not None
+
+
+def test_an_interrupted_suite_goes_on_where_it_stopped(
+    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    peers.failing["torch part"] = KeyboardInterrupt()
+    result = wmq("bench", "quantization", models / "small.onnx", "--data", data, "-o",
+                 tmp_path / "work", "--only", "torch", "--threads", 1)  # fmt: skip
+    assert result.exit_code == 130, result.output
+    assert result.stderr == "wmq: interrupted; to resume, run the same command again\n"
+    early = read_result(tmp_path / "work" / "suite.json", Suite)
+    assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
+    del peers.failing["torch part"]
+    whole = run("torch")
+    assert peers.made == {FLOAT: 1, "torch int8": 1, "torch part": 2, "torchao missing": 1,
+                          "torch broken": 1, "torch inf": 1}  # fmt: skip
+    assert quality(whole) == quality(run("torch", folder="in one go"))
+    assert whole.rows[:2] == early.rows
+
+
+def test_a_record_that_was_interrupted_is_no_record(
+    models: Path, data: Path, tmp_path: Path
+) -> None:
+    play = read_play(data, models / "small.onnx", EXTENT)
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    counted = Counter()
+
+    def stops(frames: int) -> None:
+        counted["frames"] += frames
+        if counted["frames"] > 2 * STEPS:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_record(tmp_path / "record", "a key", play, lambda: way, stops)
+    assert not is_kept(tmp_path / "record", "a key", play)
+    make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
+    assert is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "another", play)
+    assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
+    for name in ("heads-0.f32", "rolled.npy"):
+        path = tmp_path / "record" / name
+        content = path.read_bytes()
+        for length in (1000, 0):
+            path.write_bytes(content[:length])
+            assert not is_kept(tmp_path / "record", "a key", play)
+        path.write_bytes(content)
+        assert is_kept(tmp_path / "record", "a key", play)
+
+
+def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
+    """The kernel refuses a write beyond a file's largest size as it does on a full disk."""
+    play = read_play(data, models / "small.onnx", EXTENT)
+    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(WmqError, match="record: cannot be written") as caught:
+            make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "choose another place" in str(caught.value)
+    assert not is_kept(tmp_path / "record", "a key", play)
+
+
+def test_a_part_of_the_rows_leaves_the_others_in_the_file(
+    run: Any, peers: Peers, tmp_path: Path
+) -> None:
+    first = run("torch int8", "torchao missing")
+    second = run("torch part")
+    assert set(rows_of(second)) == {FLOAT, "torch part"}
+    path = tmp_path / "work" / "suite.json"
+    measured = {name: row for name, row in rows_of(first).items() if not row.reason}
+    assert rows_of(read_result(path, Suite)) == measured | rows_of(second)
+    for kept in (tmp_path / "work" / "rows").glob("torch-int8-*"):
+        kept.unlink()
+    peers.failing["torch int8"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run("torch int8")
+    assert set(rows_of(read_result(path, Suite))) >= {FLOAT, "torch part"}
+
+
+def test_a_failure_is_in_no_later_table(run: Any, peers: Peers, tmp_path: Path) -> None:
+    """Whatever it was: what failed is measured as soon as it can be, and not shown until then."""
+    run("torch")
+    assert not [path for path in (tmp_path / "work" / "rows").glob("*.json")
+                if any(name in path.name for name in ("missing", "broken", "inf"))]  # fmt: skip
+    peers.failing.clear()
+    path = tmp_path / "work" / "suite.json"
+    run("torch int8")
+    assert not any(row.reason for row in read_result(path, Suite).rows)
+    assert rows_of(run("torchao missing"))["torchao missing"].reason == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.ENOSPC, "No space left on device"),
+     cannot_write(Path("models"), OSError(errno.ENOSPC, "No space left on device"))],
+)  # fmt: skip
+def test_what_the_machine_lacks_is_no_property_of_a_way(
+    run: Any, peers: Peers, tmp_path: Path, error: Exception
+) -> None:
+    """The suite ends there, with the rows before it, and resumes with this one."""
+    peers.failing["torch part"] = error
+    with pytest.raises(type(error)):
+        run("torch part", "torch int8")
+    early = read_result(tmp_path / "work" / "suite.json", Suite)
+    assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
+    del peers.failing["torch part"]
+    assert not any(row.reason for row in run("torch part", "torch int8").rows)
+    assert peers.made["torch int8"] == 1
+
+
+def test_seconds_are_those_of_all_runs(run: Any, tmp_path: Path) -> None:
+    run("torch int8")
+    kept = [*(tmp_path / "work" / "rows").glob("*.json"), tmp_path / "work" / "record/record.json"]
+    for path in kept:
+        content = json.loads(path.read_text())
+        assert 0 <= content["seconds"] < 100
+        path.write_text(json.dumps(content | {"seconds": 1000.0}))
+    assert 3000 <= run("torch int8").seconds < 3100
+    assert len(kept) == 3
+
+
+def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:
+    def take(number: int, first: int, heads: Heads) -> None:
+        kept = record.heads(number, first, first + len(heads["binary"]))
+        np.testing.assert_equal(kept, heads)
+
+    way.predictor.walk(play.games, play.starts, take)
+
+
+def test_what_a_row_depends_on_is_measured_anew(
+    run: Any, peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows_of(run("wmq static-percentile", "torch int8"))
+    real = wmq_methods.read_recipe
+
+    def finer(name: str) -> Any:
+        recipe = real(name)
+        return msgspec.structs.replace(recipe, activations=msgspec.structs.replace(
+            recipe.activations, percent=90.0))  # fmt: skip
+
+    monkeypatch.setattr(wmq_methods, "read_recipe", finer)
+    after = rows_of(run("wmq static-percentile", "torch int8"))
+    assert after["torch int8"] == before["torch int8"] and peers.made["torch int8"] == 1
+    name = "wmq static-percentile"
+    assert after[name].figures["val_loss"] != before[name].figures["val_loss"]
+    run("torch int8", threads=2)
+    assert peers.made["torch int8"] == 2
+    assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
+    assert peers.made["torch int8"] == 2
+
+
+def test_another_engine_measures_our_rows_anew(
+    models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(models / "small.onnx", data, tmp_path, 1, 256)
+    names = (wmq_methods.EMBEDDED, "wmq static-minmax")
+    before = [wmq_methods.inputs(name, context) for name in names]
+    copy = tmp_path / "source"
+    for folder in ("calib", "wmq", "wmq_kernels"):
+        shutil.copytree(provenance.ROOT / folder, copy / folder, ignore=shutil.ignore_patterns(
+            "*.wmq", "*.onnx", "*.safetensors", "__pycache__"))  # fmt: skip
+    monkeypatch.setattr(provenance, "ROOT", copy)
+    for change, same in (("", True), ("# another", False)):
+        kernels = copy / "wmq_kernels" / "engine" / "kernels.py"
+        kernels.write_text(kernels.read_text("utf-8") + change, "utf-8")
+        provenance.sources.cache_clear()
+        after = [wmq_methods.inputs(name, context) for name in names]
+        assert [a == b for a, b in zip(after, before, strict=True)] == [same, same]
+    provenance.sources.cache_clear()
+
+
+def test_progress_ends_at_its_total_whatever_part_a_row_covers(
+    peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int, str]] = []
+    settings = Settings(models / "small.onnx", data, tmp_path, ("torch part", "torch int8"))
+    measure(settings, lambda what, done, total, note="": seen.append((done, total, note)))
+    each = 4 * STEPS + 9 * 60
+    assert {total for _, total, _ in seen} == {3 * each}
+    assert seen[-1] == (3 * each, 3 * each, "torch part")
+    assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
+    assert [note for done, _, note in seen if done == each][0] == f"{FLOAT}, the record"
+
+
+def test_the_same_program_is_measured_once_also_by_a_suite_that_goes_on(run: Any) -> None:
+    both = (f"wmq {DEFAULT}", "wmq state 32 bits")
+    run(both[0], folder="two goes")
+    suites = run(*both, folder="two goes"), run(*both, folder="one go")
+    for suite in suites:
+        rows = rows_of(suite)
+        assert rows[both[1]].notes[-1] == f"the same program as {both[0]}"
+        assert rows[both[1]].figures == rows[both[0]].figures
+    assert quality(suites[0]) == quality(suites[1])
+
+
+def test_a_damaged_row_is_measured_anew(run: Any, peers: Peers, tmp_path: Path) -> None:
+    before = run("torch int8")
+    (path,) = (tmp_path / "work" / "rows").glob("torch-int8-*.json")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert quality(run("torch int8")) == quality(before)
+    assert peers.made["torch int8"] == 2
+
+
+def test_our_rows_are_integer_programs_of_all_linears(run: Any) -> None:
+    rows = rows_of(run("wmq state 8 bits", "wmq static-minmax"))
+    for name in ("wmq state 8 bits", "wmq static-minmax"):
+        row = rows[name]
+        assert (row.layers, row.static_layers, row.float_operations) == (22, 22, 0)
+        assert row.notes[0] == "calibrated on 256 frames of 3 training games"
+        assert row.notes[1].startswith("the first 35% of every game")
+    eight, full = (rows[name].figures["val_loss"] for name in
+                   ("wmq state 8 bits", "wmq static-minmax"))  # fmt: skip
+    assert eight != full
+
+
+def test_without_training_games_the_embedded_set_calibrates(
+    run: Any, models: Path, data: Path, tmp_path: Path
+) -> None:
+    dataset = Dataset.open(data)
+    only_val = tmp_path / "val"
+    only_val.mkdir()
+    (only_val / "games").symlink_to(data / "games")
+    write_index(only_val, dataset.select("val"), [])
+    context = Context(models / "small.onnx", only_val, tmp_path, 1, 256)
+    way = wmq_methods.make("wmq static-minmax", context, quietly)
+    assert way.notes == ("calibrated on 256 frames of the embedded set self-play",)
+
+
+def test_rows_are_chosen_by_name() -> None:
+    names = {FLOAT: "", "torch int8": "", wmq_methods.EMBEDDED: "", "wmq static-slow": ""}
+    assert list(choose(names, (), False)) == list(names)
+    assert list(choose(names, (), True)) == [FLOAT, wmq_methods.EMBEDDED]
+    assert list(choose(names, ("int8",), False)) == [FLOAT, "torch int8"]
+    with pytest.raises(WmqError, match="--only int4: in no row's name; the rows are float32 onn"):
+        choose(names, ("int8", "int4"), False)
+
+
+def test_speed_is_frames_over_seconds_of_a_world_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        """4 ms a frame, and 1 s at first."""
+
+        clock = 0.0
+        calls: list[int] = []
+
+        def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[Any]:
+            return ["state"]
+
+        def roll(self, games: Any, starts: Any, states: Any, count: int, tick: Any) -> None:
+            assert states == ["state"] and starts[0].row + count < len(games[0].frames)
+            self.clock += (0.0 if self.calls else 1.0) + 0.004 * count
+            self.calls.append(count)
+
+    slow = Slow()
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: slow.clock)
+    game = walking_game("01", frames=400)
+    assert frames_per_second(slow, game) == pytest.approx(250)  # type: ignore[arg-type]
+    assert slow.calls[-1] == pytest.approx(measuring.PACED / 0.004, abs=1)
+
+
+def test_what_cannot_be_measured_is_said_in_one_line(
+    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    short = tmp_path / "short"
+    (short / "games").mkdir(parents=True)
+    game = walking_game("0a", "val", 100)
+    write_game(short, game)
+    write_index(short, [game.info], [])
+    model = models / "small.onnx"
+    cases: list[tuple[tuple, str]] = [
+        ((model, "--data", tmp_path / "none", "-o", tmp_path / "a"), "no dataset here"),
+        ((model, "--data", short, "-o", tmp_path / "a"), "prepare longer replays"),
+        ((model, "--data", data, "-o", tmp_path / "file"), "choose another folder with -o"),
+        ((models / "small.wmq", "--data", data, "-o", tmp_path / "a"), "not a float model"),
+        ((model, "--data", data, "-o", tmp_path / "a", "--only", "int4"), "--only int4"),
+        ((model, "--data", data, "-o", tmp_path / "a", "--json", "--markdown"), "only one"),
+    ]
+    for arguments, message in cases:
+        result = wmq("bench", "quantization", *arguments)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.count("\n") == 1 and message in result.stderr
+    peers.failing[FLOAT] = Lacking("onnxruntime is not installed")
+    result = wmq("bench", "quantization", model, "--data", data, "-o", tmp_path / "a")
+    assert result.exit_code == 2 and "without it there is no record" in result.stderr
