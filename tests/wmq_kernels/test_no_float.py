@@ -73,7 +73,7 @@ def test_every_kernel_and_the_frame_loop_were_looked_at(found: dict[str, Any]) -
     assert kernels | {"run_step", "run_frames", "meet"} <= set(functions)
     assert functions.count("requantize") == 4  # conv's sums are int64
     if not obstacle():
-        assert {"vnni.block", "vnni.block_4", "wide.scan_rows", "wide.silu"} <= set(functions)
+        assert {"vnni.block", "vnni.block_4", "vnni_scan.scan_rows", "vnni_scan.silu"} <= set(functions)
         assert functions.count("run_frames") == 2
     for_vnni = ("vnni.", "wide.") if obstacle() else ()
     assert [name for name in found["not compiled"] if not name.startswith(for_vnni)] == []

@@ -51,7 +51,7 @@ def imported(path: Path) -> set[str]:
 def test_what_is_compiled_comes_from_the_files_that_the_folder_is_named_after() -> None:
     compiled = {Path(f.py_func.__code__.co_filename) for f in compiled_functions().values()}
     assert {file.parent for file in compiled} == {ENGINE}
-    for file in [*compiled, ENGINE / "lanes.py", ENGINE / "compiling.py"]:
+    for file in [*compiled, ENGINE / "vectors.py", ENGINE / "compiling.py"]:
         ours = {name for name in imported(file) if name.partition(".")[0] in ("wmq", "wmq_kernels")}
         assert all(name.startswith("wmq_kernels.engine") for name in ours), file
 
@@ -86,7 +86,7 @@ def test_a_changed_constant_is_compiled_anew(
     limit = str(isa.DIGITS_LIMIT)
     assert largest_digits() == [limit, "0"]
     assert largest_digits() == [limit, "1"]  # from the cache
-    other = tmp_path / "wmq_kernels" / "engine" / "lanes.py"
+    other = tmp_path / "wmq_kernels" / "engine" / "vectors.py"
     other.write_text(other.read_text("utf-8") + "\n")
     assert largest_digits() == [limit, "0"]  # any file counts
     file = tmp_path / "wmq_kernels" / "engine" / "kernels.py"

@@ -5,6 +5,9 @@ row says where an instruction's operands start (`plan` makes the rows).  `packed
 for plain kernels, else the weights as `vnni` reads them: numba compiles a function for each
 type of it, and only the branch that is taken, so that the plain path holds no instruction
 of AVX-512 of ours.
+
+`run_step` is one long chain of branches, because numba compiles neither a table of functions of
+different types nor a loop over such a table.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
 ) = range(27)  # fmt: skip
 
-OP_DOTS, OP_MEET = 27, 28  # of the engine alone: see `dots` and `meeting`
+OP_DOTS, OP_MEET = 27, 28  # of the engine alone: see `dots` and `barrier.meet`
 
 PARAMETERS = 24  # place of the first parameter in an instruction's row
 BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if they last
@@ -33,7 +36,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
     """One instruction but dot and dot_add.
 
     code (36,) int64: opcode, place in the program, operands (start, count), parameters;
-    s32, s64 to work in; bounds (n,) int64 what `wide.scan_head` knows of the states
+    s32, s64 to work in; bounds (n,) int64 what `vnni_scan.scan_head` knows of the states
     """
     p = code[PARAMETERS:]
     op = code[0]
