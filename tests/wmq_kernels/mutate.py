@@ -62,7 +62,7 @@ EQUIVALENT = (
     ("dots", "y >= 0", "0 -> 1", "no value stands at 0"),
     ("dots", "range(0, o, ROWS)", "ROWS - 1)", "a row that is computed twice stays the same"),
     ("dots", "(world + 1) * n", "1 -> 2", LONGER),
-    ("run_step", "wide.", "", PLAIN),
+    ("run_step", "vnni_scan.", "", PLAIN),
     ("place", "(k + 1) * n", "1 -> 2", LONGER),
     ("conv", "np.int64(x[i])", "np.int32(x[i])", NARROW),
     ("convolve_row", "np.int64(history[i])", "np.int32(history[i])", NARROW),
