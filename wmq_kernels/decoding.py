@@ -1,4 +1,4 @@
-"""From the bytes of a `.wmq` file to a program, trusting nothing.
+"""Decode the bytes of a `.wmq` file into a program, trusting nothing.
 
 A program that `decode` returns is whole, typed and within bounds; `rangecheck.prove` then
 shows that no value overflows.  Every refusal has a class (`errors.REASONS`).

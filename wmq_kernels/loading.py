@@ -1,4 +1,4 @@
-"""From a `.wmq` file on disk to a program that is safe to run."""
+"""Load a `.wmq` file as a program that is safe to run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle: what each instruction means, in Python's unbounded integers.
+"""Define what each instruction means, in Python's unbounded integers: the oracle.
 
 One function a row of `isa.ROWS`, under the same name and written from its formula.  It
 takes the row's operands and parameters by name, lists of ints in row-major order, and

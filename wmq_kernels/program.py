@@ -1,4 +1,4 @@
-"""A program and its file form, `.wmq`.
+"""Hold a program, and encode it as a `.wmq` file.
 
     offset  0  magic 89 57 4D 51 0D 0A 1A 0A
             8  u32 format version

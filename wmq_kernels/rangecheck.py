@@ -1,4 +1,4 @@
-"""The range proof: from declared intervals alone, no step of a program can overflow.
+"""Prove from declared intervals alone that no step of a program can overflow.
 
 `bounds` visits each step once.  The rule of its instruction takes the declared intervals
 of the operands and the constants' data, shows that every exact intermediate fits, and

@@ -1,4 +1,4 @@
-"""The reference interpreter: a program run by the oracle, with every store checked.
+"""Run a program on the oracle with every store checked: the reference interpreter.
 
 Each number that is written must lie in the declared interval of its value, or ProgramError
 is raised; nothing ever wraps.  So agreement with the reference also shows that nothing

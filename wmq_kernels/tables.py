@@ -1,4 +1,4 @@
-"""The tables that instructions interpolate in, made from integers alone.
+"""Make the tables that instructions interpolate in, from integers alone.
 
 Each entry is an elementary function at a grid point, times a power of two, rounded half
 up.  The functions are series in fixed point with 128 fraction bits; what is cut off is

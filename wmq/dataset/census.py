@@ -1,4 +1,4 @@
-"""What a dataset holds, and what of the replays it does not: counts over games.
+"""Count what a dataset holds, and what it lacks of the replays.
 
 Facts of games and rejected files come in; plain data for JSON and lines for people leave.
 """

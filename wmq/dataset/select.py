@@ -1,4 +1,4 @@
-"""Which games of a dataset are used, and a game seen from the other side."""
+"""Select games of a dataset, and see a game from the other side."""
 
 from __future__ import annotations
 

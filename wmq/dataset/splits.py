@@ -1,4 +1,4 @@
-"""Which games are for training and which for validation.
+"""Split games into training and validation by the fingerprint of their match.
 
 A game goes by the fingerprint of its match, the same on every machine and in every dataset;
 the games with the lowest fingerprints are for validation.

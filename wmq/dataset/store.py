@@ -1,4 +1,4 @@
-"""A dataset of games: a folder that `wmq prepare` writes and everything else reads.
+"""Store and open datasets: a folder that `wmq prepare` writes and everything else reads.
 
     index.json             format, schema version, facts of all games, rejected files, copies
     games/<sha256>.arrow   one game: a column a field, facts in the schema's metadata

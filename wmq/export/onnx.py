@@ -1,4 +1,4 @@
-"""A training run to a float step: torch weights in, `model.onnx` out.
+"""Export a training run as a float step: torch weights in, `model.onnx` out.
 
 The graph is built by `calib.step.graph`; what is written was run beside the torch model
 over carried frames first, and gave the same heads.

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside their place, flushed, then renamed."""
+"""Write files whole or not at all: beside their place, flushed, then renamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a file will be written, looked at before the work."""
+"""Check where a file will be written, before the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts of matplotlib in files."""
+"""Save matplotlib charts as files."""
 
 from __future__ import annotations
 

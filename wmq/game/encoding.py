@@ -1,4 +1,4 @@
-"""Integer frames to what the float step takes, with numpy alone.
+"""Encode integer frames as inputs of the float step, with numpy alone.
 
 Integer frames and controllers come in as `wmq.game.schema` defines them; float32 numbers and
 controllers in natural units and int64 classes leave.  Scaling and embedding are part of

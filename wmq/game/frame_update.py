@@ -1,4 +1,4 @@
-"""The frame that follows from a float model's heads, with numpy alone.
+"""Compute the next frame from a float model's heads, with numpy alone.
 
 The integer program has this as instructions (docs/SPEC.md); here float64 does the same for
 heads that onnxruntime or torch computed.

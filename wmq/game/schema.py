@@ -1,4 +1,4 @@
-"""The one description of a Melee frame.
+"""Define a Melee frame: each field, its encoding, its head and its update.
 
 Every row of `PLAYER_FIELDS` is one number that a player has in a frame: where it
 comes from, how it enters the network, which head predicts it and how the frame is

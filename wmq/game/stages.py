@@ -1,4 +1,4 @@
-"""The legal stages as a drawing needs them: approximations, for display alone.
+"""Outline the legal stages for drawings: approximations, for display alone.
 
 Game units, y upwards.  Grounds and platforms are where players of the training games stand.
 Platforms that move (Fountain of Dreams, Yoshi's Story) stand at one height, and Pokemon

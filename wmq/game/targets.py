@@ -1,4 +1,4 @@
-"""What a frame's heads are compared with, and the spread that standardizes it.
+"""Derive the targets of the heads from two frames, and the spread that standardizes them.
 
 Targets come from two neighbouring integer frames and are in natural units: deltas for
 fields that are added, absolute values for those that are rounded, 0 or 1 for bits and

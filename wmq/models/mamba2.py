@@ -1,4 +1,4 @@
-"""One Mamba-2 block, as a chunked parallel scan for training and as a step.
+"""Compute a Mamba-2 block, as a chunked parallel scan for training and as a step.
 
 Both forms compute Dao and Gu, "Transformers are SSMs" (2024), section 6: with
 a_t = dt_t * A, A = -exp(A_log),

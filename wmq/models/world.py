@@ -1,4 +1,4 @@
-"""The world model: an encoded frame and the next controllers in, all heads out.
+"""Predict all heads from an encoded frame and the next controllers: the world model.
 
 A batch of frames is three tensors in natural units: `numbers` (.., 30) and `controllers`
 (.., 26) float, `classes` (.., 17) int64, in the order of `Schema.number_index` and

@@ -1,4 +1,4 @@
-"""Which recordings are of the same match.
+"""Recognize recordings of the same match.
 
 In a match over the network each player's machine writes a file of its own, so one match may
 come as two files.  Game facts come in, the recordings to keep leave.

@@ -1,4 +1,4 @@
-"""Why a replay is refused: what is wrong with a game, in sentences and in kinds of them."""
+"""Explain why a replay is refused: each fault as a sentence, and as a kind to count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a replay file, read once and held: what is hashed is what is parsed.
+"""Read a replay file once and hold its bytes: what is hashed is what is parsed.
 
 A path comes in; a SHA-256 leaves, and with `held_copy` a private file of the same bytes,
 whose name is plain ASCII and which nobody else can change or take away.  A fault of the place

@@ -1,4 +1,4 @@
-"""One Slippi replay (`.slp`) to integer frames.
+"""Parse one Slippi replay (`.slp`) into integer frames.
 
 A file comes in and leaves as a `Game`: int32 frames in the order of `wmq.game.schema` and the
 controllers of both players in Q15.16, one row a frame id from -123.  A file that is no

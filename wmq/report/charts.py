@@ -1,4 +1,4 @@
-"""Charts by matplotlib, as SVG inside the page: lines with shaded intervals, bars, points.
+"""Draw charts with matplotlib as SVG inside the page: curves with shaded intervals, bars, points.
 
 What matplotlib draws in the colour of a variable of `report.css` becomes that variable, and text
 gets the page's font, so that a chart follows light and dark.  Only shapes and text go into the

@@ -1,4 +1,4 @@
-"""Float and int8 from one start with the same controllers: the two worlds that the page plays."""
+"""Roll out float and int8 from one start with the same controllers: the worlds the page plays."""
 
 from __future__ import annotations
 

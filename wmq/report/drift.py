@@ -1,4 +1,4 @@
-"""What `wmq drift` found: curves beside the yardsticks of chaos, and worlds left to themselves."""
+"""Show what `wmq drift` found: curves beside the chaos yardsticks, and free-running worlds."""
 
 from __future__ import annotations
 

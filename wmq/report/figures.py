@@ -1,4 +1,4 @@
-"""Figures as a reader sees them: value, paired difference, interval, and tables of them."""
+"""Format figures for a reader: value, paired difference, interval, and tables of them."""
 
 from __future__ import annotations
 

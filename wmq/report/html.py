@@ -1,4 +1,4 @@
-"""HTML from Python: elements whose text is escaped unless it is markup already.
+"""Build HTML in Python: text is escaped unless it is markup already.
 
 Names and reasons in a result come from outside, so that a plain `str` never reaches the page
 as it is; only what `tag` and `join` made, which is `Html`, goes in unchanged.

@@ -1,4 +1,4 @@
-"""The results in a folder, each of which may be missing, checked before anything is drawn."""
+"""Load the results in a folder, each of which may be missing, and check them before drawing."""
 
 from __future__ import annotations
 

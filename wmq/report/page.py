@@ -1,4 +1,4 @@
-"""The page: every section, its style, its program and its data in one file."""
+"""Assemble the page: every section, its style, its program and its data in one file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The player's part of the page: its controls, and the data that `player.js` replays."""
+"""Build the player: its controls, and the data that `player.js` replays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `wmq sensitivity` found: which tensors cost how much."""
+"""Show what `wmq sensitivity` found: which tensors cost how much."""
 
 from __future__ import annotations
 

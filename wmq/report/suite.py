@@ -1,4 +1,4 @@
-"""The table of `wmq bench quantization`: every way to run the model beside float32."""
+"""Show the table of `wmq bench quantization`: every method beside float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison format that public viewers of such worlds read.
+"""Write the comparison format that public viewers of such worlds read.
 
     {"comparison": true, "tracks": {"float": [frame, ..], "int8": [frame, ..]}}
 

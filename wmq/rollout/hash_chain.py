@@ -1,4 +1,4 @@
-"""The hash of a rollout: a chain with one link a frame.
+"""Hash a rollout: a chain with one link per frame.
 
 Integers come in as canonical little-endian int32 bytes; SHA-256 links leave.  A link covers
 the one before it, the controllers and the frame that they led to, so a prefix of a rollout

@@ -1,4 +1,4 @@
-"""The tables that are measured on real games: first frames, and changes of action.
+"""Measure tables on real games: first frames, and changes of action.
 
     python -m wmq.rollout.make_tables DATASET
 

@@ -1,4 +1,4 @@
-"""Where a rollout starts: the first frame of a match, or a frame of a real game.
+"""Start a rollout at the first frame of a match, or at a frame of a real game.
 
 A stage and two characters, or `GAME.slp@FRAME`, come in; a `Start` leaves, with the given
 integer frames, their controllers and what the players did afterwards.  Positions of a match

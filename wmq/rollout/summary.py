@@ -1,4 +1,4 @@
-"""What happened in a rollout, for people: course, damage, actions, impossible events.
+"""Summarize a rollout for people: course, damage, actions, impossible events.
 
 The integer frames of one world come in; plain numbers leave.  An impossible event is one
 that the real game never shows: in 12.1 million player-frames of real games the first five

@@ -1,4 +1,4 @@
-"""Games to batches of consecutive chunks, so that the recurrent state can be carried.
+"""Cut games into batches of consecutive chunks, so that the recurrent state can be carried.
 
 A batch is `streams` rows.  Each row plays one game after the other, `chunk` frames a
 step; where a game ends the row's rest is masked and its state is reset for the next

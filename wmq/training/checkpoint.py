@@ -1,5 +1,6 @@
-"""Checkpoints of a training run: weights, optimizer and place, written so that neither a
-kill nor a power failure loses more than the steps since.
+"""Write and read checkpoints: weights, optimizer and place of a training run.
+
+Neither a kill nor a power failure loses more than the steps since the last one.
 """
 
 from __future__ import annotations

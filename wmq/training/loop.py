@@ -1,4 +1,4 @@
-"""The training loop: streams of games in, a run folder out.
+"""Train: streams of games in, a run folder out.
 
 Truncated back-propagation through time: each step is one chunk of every stream, with the
 recurrent state carried, but not differentiated, across chunks.  AdamW with warm-up and a

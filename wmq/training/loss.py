@@ -1,4 +1,4 @@
-"""The training loss in torch: the same figure as `val_loss` of `wmq.evaluation.metrics`.
+"""Compute the training loss in torch: the same figure as `val_loss` of `wmq.evaluation.metrics`.
 
 Number heads: smooth L1 of standardized errors, so that rare jumps (deaths, hits) do not
 drown the everyday movement; bits: binary cross-entropy; classes: cross-entropy.

@@ -1,4 +1,4 @@
-"""A training run's folder: one process trains in it at a time, with one set of settings.
+"""Manage a training run's folder: one process trains in it at a time, with one set of settings.
 
     run.json              settings; only the number of epochs may be raised later
     metrics.jsonl         one line an event: losses every ten steps, validations

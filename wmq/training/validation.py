@@ -1,4 +1,4 @@
-"""Figures on a few validation games while training, beside those of `frozen`.
+"""Validate on a few games while training, beside the figures of `frozen`.
 
 `frozen` predicts that nothing changes (`wmq.inference.baselines`): a worse model has learned
 nothing useful yet.  `wmq evaluate` takes all games and all frames.
