@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def decode(content: bytes) -> Program:
-    """The program in a `.wmq` file, checked in structure.  Raises ProgramError."""
+    """Decode a `.wmq` file into a program, checked in structure.  Raises ProgramError."""
     header, data = _split(content)
     if set(header) != KEYS:
         raise ProgramError(f"header: keys must be {sorted(KEYS)}", "header")

@@ -91,7 +91,7 @@ class Program:
 
 
 def encode(program: Program) -> bytes:
-    """The bytes of a `.wmq` file."""
+    """Encode a program as the bytes of a `.wmq` file."""
     blobs = [program.data[v.name].astype(NUMPY[v.dtype], casting="equiv").tobytes()
              for v in program.values.values() if v.kind == "const"]  # fmt: skip
     data = b"".join(blob + bytes(-len(blob) % ALIGN) for blob in blobs)
@@ -112,5 +112,5 @@ def encode(program: Program) -> bytes:
 
 
 def model_sha256(content: bytes) -> str:
-    """The identity of a program: SHA-256 of the whole file."""
+    """Hash a program's whole file with SHA-256: its identity."""
     return hashlib.sha256(content).hexdigest()

@@ -49,7 +49,7 @@ class Reference:
         frames: int,
         heads: bool = False,
     ) -> Rollout:
-        """Frames 0..frames-1; row t of controllers is the present, t + 1 the next.
+        """Run frames 0..frames-1; row t of controllers is the present, t + 1 the next.
 
         The present frame is given[t] while there is one, then the last next_frame.
         """

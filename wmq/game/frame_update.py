@@ -17,7 +17,7 @@ HEADS = ("continuous", "velocity", "dynamics", "binary")
 
 
 def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
-    """The frames that follow from the heads, (batch, frame_size) int32.
+    """Compute the frames that follow from the heads, (batch, frame_size) int32.
 
     The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
     to its interval.  frames (batch, frame_size) int32; heads (batch, width) float.

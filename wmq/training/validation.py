@@ -61,7 +61,7 @@ class Validation:
 
 
 def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
-    """Names of the figures in which a model does not beat `frozen`."""
+    """Name the figures in which a model does not beat `frozen`."""
     return [name for name in COMPARED if name in frozen and not figures[name] < frozen[name]]
 
 
