@@ -1,4 +1,4 @@
-"""From the bytes of a `.wmq` file to a program, trusting nothing.
+"""Decode the bytes of a `.wmq` file into a program, trusting nothing.
 
 A program that `decode` returns is whole, typed and within bounds; `rangecheck.prove` then
 shows that no value overflows.  Every refusal has a class (`errors.REASONS`).
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def decode(content: bytes) -> Program:
-    """The program in a `.wmq` file, checked in structure.  Raises ProgramError."""
+    """Decode a `.wmq` file into a program, checked in structure.  Raises ProgramError."""
     header, data = _split(content)
     if set(header) != KEYS:
         raise ProgramError(f"header: keys must be {sorted(KEYS)}", "header")

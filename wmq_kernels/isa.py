@@ -1,4 +1,4 @@
-"""The instruction table: one row is all that a program file may say about an operation.
+"""Define the instructions: one row is all that a program file may say about an operation.
 
 A row gives operands, integer parameters and the formula.  Three functions of the same
 name stand beside it: the oracle in `oracle.py`, the kernel in `engine/kernels.py`,

@@ -1,4 +1,4 @@
-"""From a `.wmq` file on disk to a program that is safe to run."""
+"""Load a `.wmq` file as a program that is safe to run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wmq_kernels.rangecheck import prove
 
 
 def load(path: Path) -> tuple[Program, str]:
-    """The program, decoded and proven, and its model_sha256.  Raises ProgramError."""
+    """Decode and prove a program; returns it and its model_sha256.  Raises ProgramError."""
     try:
         if path.stat().st_size > LARGEST:
             raise ProgramError(f"{path}: larger than {LARGEST} bytes", "length")

@@ -1,4 +1,4 @@
-"""The oracle: what each instruction means, in Python's unbounded integers.
+"""Define what each instruction means, in Python's unbounded integers: the oracle.
 
 One function a row of `isa.ROWS`, under the same name and written from its formula.  It
 takes the row's operands and parameters by name, lists of ints in row-major order, and
@@ -23,7 +23,7 @@ INT32, INT64 = 1 << 31, 1 << 63
 
 
 def int64(value: int, what: str) -> int:
-    """The value, if an engine can hold it in 64 bits."""
+    """Return the value if an engine can hold it in 64 bits."""
     if not -INT64 <= value < INT64:
         raise ProgramError(f"{what} = {value} does not fit int64")
     return value
@@ -41,7 +41,7 @@ def clamp(value: int, lo: int, hi: int) -> int:
 
 
 def saturate(values: Ints, lo: int, hi: int) -> tuple[Ints, int]:
-    """Clamped values, and how many of them that changed."""
+    """Clamp values, and count how many of them that changed."""
     if lo > hi:
         raise ProgramError(f"clamp to [{lo}, {hi}], an empty interval")
     clamped = [clamp(v, lo, hi) for v in values]

@@ -1,4 +1,4 @@
-"""A program and its file form, `.wmq`.
+"""Hold a program, and encode it as a `.wmq` file.
 
     offset  0  magic 89 57 4D 51 0D 0A 1A 0A
             8  u32 format version
@@ -91,7 +91,7 @@ class Program:
 
 
 def encode(program: Program) -> bytes:
-    """The bytes of a `.wmq` file."""
+    """Encode a program as the bytes of a `.wmq` file."""
     blobs = [program.data[v.name].astype(NUMPY[v.dtype], casting="equiv").tobytes()
              for v in program.values.values() if v.kind == "const"]  # fmt: skip
     data = b"".join(blob + bytes(-len(blob) % ALIGN) for blob in blobs)
@@ -112,5 +112,5 @@ def encode(program: Program) -> bytes:
 
 
 def model_sha256(content: bytes) -> str:
-    """The identity of a program: SHA-256 of the whole file."""
+    """Hash a program's whole file with SHA-256: its identity."""
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""The range proof: from declared intervals alone, no step of a program can overflow.
+"""Prove from declared intervals alone that no step of a program can overflow.
 
 `bounds` visits each step once.  The rule of its instruction takes the declared intervals
 of the operands and the constants' data, shows that every exact intermediate fits, and
@@ -49,11 +49,11 @@ class Context:
         return value.lo, value.hi
 
     def size(self, operand: str) -> int:
-        """The largest absolute value that the operand's interval allows."""
+        """Return the largest absolute value that the operand's interval allows."""
         return max(abs(end) for end in self.interval(operand))
 
     def data(self, operand: str) -> np.ndarray:
-        """A constant operand's elements as int64."""
+        """Return a constant operand's elements as int64."""
         at = self.step.operands[operand]
         return self.program.data[at.value][at.start : at.start + at.count].astype(np.int64)
 
@@ -70,14 +70,14 @@ class Context:
         return lo, hi
 
     def within(self, operand: str, lo: int, hi: int) -> None:
-        """A constant operand's elements are in [lo, hi]."""
+        """Show that a constant operand's elements are in [lo, hi]."""
         data = self.data(operand)
         least, most = int(data.min()), int(data.max())
         self.need(lo <= least and most <= hi,
                   f"{operand} has [{least}, {most}], the limit is [{lo}, {hi}]")  # fmt: skip
 
     def shifts(self, operand: str = "shift") -> int:
-        """The largest of a constant operand's shifts; all must be 0 to 62."""
+        """Return the largest of a constant operand's shifts; all must be 0 to 62."""
         self.within(operand, 0, 62)
         return int(self.data(operand).max())
 
@@ -100,7 +100,7 @@ Rule = Callable[[Context], dict[str, Interval]]
 
 
 def prove(program: Program) -> None:
-    """Raises ProgramError naming the first step that is not safe, or whose certificate differs."""
+    """Prove a program.  Raises ProgramError naming the first unsafe step or wrong certificate."""
     found = bounds(program)
     if len(found) != len(program.certificate):
         raise ProgramError(f"certificate: {len(program.certificate)} entries for {len(found)} "
@@ -113,12 +113,12 @@ def prove(program: Program) -> None:
 
 
 def certified(program: Program) -> Program:
-    """The program with its certificate.  Raises ProgramError if it cannot be proven."""
+    """Add the certificate to a program.  Raises ProgramError if it cannot be proven."""
     return replace(program, certificate=bounds(program))
 
 
 def bounds(program: Program) -> tuple[Bounds, ...]:
-    """What the proof finds, step by step: sizes of intermediates, intervals of what is written.
+    """Prove step by step: sizes of intermediates, and the intervals of what is written.
 
     Raises ProgramError naming the first step that is not safe, with value, bound and limit.
     """

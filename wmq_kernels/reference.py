@@ -1,4 +1,4 @@
-"""The reference interpreter: a program run by the oracle, with every store checked.
+"""Run a program on the oracle with every store checked: the reference interpreter.
 
 Each number that is written must lie in the declared interval of its value, or ProgramError
 is raised; nothing ever wraps.  So agreement with the reference also shows that nothing
@@ -49,7 +49,7 @@ class Reference:
         frames: int,
         heads: bool = False,
     ) -> Rollout:
-        """Frames 0..frames-1; row t of controllers is the present, t + 1 the next.
+        """Run frames 0..frames-1; row t of controllers is the present, t + 1 the next.
 
         The present frame is given[t] while there is one, then the last next_frame.
         """

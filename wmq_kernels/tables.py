@@ -1,4 +1,4 @@
-"""The tables that instructions interpolate in, made from integers alone.
+"""Make the tables that instructions interpolate in, from integers alone.
 
 Each entry is an elementary function at a grid point, times a power of two, rounded half
 up.  The functions are series in fixed point with 128 fraction bits; what is cut off is
@@ -17,13 +17,13 @@ SOFTPLUS_STEP_BITS = 6  # its step is 2^-6
 
 
 def sigmoid_table() -> list[int]:
-    """round(2^22 * sigmoid(i / 128)) for i = 0..2048, that is up to 16."""
+    """Compute round(2^22 * sigmoid(i / 128)) for i = 0..2048, that is up to 16."""
     powers = _powers_of_exp(SIGMOID_STEP_BITS, 2049)
     return [_rounded(ONE * ONE // (ONE + power), SIGMOID_BITS) for power in powers]
 
 
 def softplus_table() -> list[int]:
-    """round(2^26 * softplus(-16 + i / 64)) for i = 0..2049."""
+    """Compute round(2^26 * softplus(-16 + i / 64)) for i = 0..2049."""
     powers = _powers_of_exp(SOFTPLUS_STEP_BITS, 1026)
     tail = [_log_of_one_plus(power) for power in powers]  # softplus(-i / 64)
     rising = [(i << WORK_BITS - SOFTPLUS_STEP_BITS) + tail[i] for i in range(1, 1026)]
@@ -36,7 +36,7 @@ def decay_coarse() -> list[int]:
 
 
 def decay_fine() -> list[int]:
-    """round(2^38 * (1 - exp(-j / 2^16))) for j = 0..255."""
+    """Compute round(2^38 * (1 - exp(-j / 2^16))) for j = 0..255."""
     return [_rounded(ONE - power, FINE_BITS) for power in _powers_of_exp(16, 256)]
 
 

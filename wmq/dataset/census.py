@@ -1,4 +1,4 @@
-"""What a dataset holds, and what of the replays it does not: counts over games.
+"""Count what a dataset holds, and what it lacks of the replays.
 
 Facts of games and rejected files come in; plain data for JSON and lines for people leave.
 """
@@ -16,7 +16,7 @@ from wmq.replays.refusals import count_kinds
 
 
 def census(games: Sequence[GameInfo], rejected: Sequence[Rejection]) -> dict:
-    """Plain data.
+    """Count games, frames, and what is refused, missing or clamped; plain data.
 
     games     by split
     frames    of all games; a frame is two player-frames
@@ -55,7 +55,7 @@ def _interval(name: str) -> list[int]:
 
 
 def census_lines(facts: dict) -> list[str]:
-    """Lines for people of what was refused, is missing or was clamped."""
+    """List for people what was refused, is missing or was clamped."""
     lines = [f"{count:,} rejected: {kind}" for kind, count in facts["rejected_by_reason"].items()]
     by_count: dict[int, list[str]] = {}
     for name, count in facts["missing"].items():

@@ -1,4 +1,4 @@
-"""Which games of a dataset are used, and a game seen from the other side."""
+"""Select games of a dataset, and see a game from the other side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wmq.replays.slippi import Game, GameInfo
 
 
 def usable(games: Sequence[GameInfo], idle_limit: float = 0.5) -> list[GameInfo]:
-    """Games to train and calibrate on: velocities are there and both players take part.
+    """Select games to train and calibrate on: with velocities, and with both players active.
 
     Left out are replays before 3.5, whose velocities would be zeros in the input, and
     games in which a player gives no input on more than `idle_limit` of the frames.
@@ -29,7 +29,7 @@ def beginning(game: Game, steps: int) -> Game:
 def exchange_players(
     schema: Schema, frames: np.ndarray, controllers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same game with player 1 and 2 exchanged."""
+    """Exchange players 1 and 2 of a game."""
     half = len(schema.fields)
     order = [*range(half, 2 * half), *range(half), 2 * half]
     return frames[:, order], np.roll(controllers, len(CONTROLLER_FIELDS), axis=1)

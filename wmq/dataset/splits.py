@@ -1,4 +1,4 @@
-"""Which games are for training and which for validation.
+"""Split games into training and validation by the fingerprint of their match.
 
 A game goes by the fingerprint of its match, the same on every machine and in every dataset;
 the games with the lowest fingerprints are for validation.
@@ -20,24 +20,24 @@ VAL_SHARE = 0.05  # of the games
 
 
 def split_of(fingerprint: str, val_share: float = VAL_SHARE) -> str:
-    """The split of a game that is split automatically, whatever other games there are."""
+    """Return the split of a game by its fingerprint alone, whatever other games there are."""
     return "val" if int(fingerprint[:8], 16) < val_share * 2**32 else "train"
 
 
 def check_share(val_share: float) -> None:
-    """Raises WmqError; NaN is no share either."""
+    """Check that a share lies in [0, 1].  Raises WmqError, also for NaN."""
     if not 0 <= val_share <= 1:
         raise WmqError(f"--val-share {val_share:g}: give a number from 0 to 1")
 
 
 def games_of_split(games: Sequence[GameInfo]) -> dict[str, int]:
-    """Number of games of each split."""
+    """Count the games of each split."""
     splits = [info.split for info in games]
     return {split: splits.count(split) for split in SPLITS}
 
 
 def empty_split(games: Sequence[GameInfo], root: Path | str) -> str:
-    """A warning if a split has no game, with the way out, or ""."""
+    """Return a warning if a split has no game, with the way out, or ""."""
     empty = [split for split, count in games_of_split(games).items() if not count]
     if not empty or not games:
         return ""

@@ -1,4 +1,4 @@
-"""A dataset of games: a folder that `wmq prepare` writes and everything else reads.
+"""Store and open datasets: a folder that `wmq prepare` writes and everything else reads.
 
     index.json             format, schema version, facts of all games, rejected files, copies
     games/<sha256>.arrow   one game: a column a field, facts in the schema's metadata
@@ -98,11 +98,11 @@ class Dataset:
         return cls(path, games, rejected, copies)
 
     def select(self, split: str | None) -> list[GameInfo]:
-        """The games of a split, or all for None."""
+        """Select the games of a split, or all for None."""
         return [info for info in self.games if split in (None, info.split)]
 
     def load(self, info: GameInfo, schema: Schema = DEFAULT_SCHEMA) -> Game:
-        """The arrays of one game, in the fields of `schema`.  Raises DatasetError."""
+        """Load the arrays of one game, in the fields of `schema`.  Raises DatasetError."""
         path = shard_path(self.path, info.sha256)
         game = read_game(path, schema)
         if replace(game.info, split=info.split) != info:
@@ -119,7 +119,7 @@ def rejection_path(root: Path, sha256: str) -> Path:
 
 
 def read_index(root: Path) -> dict | None:
-    """The index as plain data, or None if there is none.  Raises DatasetError."""
+    """Read the index as plain data, or None if there is none.  Raises DatasetError."""
     path = root / INDEX
     try:
         index = json.loads(path.read_text("utf-8"))
@@ -163,7 +163,7 @@ def write_rejection(root: Path, rejection: Rejection) -> None:
 
 
 def read_rejection(path: Path) -> Rejection | None:
-    """None if the file is damaged, or of another form: then the replay is to be read again.
+    """Read a rejection; None if it is damaged or of another form, so the replay is read again.
 
     Files without a form come from programs that also kept faults of the disk and of the name.
     """
@@ -201,7 +201,7 @@ def write_game(root: Path, game: Game) -> None:
 
 
 def read_info(path: Path) -> GameInfo:
-    """The facts of one shard, without its columns and of no split.  Raises DatasetError."""
+    """Read the facts of one shard, without its columns or split.  Raises DatasetError."""
     import pyarrow as pa
 
     try:
@@ -212,7 +212,7 @@ def read_info(path: Path) -> GameInfo:
 
 
 def read_game(path: Path, schema: Schema) -> Game:
-    """One shard, of no split.  Raises DatasetError."""
+    """Read one shard, without a split.  Raises DatasetError."""
     import pyarrow as pa
 
     names = [*_frame_columns(schema), *_controller_columns()]

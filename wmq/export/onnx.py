@@ -1,4 +1,4 @@
-"""A training run to a float step: torch weights in, `model.onnx` out.
+"""Export a training run as a float step: torch weights in, `model.onnx` out.
 
 The graph is built by `calib.step.graph`; what is written was run beside the torch model
 over carried frames first, and gave the same heads.
@@ -63,7 +63,7 @@ def export_run(run: Path, out: Path, half: bool = False) -> Exported:
 
 
 def step_bytes(model: WorldModel, config: RunConfig, step: int, half: bool = False) -> bytes:
-    """The bytes of `model.onnx`; the same checkpoint gives the same bytes."""
+    """Return the bytes of `model.onnx`; the same checkpoint gives the same bytes."""
     weights = weights_of(model)
     training = msgspec.structs.asdict(config) | {
         "step": step,
@@ -78,12 +78,12 @@ def step_bytes(model: WorldModel, config: RunConfig, step: int, half: bool = Fal
 
 
 def weights_of(model: WorldModel) -> dict[str, np.ndarray]:
-    """The state dict as float32 arrays."""
+    """Return the state dict as float32 arrays."""
     return {name: value.float().numpy() for name, value in model.state_dict().items()}
 
 
 def weights_sha256(weights: dict[str, np.ndarray]) -> str:
-    """Identity of a checkpoint: names, shapes and little-endian float32, in order of names."""
+    """Hash a checkpoint: names, shapes and little-endian float32, in order of names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(f"{name} {list(weights[name].shape)}\n".encode())
@@ -93,7 +93,7 @@ def weights_sha256(weights: dict[str, np.ndarray]) -> str:
 
 @torch.no_grad()
 def difference_to_torch(content: bytes, model: WorldModel, frames: int, half: bool) -> float:
-    """Largest difference of onnxruntime and `WorldModel.step` over carried frames.
+    """Measure the largest difference of onnxruntime and `WorldModel.step` over carried frames.
 
     Relative to the largest value of the head.  For the half form torch gets the rounded
     weights first.
@@ -131,7 +131,7 @@ def difference_to_torch(content: bytes, model: WorldModel, frames: int, half: bo
 
 
 def usual_frames(schema: Schema, frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Random integer frames (frames, frame_size) and controllers (frames, 26).
+    """Draw random integer frames (frames, frame_size) and controllers (frames, 26).
 
     No game plays so, but every field is within its usual interval and every class occurs.
     """

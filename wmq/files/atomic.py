@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside their place, flushed, then renamed."""
+"""Write files whole or not at all: beside their place, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> FileError:
-    """The error to raise when a file or folder cannot be written, with a way out."""
+    """Return the error to raise when a file or folder cannot be written, with a way out."""
     ways_out = {
         errno.ENOSPC: "free some space and run the same command again",
         errno.EDQUOT: "free some space and run the same command again",

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock that ends with the process, however it ends."""
+"""Lock a folder for one process; the lock ends with the process, however it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File names as text: a name is bytes, which no terminal and no JSON has to accept."""
+"""Show file names as text: a name is bytes, which not every terminal or JSON accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a file will be written, looked at before the work."""
+"""Check where a file will be written, before the work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEAR = 1 << 18  # bytes
 def output_path(
     name: str | os.PathLike[str], option: str, suffixes: Sequence[str], mark: bytes = b""
 ) -> Path:
-    """The path of a file that can be written: there is none, or an older one of its kind.
+    """Check a path to write to: no file is there, or an older one of its kind.
 
     option    what the user gave it with, as "-o"
     suffixes  one of which the name has to end in, small letters here

@@ -1,4 +1,4 @@
-"""Charts of matplotlib in files."""
+"""Save matplotlib charts as files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".svg", ".png")
 
 
 def check_picture(path: str) -> Path:
-    """A path that a chart can be written to, with matplotlib there.  Raises WmqError."""
+    """Check a chart's path, and that matplotlib is installed.  Raises WmqError."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -24,7 +24,7 @@ def check_picture(path: str) -> Path:
 
 
 def save_picture(figure: Figure, out: Path) -> None:
-    """Write a picture, whole or not at all; its name says of what kind.  Raises WmqError."""
+    """Write a picture whole or not at all, in the format of its suffix.  Raises WmqError."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format=out.suffix.lower().removeprefix("."))
     write_atomically(out, drawn.getvalue())

@@ -1,4 +1,4 @@
-"""The frame that follows from a float model's heads, with numpy alone.
+"""Compute the next frame from a float model's heads, with numpy alone.
 
 The integer program has this as instructions (docs/SPEC.md); here float64 does the same for
 heads that onnxruntime or torch computed.
@@ -17,7 +17,7 @@ HEADS = ("continuous", "velocity", "dynamics", "binary")
 
 
 def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
-    """The frames that follow from the heads, (batch, frame_size) int32.
+    """Compute the frames that follow from the heads, (batch, frame_size) int32.
 
     The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
     to its interval.  frames (batch, frame_size) int32; heads (batch, width) float.

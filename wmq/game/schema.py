@@ -1,4 +1,4 @@
-"""The one description of a Melee frame.
+"""Define a Melee frame: each field, its encoding, its head and its update.
 
 Every row of `PLAYER_FIELDS` is one number that a player has in a frame: where it
 comes from, how it enters the network, which head predicts it and how the frame is
@@ -184,11 +184,11 @@ class Schema:
         return tuple(f for f in self.fields if f.kind == "class")
 
     def head(self, name: str) -> tuple[Field, ...]:
-        """The fields of one player that the head `name` predicts."""
+        """Return the fields of one player that the head `name` predicts."""
         return tuple(f for f in self.fields if f.head == name)
 
     def index(self, name: str, player: int = 0) -> int:
-        """Place of a field in the integer frame; player is 0 or 1."""
+        """Return a field's place in the integer frame; player is 0 or 1."""
         names = [f.name for f in self.fields]
         return player * len(names) + names.index(name)
 
@@ -255,7 +255,7 @@ class Schema:
         return table
 
     def to_json(self) -> dict:
-        """Plain data that ONNX metadata and .wmq files carry; `calib` reads it back."""
+        """Return the plain data that ONNX metadata and .wmq files carry; `calib` reads it back."""
         return {
             "version": SCHEMA_VERSION,
             "projectiles": self.projectiles,
@@ -275,7 +275,7 @@ FULL = Schema(projectiles=True)  # what shards of a dataset hold; a reader's sch
 
 
 def category_of(action: np.ndarray) -> np.ndarray:
-    """Index into ACTION_CATEGORIES for each action-state number; its length means other."""
+    """Map action-state numbers to indices of ACTION_CATEGORIES; its length means other."""
     table = np.full(400, len(ACTION_CATEGORIES), dtype=np.int64)
     for i in range(len(ACTION_CATEGORIES) - 1, -1, -1):
         for first, last in ACTION_CATEGORIES[i][1]:

@@ -1,4 +1,4 @@
-"""The legal stages as a drawing needs them: approximations, for display alone.
+"""Outline the legal stages for drawings: approximations, for display alone.
 
 Game units, y upwards.  Grounds and platforms are where players of the training games stand.
 Platforms that move (Fountain of Dreams, Yoshi's Story) stand at one height, and Pokemon
@@ -48,7 +48,7 @@ DRAWINGS = {
 
 
 def stage_data(stage: int) -> dict:
-    """Name and drawing; a stage that is not legal is drawn as its blast zones would be."""
+    """Return name and drawing; a stage that is not legal is drawn as its blast zones would be."""
     name = LEGAL_STAGES.get(stage, f"stage {stage}")
     blast = BLAST_ZONES.get(stage, (-250.0, 250.0, -150.0, 250.0))
     return {"name": name, **asdict(DRAWINGS.get(stage, Stage((), ()))), "blast": blast}

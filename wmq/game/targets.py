@@ -1,4 +1,4 @@
-"""What a frame's heads are compared with, and the spread that standardizes it.
+"""Derive the targets of the heads from two frames, and the spread that standardizes them.
 
 Targets come from two neighbouring integer frames and are in natural units: deltas for
 fields that are added, absolute values for those that are rounded, 0 or 1 for bits and
@@ -19,7 +19,7 @@ Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
 def head_widths(schema: Schema) -> dict[str, int]:
-    """Name and number of outputs of every head, in the order of the program."""
+    """Return name and width of every head, in the order of the program."""
     widths = {name: 2 * len(schema.head(name)) for name in ("continuous", "binary")}
     widths |= {name: 2 * len(schema.head(name)) for name in ("velocity", "dynamics")}
     for player in PLAYERS:
@@ -28,12 +28,12 @@ def head_widths(schema: Schema) -> dict[str, int]:
 
 
 def head_index(schema: Schema, head: str) -> np.ndarray:
-    """Places in the integer frame of the fields of a number or binary head."""
+    """Return the places in the integer frame of the fields of a number or binary head."""
     return np.array([schema.index(f.name, p) for p in (0, 1) for f in schema.head(head)])
 
 
 def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Targets of a number head, (T, width) float32 natural units; frames (T, frame_size)."""
+    """Compute a number head's targets, (T, width) float32 natural units; frames (T, frame_size)."""
     index = head_index(schema, head)
     fields = [f for _ in (0, 1) for f in schema.head(head)]
     unit = np.array([1 / f.quantum for f in fields], dtype=np.float32)
@@ -44,13 +44,13 @@ def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray
 
 
 def present_columns(schema: Schema, head: str, missing: Iterable[str]) -> np.ndarray:
-    """bool (width,): columns of a number or binary head that the replay has."""
+    """Mark the columns of a number or binary head that the replay has, bool (width,)."""
     lacking = set(missing)
     return np.array([f.name not in lacking for _ in (0, 1) for f in schema.head(head)])
 
 
 def spreads(schema: Schema, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
-    """Offset and scale of each number head's targets: mean, and twice the mean deviation.
+    """Measure offset and scale of each number head's targets: mean, twice the mean deviation.
 
     `pairs` are (now, after) frames of games.  Returns {head: (offset, scale)}, float32
     arrays; both players share a field's figures.

@@ -1,4 +1,4 @@
-"""Changes of action that real games contain (`transitions.json`, of `wmq.rollout.make_tables`)."""
+"""List the changes of action in real games (`transitions.json`, by `wmq.rollout.make_tables`)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The world models in torch.  Only this folder, `train/` and `export.py` import torch."""
+"""Define the world models in torch, and their sizes as plain data."""

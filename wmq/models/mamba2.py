@@ -1,4 +1,4 @@
-"""One Mamba-2 block, as a chunked parallel scan for training and as a step.
+"""Compute a Mamba-2 block, as a chunked parallel scan for training and as a step.
 
 Both forms compute Dao and Gu, "Transformers are SSMs" (2024), section 6: with
 a_t = dt_t * A, A = -exp(A_log),
@@ -64,7 +64,7 @@ class Mamba2(nn.Module):
         return conv, like.new_zeros(batch, c.nheads, c.headdim, c.d_state)
 
     def forward(self, u: Tensor, state: State) -> tuple[Tensor, State]:
-        """Parallel form over t frames; t may be any positive number."""
+        """Compute t frames in the parallel form; t may be any positive number."""
         c = self.config
         z, xbc, dt = self.in_proj(u).split([c.d_inner, c.conv_dim, c.nheads], dim=-1)
         padded = torch.cat([state[0].to(xbc.dtype), xbc], dim=1)  # (b, t + d_conv - 1, conv_dim)
@@ -79,7 +79,7 @@ class Mamba2(nn.Module):
         return self.out_proj(y), (padded[:, u.shape[1] :], ssm)
 
     def step(self, u: Tensor, state: State) -> tuple[Tensor, State]:
-        """Recurrent form for one frame: u (b, d_model)."""
+        """Compute one frame in the recurrent form: u (b, d_model)."""
         c = self.config
         z, xbc, dt = self.in_proj(u).split([c.d_inner, c.conv_dim, c.nheads], dim=-1)
         window = torch.cat([state[0], xbc.unsqueeze(1)], dim=1)  # (b, d_conv, conv_dim)

@@ -1,4 +1,4 @@
-"""The world model: an encoded frame and the next controllers in, all heads out.
+"""Predict all heads from an encoded frame and the next controllers: the world model.
 
 A batch of frames is three tensors in natural units: `numbers` (.., 30) and `controllers`
 (.., 26) float, `classes` (.., 17) int64, in the order of `Schema.number_index` and
@@ -57,7 +57,7 @@ class WorldModel(nn.Module):
         return [layer.mamba.zero_state(batch) for layer in self.layers]
 
     def encode(self, numbers: Tensor, controllers: Tensor, classes: Tensor) -> Tensor:
-        """The encoded frame: scaled numbers and controllers, then embeddings (.., 196)."""
+        """Encode a frame: scaled numbers and controllers, then embeddings (.., 196)."""
         names = [f.name for f in self.schema.classes] * 2 + ["stage"]
         rows = [self.embeddings[n](classes[..., i]) for i, n in enumerate(names)]
         return torch.cat([numbers * self.number_scale, controllers, *rows], dim=-1)
@@ -70,7 +70,7 @@ class WorldModel(nn.Module):
         next_controllers: Tensor,
         state: list[State],
     ) -> tuple[dict[str, Tensor], list[State]]:
-        """t frames at once, inputs (b, t, ..)."""
+        """Predict t frames at once, inputs (b, t, ..)."""
         x = self.frame_proj(self.encode(numbers, controllers, classes))
         x = x + self.ctrl_proj(next_controllers)
         after = []
@@ -87,7 +87,7 @@ class WorldModel(nn.Module):
         next_controllers: Tensor,
         state: list[State],
     ) -> tuple[dict[str, Tensor], list[State]]:
-        """One frame, inputs (b, ..)."""
+        """Predict one frame, inputs (b, ..)."""
         x = self.frame_proj(self.encode(numbers, controllers, classes))
         x = x + self.ctrl_proj(next_controllers)
         after = []

@@ -1,4 +1,4 @@
-"""Which recordings are of the same match.
+"""Recognize recordings of the same match.
 
 In a match over the network each player's machine writes a file of its own, so one match may
 come as two files.  Game facts come in, the recordings to keep leave.
@@ -20,7 +20,7 @@ COMPARED = 900 - FIRST_FRAME  # frames: ids -123 to 899
 def match_fingerprint(
     stage: int, seed: int, characters: tuple[int, int], controllers: np.ndarray
 ) -> str:
-    """Hex SHA-256 of what a match was played with, the same for both players' recordings.
+    """Hash what a match was played with, the same for both players' recordings; hex SHA-256.
 
     It covers the stage, the random seed, both characters and the first COMPARED rows of the
     controllers (T, 26), int32 in little-endian order.  The game is a function of these, so two

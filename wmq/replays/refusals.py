@@ -1,4 +1,4 @@
-"""Why a replay is refused: what is wrong with a game, in sentences and in kinds of them."""
+"""Explain why a replay is refused: each fault as a sentence, and as a kind to count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UnusableError(Exception):
 
 
 def bad_start(start: dict) -> list[str]:
-    """What Game Start alone says against the game."""
+    """List what Game Start alone says against the game."""
     players = start["players"]
     reasons = []
     if len(players) != 2:
@@ -45,7 +45,7 @@ def bad_start(start: dict) -> list[str]:
 
 
 def bad_ids(ids: np.ndarray) -> list[str]:
-    """What the frame ids, each once and in order, say against the game."""
+    """List what the frame ids, each once and in order, say against the game."""
     reasons = []
     if len(ids) < MIN_FRAMES:
         reasons.append(f"{len(ids)} frames, fewer than {MIN_FRAMES}")
@@ -58,7 +58,7 @@ def bad_ids(ids: np.ndarray) -> list[str]:
 
 
 def bad_values(values: np.ndarray, field: Field, port: str, ids: np.ndarray) -> list[str]:
-    """A reason if a value is no number, or, for HARD_FIELDS, outside the schema's interval."""
+    """Return a reason if a value is no number, or, for HARD_FIELDS, out of its interval."""
     if values.dtype.kind == "f":
         broken = np.flatnonzero(~np.isfinite(values))
         if len(broken):
@@ -76,14 +76,14 @@ def bad_values(values: np.ndarray, field: Field, port: str, ids: np.ndarray) -> 
 def name_copied_specials(
     reasons: list[str], actions: np.ndarray, characters: np.ndarray
 ) -> list[str]:
-    """The reasons against a player's actions, with the cause where Kirby copied a special."""
+    """Add the cause to the reasons against a player's actions where Kirby copied a special."""
     if not (np.isin(actions, KIRBY_COPIES) & (characters == KIRBY)).any():
         return reasons
     return [f"{reason}: Kirby with a copied special, not supported yet" for reason in reasons]
 
 
 def kind_of(reason: str) -> str:
-    """The first of a file's reasons without port, frame, values and the reader's own words."""
+    """Reduce a file's first reason to its kind: no port, frame, values or reader's own words."""
     kind = re.sub(r"^(peppi-py [a-z ]+|unexpected content)\b.*", r"\1", reason.split("; ")[0])
     kind = re.sub(r" in frame -?\d+|^P[1-4] ", "", kind)
     kind = re.sub(r"\[[^]]*\]", "[...]", kind)
@@ -92,6 +92,6 @@ def kind_of(reason: str) -> str:
 
 
 def count_kinds(reasons: Iterable[str]) -> dict[str, int]:
-    """Files by kind of reason, the commonest first."""
+    """Count files by kind of reason, the most common first."""
     found = Counter(map(kind_of, reasons))
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -1,4 +1,4 @@
-"""The bytes of a replay file, read once and held: what is hashed is what is parsed.
+"""Read a replay file once and hold its bytes: what is hashed is what is parsed.
 
 A path comes in; a SHA-256 leaves, and with `held_copy` a private file of the same bytes,
 whose name is plain ASCII and which nobody else can change or take away.  A fault of the place
@@ -36,7 +36,7 @@ class UnreadableError(ReplayError):
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a regular file.  Raises UnreadableError."""
+    """Hash a regular file, hex SHA-256.  Raises UnreadableError."""
     sha256 = hashlib.sha256()
     for chunk in _chunks(path):
         sha256.update(chunk)
@@ -44,7 +44,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def held_copy(path: str | os.PathLike[str]) -> tuple[BinaryIO, str]:
-    """A private file of the bytes, to be closed by the caller, and their hex SHA-256.
+    """Copy the bytes to a private file, which the caller closes, and hash them, hex SHA-256.
 
     It has no name in any folder, so that nothing is left behind if the process is killed:
     it is opened as `held_name`.  Raises UnreadableError.
@@ -64,7 +64,7 @@ def held_copy(path: str | os.PathLike[str]) -> tuple[BinaryIO, str]:
 
 
 def held_name(copy: BinaryIO) -> str:
-    """The name under which this process can open its private file once more."""
+    """Return the name under which this process can open its private file once more."""
     return f"/dev/fd/{copy.fileno()}"
 
 
@@ -95,7 +95,7 @@ def _chunks(path: str | os.PathLike[str]) -> Iterator[bytes]:
 
 
 def broken_link(path: str | os.PathLike[str]) -> str:
-    """What is wrong with a link that leads nowhere; "" for anything else."""
+    """Say what is wrong with a link that leads nowhere; "" for anything else."""
     if os.path.exists(path) or not os.path.islink(path):
         return ""
     return f"a link to {printable(os.readlink(path))}, which is not there"

@@ -1,4 +1,4 @@
-"""One Slippi replay (`.slp`) to integer frames.
+"""Parse one Slippi replay (`.slp`) into integer frames.
 
 A file comes in and leaves as a `Game`: int32 frames in the order of `wmq.game.schema` and the
 controllers of both players in Q15.16, one row a frame id from -123.  A file that is no
@@ -176,7 +176,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 def state_age(action: np.ndarray) -> np.ndarray:
-    """Frames since the action last changed, (T,) whole numbers; the field holds at most 149.
+    """Count frames since the action last changed, (T,); the field holds at most 149.
 
     This is the rule of the frame update.  The column of that name in the replay is the
     animation's frame, which stands still, loops and skips: it differs on a fifth of all
@@ -279,7 +279,7 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
 
 
 def last_rows(ids: np.ndarray) -> np.ndarray:
-    """Row of the last copy of each frame id, in the order of the ids (rollbacks repeat ids)."""
+    """Find the last row of each frame id, in the order of the ids (rollbacks repeat ids)."""
     _, from_end = np.unique(ids[::-1], return_index=True)
     return len(ids) - 1 - from_end
 
@@ -295,12 +295,12 @@ def _column(node: pa.StructArray, path: str) -> np.ndarray | None:
 
 
 def to_units(values: np.ndarray, field: Field) -> np.ndarray:
-    """Natural units to the integer units of a field: rounded half up, then clamped, int32."""
+    """Convert natural units to a field's integer units: rounded half up, clamped, int32."""
     return clamped_units(values, field)[0]
 
 
 def clamped_units(values: np.ndarray, field: Field) -> tuple[np.ndarray, int]:
-    """`to_units`, and how many values lay outside the field's interval."""
+    """Convert as `to_units`, and count the values outside the field's interval."""
     with np.errstate(invalid="ignore"):  # a game with NaN is refused after all is looked at
         units = np.floor(values.astype(np.float64) * field.quantum + 0.5)
         inside = np.clip(units, field.lo * field.quantum, field.hi * field.quantum)
@@ -371,7 +371,7 @@ def _items(rows: pa.StructArray, last: np.ndarray) -> Items | None:
 def nearest_items(
     items: Items, owner: int, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dx, dy of the item of `owner` nearest to (x, y) in each frame, and their number.
+    """Find dx, dy of `owner`'s item nearest to (x, y) in each frame, and count his items.
 
     Zeros where there is none; the first in the file among equally near ones.
     """

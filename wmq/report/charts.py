@@ -1,4 +1,4 @@
-"""Charts by matplotlib, as SVG inside the page: lines with shaded intervals, bars, points.
+"""Draw charts with matplotlib as SVG inside the page: curves with shaded intervals, bars, points.
 
 What matplotlib draws in the colour of a variable of `report.css` becomes that variable, and text
 gets the page's font, so that a chart follows light and dark.  Only shapes and text go into the
@@ -78,7 +78,7 @@ def line_chart(
     title: str, across: str, up: str, lines: Sequence[Line], reference: float | None = None,
     powers: bool = False,
 ) -> Html:  # fmt: skip
-    """A figure of curves, with their names below.
+    """Draw a figure of curves, with their names below.
 
     reference  a height that is marked by a rule; powers: of ten, upwards, instead of equal steps,
                where what is not above zero lies on the floor
@@ -112,7 +112,7 @@ def line_chart(
 
 
 def legend(lines: Sequence[Line]) -> Html:
-    """Names beside a piece of their curve, which wrap as the page needs."""
+    """List names beside a piece of their curve; they wrap as the page needs."""
     items = [
         tag("li", tag("span", class_=f"key c{line.colour % COLOURS}{' dashed' * line.dashed}"),
             line.name)
@@ -122,12 +122,12 @@ def legend(lines: Sequence[Line]) -> Html:
 
 
 def bar_chart(title: str, unit: str, marks: Sequence[Mark]) -> Html:
-    """Horizontal bars from zero with whiskers, one below the other."""
+    """Draw horizontal bars from zero with whiskers, one below the other."""
     return _marks(title, unit, marks, bars=True)
 
 
 def point_chart(title: str, unit: str, marks: Sequence[Mark]) -> Html:
-    """Points with whiskers on one axis, one below the other."""
+    """Draw points with whiskers on one axis, one below the other."""
     return _marks(title, unit, marks, bars=False)
 
 
@@ -162,7 +162,7 @@ def _marks(title: str, unit: str, marks: Sequence[Mark], bars: bool) -> Html:
 
 
 def shortened(name: str, room: int) -> str:
-    """With its middle left out, where there is no room: names differ at their end."""
+    """Leave out a name's middle where there is no room: names differ at their end."""
     name = _printable(name)
     if len(name) <= room:
         return name
@@ -175,7 +175,7 @@ def _printable(text: str) -> str:
 
 
 def drawable(value: float | None) -> TypeGuard[float]:
-    """Whether a number can have a place in a chart."""
+    """Tell whether a number can have a place in a chart."""
     return value is not None and math.isfinite(value) and abs(value) <= LARGEST
 
 

@@ -1,4 +1,4 @@
-"""Float and int8 from one start with the same controllers: the two worlds that the page plays."""
+"""Roll out float and int8 from one start with the same controllers: the worlds the page plays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Comparison:
 
     @cached_property
     def first(self) -> int | None:
-        """The first new frame, from 1, with another action; None: there is none."""
+        """Find the first new frame, from 1, with another action; None if there is none."""
         one, other = (self.rollouts[name].worlds[0].frames[None] for name in (FLOAT, INT8))
         return int(first_divergence(self.schema, one, other)[0]) or None
 
@@ -91,7 +91,7 @@ def compare(
 
 
 def dataset_start(schema: Schema, folder: str, text: str | None) -> Start:
-    """A frame of a validation game: `SHA256@FRAME`, or the middle of the longest one.
+    """Start at a frame of a validation game: `SHA256@FRAME`, or the middle of the longest.
 
     The first digits of the hash are enough.  Raises WmqError.
     """

@@ -1,4 +1,4 @@
-"""What `wmq drift` found: curves beside the yardsticks of chaos, and worlds left to themselves."""
+"""Show what `wmq drift` found: curves beside the chaos yardsticks, and free-running worlds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRACK_COLOURS = {"float": 0, "real": 7}
 
 
 def check_curves(name: str, drift: Drift) -> None:
-    """Raises WmqError, naming the curve, unless its lists have one length.
+    """Check that a curve's lists have one length.  Raises WmqError, naming the curve.
 
     A ratio has no point at a horizon at which its yardstick has not moved, so perhaps none at all.
     """
@@ -55,7 +55,7 @@ def _curves(drift: Drift) -> Iterator[tuple[str, Curve]]:
 
 
 def drift_section(drift: Drift) -> list[Html]:
-    """Curves, ratios and their figures."""
+    """Show curves, ratios and their figures."""
     colours = {pair.name: k for k, pair in enumerate(drift.pairs)}
     same, distance = (
         [
@@ -135,7 +135,7 @@ def _at(curve: Curve, horizon: int) -> str:
 
 
 def worlds_section(drift: Drift) -> list[Html]:
-    """One chart a statistic, and beside it each model's difference to float."""
+    """Show one chart per statistic, and beside it each model's difference from float."""
     intro = (
         f"{drift.worlds:,} worlds of {drift.frames:,} frames, left to themselves; points are "
         "means, whiskers 95 % intervals over games. Bold: distinguishable from float, where p is "
@@ -180,7 +180,7 @@ def _statistic(found: WorldStatistic) -> Html:
 
 
 def verdicts_section(drift: Drift) -> list[Html]:
-    """One line for each model, horizon and measure; the page begins with the sentence in short."""
+    """Show one line per model, horizon and measure; the page begins with the short sentence."""
     rows = [
         [
             Cell(found.model, found.model),

@@ -1,4 +1,4 @@
-"""Figures as a reader sees them: value, paired difference, interval, and tables of them."""
+"""Format figures for a reader: value, paired difference, interval, and tables of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_share(figure: str) -> bool:
 
 
 def number(value: float | None, digits: int = 4, sign: bool = False) -> str:
-    """Fixed digits with a true minus; a very small or large one in powers of ten."""
+    """Format fixed digits with a true minus; a very small or large number in powers of ten."""
     if value is None or not math.isfinite(value):
         return NONE
     if round(value, digits) == 0 and abs(value) < 1e-12:
@@ -45,14 +45,14 @@ def figure_text(name: str, value: float | None) -> str:
 
 
 def unit_of(name: str, figure: Figure) -> tuple[str, int]:
-    """Unit of a difference, and the digits it is given with."""
+    """Return a difference's unit, and the digits that it is given with."""
     if figure.percent:
         return "%", 2
     return ("points", 2) if is_share(name) else ("", 4)
 
 
 def digits_for(found: Interval) -> int:
-    """Digits that show three figures of the largest of the interval's numbers."""
+    """Choose digits that show three figures of the largest of the interval's numbers."""
     largest = max((abs(v) for v in (found.value, found.lo, found.hi) if v), default=1.0)
     return min(6, max(0, 2 - math.floor(math.log10(largest))))
 
@@ -65,13 +65,13 @@ def interval_text(found: Interval, unit: str = "", digits: int = 4, sign: bool =
 
 
 def difference_html(found: Interval, unit: str, digits: int, sure: bool) -> Html:
-    """Bold if it is sure, so that the eye finds it."""
+    """Format a difference, bold if it is sure, so that the eye finds it."""
     name = "difference sure" if sure else "difference"
     return tag("span", interval_text(found, unit, digits), class_=name)
 
 
 def figure_cell(name: str, figure: Figure | None) -> Cell:
-    """Value, below it the difference to float32, and what would have been seen."""
+    """Show a value, its difference from float32, and the smallest detectable difference."""
     if figure is None:
         return Cell(NONE)
     lines: list[str] = [figure_text(name, figure.value)]
@@ -93,7 +93,7 @@ def table(
     rows: Sequence[Sequence[Cell | str]],
     sortable: bool = False,
 ) -> Html:
-    """A table in a box that scrolls sideways; the first cell of a row is its heading.
+    """Build a table in a box that scrolls sideways; a row's first cell is its heading.
 
     The columns of a sortable one have buttons, which `report.js` gives their work.
     """

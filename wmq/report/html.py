@@ -1,4 +1,4 @@
-"""HTML from Python: elements whose text is escaped unless it is markup already.
+"""Build HTML in Python: text is escaped unless it is markup already.
 
 Names and reasons in a result come from outside, so that a plain `str` never reaches the page
 as it is; only what `tag` and `join` made, which is `Html`, goes in unchanged.
@@ -24,7 +24,7 @@ class Html(str):
 
 
 def tag(name: str, /, *content: str, **attributes: Attribute) -> Html:
-    """<name attributes>content</name>.
+    """Build <name attributes>content</name>.
 
     An attribute's `_` is written `-`, and a trailing one falls away (`class_`); None and False
     leave the attribute out, True gives it without a value.
@@ -41,13 +41,13 @@ def tag(name: str, /, *content: str, **attributes: Attribute) -> Html:
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:
-    """Markup as it is, text escaped."""
+    """Join markup as it is and text escaped."""
     escaped = (part if isinstance(part, Html) else escape(part) for part in parts)
     return Html(escape(between).join(escaped))
 
 
 def data_script(name: str, data: Any) -> Html:
-    """Data for the page's program, in an element that no text inside can end."""
+    """Embed data for the page's program, in an element that no text inside can end."""
     text = msgspec.json.encode(data).decode()
     for character, written in UNSAFE_IN_SCRIPT.items():
         text = text.replace(character, written)
@@ -55,7 +55,7 @@ def data_script(name: str, data: Any) -> Html:
 
 
 def details(summary: str, *content: str) -> Html:
-    """A part that the reader unfolds."""
+    """Build a part that the reader unfolds."""
     return tag("details", tag("summary", summary), *content)
 
 

@@ -1,4 +1,4 @@
-"""The results in a folder, each of which may be missing, checked before anything is drawn."""
+"""Load the results in a folder, each of which may be missing, and check them before drawing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Results:
 
 
 def read_results(folder: str | os.PathLike[str]) -> Results:
-    """Raises WmqError for a folder without any result, or a file that is damaged."""
+    """Read the results.  Raises WmqError for a folder without any, or a damaged file."""
     path = Path(folder)
     if not path.is_dir():
         what = "not a folder" if path.exists() else "no such folder"
@@ -50,7 +50,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
 
 
 def check_models(folder: str, results: Results, sha256: dict[str, str]) -> None:
-    """Raises WmqError if the results are not of the two models that are played.
+    """Check that the results are of the two models that are played.  Raises WmqError.
 
     sha256  of the float and of the int8 model's file; `wmq drift` and `wmq sensitivity` may
             have been given either

@@ -1,4 +1,4 @@
-"""The page: every section, its style, its program and its data in one file."""
+"""Assemble the page: every section, its style, its program and its data in one file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICY = (
 
 
 def make_page(results: Results, comparison: Comparison) -> bytes:
-    """UTF-8; the same results and comparison give the same bytes."""
+    """Make the page, UTF-8; the same results and comparison give the same bytes."""
     suite, drift, sensitivity = results.suite, results.drift, results.sensitivity
     sections = [
         ("measured", "What was measured", measured_section(results, comparison)),
@@ -86,7 +86,7 @@ def _or_missing(
 
 
 def measured_section(results: Results, comparison: Comparison) -> list[Html]:
-    """Which model, which games, which command: one line for each part of the page."""
+    """Say which model, games and command: one line for each part of the page."""
     rows = [_suite_row(results), _drift_row(results), _sensitivity_row(results)]
     for name in (FLOAT, INT8):
         rollout = comparison.rollouts[name]

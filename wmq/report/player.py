@@ -1,4 +1,4 @@
-"""The player's part of the page: its controls, and the data that `player.js` replays."""
+"""Build the player: its controls, and the data that `player.js` replays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPEEDS = (0.25, 0.5, 1, 2, 4)
 
 
 def player_data(found: Comparison) -> dict[str, Any]:
-    """Columns of both tracks, and what their numbers mean."""
+    """Return the columns of both tracks, and what their numbers mean."""
     start = found.start.given[-1]
     return {
         "first": found.first,
@@ -33,7 +33,7 @@ def player_data(found: Comparison) -> dict[str, Any]:
 
 
 def player_section(found: Comparison) -> list[Html]:
-    """Controls and the two empty stages, which the page's program fills."""
+    """Build the controls and the two empty stages, which the page's program fills."""
     count = len(found.rollouts[FLOAT].worlds[0].frames)
     return [
         tag("p", _intro(found, count)),

@@ -1,4 +1,4 @@
-"""What `wmq sensitivity` found: which tensors cost how much."""
+"""Show what `wmq sensitivity` found: which tensors cost how much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = Interval(None, None, None)
 
 
 def sensitivity_section(found: Sensitivity) -> list[Html]:
-    """Bars of two figures, classes before layers, and all figures in a table."""
+    """Show bars of two figures, classes before layers, and all figures in a table."""
     charts = []
     for title, single in (("of all layers", False), ("of one layer", True)):
         entries = [entry for entry in found.entries if (entry.kind == LAYER) is single]

@@ -1,4 +1,4 @@
-"""The table of `wmq bench quantization`: every way to run the model beside float32."""
+"""Show the table of `wmq bench quantization`: every method beside float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEGEND = (
 
 
 def suite_section(suite: Suite) -> list[Html]:
-    """All rows in one sortable table; categories and heads fold out."""
+    """Show all rows in one sortable table; categories and heads unfold."""
     figures = figure_names(suite)
     plain = [name for name in figures if not name.startswith(CATEGORY)]
     titles = ["way", "library", "int8 layers", "static", "float operations", "MB", *plain,
@@ -38,7 +38,7 @@ def suite_section(suite: Suite) -> list[Html]:
 
 
 def figure_names(suite: Suite) -> list[str]:
-    """All figures that some row has, in the order in which they come."""
+    """List all figures that some row has, in the order in which they come."""
     return list(dict.fromkeys(name for row in suite.rows for name in row.figures))
 
 
@@ -67,7 +67,7 @@ def _divergence(found: dict[str, float | None]) -> Cell:
 
 
 def divergence_text(found: dict[str, float | None]) -> str:
-    """The median frame of the first other action, and how many starts never show one."""
+    """Give the median frame of the first different action, and how many starts have none."""
     if not found:
         return NONE
     median, never = found.get("median"), found.get("never")

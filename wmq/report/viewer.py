@@ -1,4 +1,4 @@
-"""The comparison format that public viewers of such worlds read.
+"""Write the comparison format that public viewers of such worlds read.
 
     {"comparison": true, "tracks": {"float": [frame, ..], "int8": [frame, ..]}}
 
@@ -43,13 +43,13 @@ Tracks = Mapping[str, np.ndarray]  # name -> (frames, frame_size) int32
 
 
 def viewer_document(schema: Schema, tracks: Tracks) -> dict[str, Any]:
-    """The document as plain data."""
+    """Return the document as plain data."""
     made = {name: _frames(schema, frames) for name, frames in tracks.items()}
     return {"comparison": True, "tracks": made}
 
 
 def write_viewer(path: Path, schema: Schema, tracks: Tracks) -> int:
-    """Write the document, whole or not at all; its bytes.  Raises WmqError."""
+    """Write the document, whole or not at all; returns its bytes.  Raises WmqError."""
     content = msgspec.json.encode(viewer_document(schema, tracks)) + b"\n"
     write_atomically(path, content)
     return len(content)
@@ -76,7 +76,7 @@ def _players(schema: Schema, frames: np.ndarray, player: int) -> list[dict[str, 
 
 
 def columns(schema: Schema, tracks: Tracks) -> dict[str, Any]:
-    """The same numbers for `player.js`.
+    """Return the same numbers as columns, for `player.js`.
 
     quanta  key -> integer units in one natural unit
     tracks  name -> for each player, key -> the first value, then the differences from frame to

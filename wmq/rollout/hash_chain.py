@@ -1,4 +1,4 @@
-"""The hash of a rollout: a chain with one link a frame.
+"""Hash a rollout: a chain with one link per frame.
 
 Integers come in as canonical little-endian int32 bytes; SHA-256 links leave.  A link covers
 the one before it, the controllers and the frame that they led to, so a prefix of a rollout
@@ -21,13 +21,13 @@ WORLDS_DOMAIN = b"wmq-rollouts-1\0"
 
 
 def start_link(model_sha256: str, given: np.ndarray, controllers: np.ndarray) -> bytes:
-    """link_0.  given (g, frame_size) and their controllers (g, 26), int32."""
+    """Compute link_0 from given (g, frame_size) and their controllers (g, 26), int32."""
     parts = [bytes.fromhex(model_sha256), len(given).to_bytes(4, "little")]
     return hashlib.sha256(DOMAIN + b"".join(parts) + _le(given) + _le(controllers)).digest()
 
 
 def next_links(link: bytes, controllers: np.ndarray, frames: np.ndarray) -> list[bytes]:
-    """The links of new frames (n, frame_size) that came from controllers (n, 26), int32."""
+    """Compute the links of new frames (n, frame_size) from controllers (n, 26), int32."""
     links = []
     for pad, frame in zip(controllers, frames, strict=True):
         link = hashlib.sha256(link + _le(pad) + _le(frame)).digest()
@@ -42,13 +42,13 @@ def rollout_sha256(
     controllers: np.ndarray,
     frames: np.ndarray,
 ) -> str:
-    """Hex of the last link of a whole rollout."""
+    """Return the last link of a whole rollout, hex."""
     first = start_link(model_sha256, given, given_controllers)
     return [first, *next_links(first, controllers, frames)][-1].hex()
 
 
 def worlds_sha256(worlds: Sequence[str]) -> str:
-    """Of several rollouts, in order; one alone keeps its own.
+    """Hash the hashes of several rollouts, in order; one alone keeps its own.
 
     SHA256("wmq-rollouts-1" 0 | u32 number of worlds | the last link of each)
     """

@@ -1,4 +1,4 @@
-"""The tables that are measured on real games: first frames, and changes of action.
+"""Measure tables on real games: first frames, and changes of action.
 
     python -m wmq.rollout.make_tables DATASET
 
@@ -25,7 +25,7 @@ OF_THE_CHARACTER = ("character", "jumps")  # fields that a stage does not set
 
 
 def start_table(dataset: Dataset) -> dict:
-    """Commonest value of every field in first frames, by stage and player; zeros left out.
+    """Find each field's commonest value in first frames, by stage and player; without zeros.
 
     `jumps` belongs to the character: "" is what most have, and names are exceptions.
     """
@@ -66,7 +66,7 @@ def _commonest(values: np.ndarray, field: Field) -> int:
 
 
 def transition_table(dataset: Dataset) -> dict:
-    """Changes of action in the training games: action -> the actions that followed it."""
+    """Collect changes of action in the training games: action -> the actions that followed."""
     schema = Schema()
     seen = np.zeros((400, 400), dtype=bool)
     for info in dataset.select("train"):

@@ -1,4 +1,4 @@
-"""Where a rollout starts: the first frame of a match, or a frame of a real game.
+"""Start a rollout at the first frame of a match, or at a frame of a real game.
 
 A stage and two characters, or `GAME.slp@FRAME`, come in; a `Start` leaves, with the given
 integer frames, their controllers and what the players did afterwards.  Positions of a match
@@ -50,7 +50,7 @@ def _table() -> dict:
 
 
 def match_start(schema: Schema, stage: str, characters: tuple[str, str]) -> Start:
-    """Frame -123 of a match; names are keys of STAGES and CHARACTERS."""
+    """Start at frame -123 of a match; names are keys of STAGES and CHARACTERS."""
     table = _table()
     frame = np.zeros(schema.frame_size, dtype=np.int32)
     for player, name in enumerate(characters):
@@ -65,7 +65,7 @@ def match_start(schema: Schema, stage: str, characters: tuple[str, str]) -> Star
 
 
 def parse_replay_start(text: str) -> tuple[Path, int]:
-    """`GAME.slp@FRAME`.  Raises WmqError."""
+    """Parse `GAME.slp@FRAME`.  Raises WmqError."""
     path, at, frame = text.rpartition("@")
     if not at or not path or not path.lower().endswith(".slp"):
         raise WmqError(f"--start {text}: neither match nor of the form GAME.slp@FRAME")
@@ -75,7 +75,7 @@ def parse_replay_start(text: str) -> tuple[Path, int]:
 
 
 def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -> Start:
-    """A frame of a real game, with up to `warmup` frames that end in it.  Raises WmqError."""
+    """Start at a frame of a real game, after up to `warmup` frames of it.  Raises WmqError."""
     from wmq.replays.guarded import read_guarded
 
     game = read_guarded(path)

@@ -1,4 +1,4 @@
-"""What happened in a rollout, for people: course, damage, actions, impossible events.
+"""Summarize a rollout for people: course, damage, actions, impossible events.
 
 The integer frames of one world come in; plain numbers leave.  An impossible event is one
 that the real game never shows: in 12.1 million player-frames of real games the first five
@@ -70,13 +70,13 @@ class PlayerSummary:
 
 
 def summarize(schema: Schema, start: np.ndarray, frames: np.ndarray) -> tuple[PlayerSummary, ...]:
-    """Both players; start (frame_size,) is the frame before frames (n, frame_size)."""
+    """Summarize both players; start (frame_size,) precedes frames (n, frame_size)."""
     course = np.concatenate([start[None], frames])
     return tuple(_player(schema, course, player) for player in (0, 1))
 
 
 def impossible_rate(players: tuple[PlayerSummary, ...], frames: int) -> float:
-    """Impossible events in 1,000 player-frames."""
+    """Return impossible events in 1,000 player-frames."""
     events = sum(sum(player.impossible.values()) for player in players)
     return 1000 * events / (len(players) * frames)
 
@@ -120,7 +120,7 @@ def _player(schema: Schema, course: np.ndarray, player: int) -> PlayerSummary:
 def impossible_events(
     schema: Schema, course: np.ndarray, player: int
 ) -> list[tuple[str, np.ndarray]]:
-    """(rule, bool (n - 1,)): does frame t + 1 of course (n, frame_size) break the rule."""
+    """List (rule, bool (n - 1,)): whether frame t + 1 of course (n, frame_size) breaks it."""
 
     def column(name: str) -> np.ndarray:
         return course[:, schema.index(name, player)].astype(np.int64)

@@ -1,1 +1,1 @@
-"""Training of the world models on a dataset (torch lives here)."""
+"""Train world models on a dataset (torch lives here)."""

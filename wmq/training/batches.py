@@ -1,4 +1,4 @@
-"""Games to batches of consecutive chunks, so that the recurrent state can be carried.
+"""Cut games into batches of consecutive chunks, so that the recurrent state can be carried.
 
 A batch is `streams` rows.  Each row plays one game after the other, `chunk` frames a
 step; where a game ends the row's rest is masked and its state is reset for the next
@@ -49,7 +49,7 @@ class Batch:
 def model_inputs(
     schema: Schema, frames: np.ndarray, pads: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """numbers, classes, controllers of integer frames (.., frame_size) and pads (.., 26)."""
+    """Encode integer frames (.., frame_size) and pads (.., 26): numbers, classes, controllers."""
     numbers, classes, controllers = float_inputs(schema, frames, pads)
     return torch.from_numpy(numbers), torch.from_numpy(classes), torch.from_numpy(controllers)
 
@@ -70,7 +70,7 @@ class Streams:
         return {"position": [list(p) for p in self.position], "next_game": self.next_game}
 
     def restore(self, state: dict) -> None:
-        """Go on from `state()`.  Raises WmqError if it had another number of rows."""
+        """Continue from `state()`.  Raises WmqError if it had another number of rows."""
         if len(state["position"]) != self.streams:
             raise WmqError(f"the checkpoint has {len(state['position'])} streams, the run "
                            f"{self.streams}: start a new run with -o")  # fmt: skip

@@ -1,5 +1,6 @@
-"""Checkpoints of a training run: weights, optimizer and place, written so that neither a
-kill nor a power failure loses more than the steps since.
+"""Write and read checkpoints: weights, optimizer and place of a training run.
+
+Neither a kill nor a power failure loses more than the steps since the last one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _flush_names(folder: Path) -> None:
 
 
 def latest(run: Path) -> dict | None:
-    """The content of latest.json, or None for a run without a checkpoint."""
+    """Read latest.json; None for a run without a checkpoint."""
     path = run / "latest.json"
     try:
         return msgspec.to_builtins(msgspec.json.decode(path.read_bytes(), type=_Latest))
@@ -91,7 +92,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def restore_model(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
-    """Raises WmqError if the weights do not belong to this model."""
+    """Restore the weights.  Raises WmqError if they do not belong to this model."""
     try:
         model.load_state_dict(_part(tensors, "model."))
     except RuntimeError as error:
@@ -101,7 +102,7 @@ def restore_model(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> No
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
                       run: Path) -> None:  # fmt: skip
-    """Raises WmqError if the moments do not belong to the optimizer's parameters."""
+    """Restore the moments.  Raises WmqError if they are not of the optimizer's parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)
@@ -117,7 +118,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 def restore_recurrent(tensors: dict[str, Tensor], like: list[tuple[Tensor, Tensor]],
                       run: Path) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
-    """The state carried between chunks, of the shapes of `like`.  Raises WmqError."""
+    """Restore the state carried between chunks, in the shapes of `like`.  Raises WmqError."""
     part = _part(tensors, "state.")
     names = [(f"{i}.conv", f"{i}.ssm") for i in range(len(like))]
     for pair, before in zip(names, like, strict=True):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the training loop meets after the step at hand."""
+"""Turn Ctrl-C and SIGTERM into a request to stop after the current step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: streams of games in, a run folder out.
+"""Train: streams of games in, a run folder out.
 
 Truncated back-propagation through time: each step is one chunk of every stream, with the
 recurrent state carried, but not differentiated, across chunks.  AdamW with warm-up and a
@@ -188,13 +188,13 @@ def step_count(games: Sequence[GameInfo], config: RunConfig) -> int:
 
 
 def use_threads(count: int) -> None:
-    """Threads of torch in this process; other numbers round differently."""
+    """Set the threads of torch in this process; other numbers round differently."""
     torch.set_num_threads(count)
 
 
 def train_step(model: WorldModel, optimizer: torch.optim.Optimizer, streams: Streams,
                state: list[tuple[Tensor, Tensor]], config: RunConfig) -> tuple:  # fmt: skip
-    """One chunk of every stream; returns the loss terms as floats and the state after it."""
+    """Train on one chunk of every stream; returns the loss terms and the state after it."""
     batch = streams.next()
     if batch.fresh:
         keep = torch.ones(config.streams)
@@ -220,7 +220,7 @@ def sum_of(terms: dict[str, float]) -> float:
 
 
 def make_optimizer(model: WorldModel, config: RunConfig) -> torch.optim.AdamW:
-    """Weight decay on matrices only; A_log, D, biases, norms and embeddings go without."""
+    """Make the optimizer, with weight decay on matrices only, not on A_log, D or embeddings."""
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
     for name, parameter in model.named_parameters():
@@ -232,7 +232,7 @@ def make_optimizer(model: WorldModel, config: RunConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, steps: int, config: RunConfig) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    """Compute the rate: linear warm-up, then half a cosine to a hundredth of the peak."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     share = (step - config.warmup) / max(1, steps - config.warmup)

@@ -1,4 +1,4 @@
-"""The training loss in torch: the same figure as `val_loss` of `wmq.evaluation.metrics`.
+"""Compute the training loss in torch: the same figure as `val_loss` of `wmq.evaluation.metrics`.
 
 Number heads: smooth L1 of standardized errors, so that rare jumps (deaths, hits) do not
 drown the everyday movement; bits: binary cross-entropy; classes: cross-entropy.
@@ -17,7 +17,7 @@ from wmq.training.batches import Batch
 
 
 def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-    """Mean loss of each head before its weight; both players' classes share a term."""
+    """Compute each head's mean loss before its weight; both players' classes share a term."""
     schema, size = model.schema, batch.now.shape[-1]
     now, after = batch.now.reshape(-1, size), batch.after.reshape(-1, size)
     flat = {name: value.flatten(0, 1).float() for name, value in heads.items()}

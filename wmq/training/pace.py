@@ -1,4 +1,4 @@
-"""When to save and validate by the clock: often enough, for a bounded share of the time."""
+"""Decide by the clock when to save and validate: often enough, for a bounded share of the time."""
 
 from __future__ import annotations
 

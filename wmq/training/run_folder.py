@@ -1,4 +1,4 @@
-"""A training run's folder: one process trains in it at a time, with one set of settings.
+"""Manage a training run's folder: one process trains in it at a time, with one set of settings.
 
     run.json              settings; only the number of epochs may be raised later
     metrics.jsonl         one line an event: losses every ten steps, validations
@@ -62,7 +62,7 @@ def _is_left_over(name: str) -> bool:
 
 
 def settled(run: Path, config: RunConfig) -> RunConfig:
-    """The settings to go on with: those asked for, if the run's checkpoint may have them.
+    """Settle the settings to continue with: those asked for, if the checkpoint allows them.
 
     A run without a checkpoint takes any.  `base` may be left out, and `epochs` be raised.
     Raises WmqError, naming each setting that differs.
@@ -102,7 +102,7 @@ def _shown(value: object) -> str:
 
 
 def write_settings(run: Path, config: RunConfig) -> bool:
-    """Returns whether there were others.  Raises WmqError."""
+    """Write the settings; returns whether there were others.  Raises WmqError."""
     path = run / SETTINGS
     before = msgspec.json.decode(path.read_bytes(), type=RunConfig) if path.exists() else None
     if before != config:
@@ -111,7 +111,7 @@ def write_settings(run: Path, config: RunConfig) -> bool:
 
 
 def read_settings(run: Path) -> RunConfig:
-    """The settings of a run.  Raises WmqError, which says what a run is."""
+    """Read the settings of a run.  Raises WmqError, which says what a run is."""
     try:
         config = msgspec.json.decode((run / SETTINGS).read_bytes(), type=RunConfig)
         if config.preset not in PRESETS:
@@ -128,7 +128,7 @@ def read_settings(run: Path) -> RunConfig:
 
 
 def load_model(run: Path) -> tuple[WorldModel, RunConfig, int]:
-    """The newest checkpoint of a run, which may be in training.  Raises WmqError."""
+    """Load the newest checkpoint of a run, which may be in training.  Raises WmqError."""
     config = read_settings(run)
     model = WorldModel(PRESETS[config.preset])
     step, tensors = _newest(run)

@@ -1,4 +1,4 @@
-"""Figures on a few validation games while training, beside those of `frozen`.
+"""Validate on a few games while training, beside the figures of `frozen`.
 
 `frozen` predicts that nothing changes (`wmq.inference.baselines`): a worse model has learned
 nothing useful yet.  `wmq evaluate` takes all games and all frames.
@@ -61,7 +61,7 @@ class Validation:
 
 
 def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
-    """Names of the figures in which a model does not beat `frozen`."""
+    """Name the figures in which a model does not beat `frozen`."""
     return [name for name in COMPARED if name in frozen and not figures[name] < frozen[name]]
 
 

@@ -1,1 +1,1 @@
-"""Small programs of all kinds, and the pack of them that other engines are checked with."""
+"""Check other engines: small programs of all kinds, and the pack of them."""

@@ -1,4 +1,4 @@
-"""Small whole programs, put together step by step.
+"""Build small whole programs, step by step.
 
 `Builder` collects values and steps around the instruction under test.  Operands that are
 read come from the frame through a requantize step of factor 1, which gives them their

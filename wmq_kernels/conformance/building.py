@@ -1,4 +1,4 @@
-"""The plan of the pack, and its building: every expected number is the oracle's.
+"""Plan and build the pack: every expected number is the oracle's.
 
 `plan` lists what there is, without computing anything; `build` has workers make each trial
 and run it on the reference, and writes what they send in the order of the plan.

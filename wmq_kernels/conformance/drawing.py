@@ -1,4 +1,4 @@
-"""Random choices for one instruction: lengths, intervals, constants, multipliers and shifts.
+"""Draw lengths, intervals, constants, multipliers and shifts for one instruction.
 
 Ends of ranges and ties of the rounding are far likelier than chance would have them.
 """

@@ -1,4 +1,4 @@
-"""Random small programs: instructions of any kind that feed each other, frame after frame.
+"""Draw random small programs: instructions that feed one another, frame after frame.
 
 Each instruction is drawn by its recipe; an operand that it reads is often what an earlier
 one wrote, if that lies in the interval that the recipe asks for.  Parts of the next frame

@@ -1,4 +1,4 @@
-"""A small random world model as a program: all instructions, two layers, frame to frame.
+"""Build a small random world model as a program: all instructions, two layers, frame to frame.
 
 The frame holds three Q15.16 numbers, a count, a bit, a class of four and its age; what
 the program writes is its next frame, so an error anywhere soon is an error everywhere.

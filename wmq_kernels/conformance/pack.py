@@ -1,4 +1,4 @@
-"""The conformance pack on disk: a folder that an engine in any language can run.
+"""Write and read the conformance pack: a folder that an engine in any language can run.
 
     pack.json      header: format, spec version, seed, counts, size and hash of each other file
     cases.json     runs: a program, what it is given, and every number that must come out

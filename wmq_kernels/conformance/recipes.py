@@ -1,4 +1,4 @@
-"""One recipe a row of the instruction table: how to draw a random instance of it.
+"""Draw a random instance of an instruction: one recipe per row of the instruction table.
 
 A recipe adds the instruction to a `Builder`, with random lengths, constants and
 parameters and with operands up to the ends of their types, and shows what it writes.

@@ -1,4 +1,4 @@
-"""Runs a pack on an engine, and says where the first number differs.
+"""Run a pack on an engine, and say where the first number differs.
 
 A row of ENGINES is a way to run a proven program; another engine is one more row.  Files
 are read by `decode` and `prove`, whichever engine runs.

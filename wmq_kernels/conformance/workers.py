@@ -1,4 +1,4 @@
-"""One function over many items on all cores: results come in the order of the items.
+"""Map one function over many items on all cores, with results in the order of the items.
 
 Workers ignore Ctrl-C, and the parent, which does not, ends them.
 """

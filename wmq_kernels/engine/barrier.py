@@ -1,4 +1,4 @@
-"""A barrier for a few threads that work on one frame, without a call into the system.
+"""Synchronize a few threads within a frame at a barrier, without a system call.
 
 Threads meet some 40 times a frame, so they spin: an arrival is one atomic addition, and
 who comes first watches the count.  A thread that waits for long gives its core away, so

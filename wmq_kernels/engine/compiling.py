@@ -1,4 +1,4 @@
-"""Compiled functions, and where numba keeps them from one process to the next.
+"""Compile functions, and keep them from one process to the next in a cache of our own.
 
 numba takes a kept function for fresh while the file that it stands in is unchanged, which
 is not enough here: kernels take constants and intrinsics from other files.  So they are

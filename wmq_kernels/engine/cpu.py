@@ -1,4 +1,4 @@
-"""Which kernels a processor gets: `vnni` for AVX-512 VNNI, `portable` everywhere.
+"""Choose the kernels for a processor: `vnni` for AVX-512 VNNI, `portable` everywhere.
 
 What counts is the processor that numba compiles for, which NUMBA_CPU_NAME and
 NUMBA_CPU_FEATURES may set, and the one that the code then runs on.

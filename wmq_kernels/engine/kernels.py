@@ -1,4 +1,4 @@
-"""The compiled machine: one function per row of `isa.py`.
+"""Compute the instructions in compiled integers: one function per row of `isa.py`.
 
 All is integers, and arrays come as slices of the arenas of `loop`.  Kernels return the
 number of values that their clamp changed.

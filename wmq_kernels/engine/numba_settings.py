@@ -1,4 +1,4 @@
-"""The first import of numba, which meets the user's NUMBA_ variables.
+"""Check the user's NUMBA_ variables, and import numba for the first time.
 
 numba answers a setting that it can't read with a traceback, or LLVM ends the process; here
 one line names it.

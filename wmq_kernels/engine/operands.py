@@ -1,4 +1,4 @@
-"""What an instruction works on: slices of the arenas, as its row of numbers says.
+"""Slice the operands of an instruction out of the arenas, as its row of numbers says.
 
 In compiled code `part` is an intrinsic: functions that count no references can't return an
 array that they made, and merging one in at each of a hundred places took a third of the time

@@ -1,4 +1,4 @@
-"""From a program to the rows of numbers that the compiled frame loop runs.
+"""Plan a program: the rows of numbers that the compiled frame loop runs.
 
 Two things are rearranged, neither of which changes a bit.  `dot` and `dot_add` become rows
 of one kernel, and the pair of them that serves the two digits of an input becomes a single

@@ -1,4 +1,4 @@
-"""The system's usual place for what may be made again: a user's cache folder.
+"""Find the user's cache folder, the system's usual place for what may be made again.
 
 What numba keeps there is pickled code: to load it is to run it.  So it goes into a folder
 that no other user owns or can write to.

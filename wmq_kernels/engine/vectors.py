@@ -1,4 +1,4 @@
-"""512-bit vectors of integers for compiled kernels, as LLVM vector values.
+"""Compute with 512-bit vectors of integers in compiled kernels, as LLVM vector values.
 
 numba has no vector type, and no plain loop was found that LLVM turns into vpdpbusd or
 into products of the low halves of 64-bit lanes.  Here a vector is a numba type of its

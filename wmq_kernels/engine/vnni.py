@@ -1,4 +1,4 @@
-"""Products of int8 matrices and vectors with vpdpbusd, for processors with AVX-512 VNNI.
+"""Multiply int8 matrices and vectors with vpdpbusd, for processors with AVX-512 VNNI.
 
 Same bits as `kernels.dots`: docs/performance.md says how the weights are laid out and why
 nothing here can overflow.

@@ -1,4 +1,4 @@
-"""The scan and silu in 512-bit vectors, for the processors that `vnni` is for.
+"""Compute the scan and silu in 512-bit vectors, for the processors that `vnni` is for.
 
 Same bits as the plain kernels in `kernels`, which go on serving whatever does not suit these.
 """

@@ -1,1 +1,1 @@
-"""Files that a reader must refuse, each with its reason: damaged, hostile, tampered with."""
+"""Make files that a reader must refuse, each with its reason: damaged, hostile, tampered with."""

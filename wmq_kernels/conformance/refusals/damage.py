@@ -1,4 +1,4 @@
-"""Files that a reader must refuse, each with its class (docs/SPEC.md F6).
+"""Damage files so that a reader must refuse them, each with its class (docs/SPEC.md F6).
 
 A family makes files of one sort from sound ones: damaged bytes, other spellings, hostile
 headers, wrong slices, parameters and ports, data out of bounds, steps out of order; ranges

@@ -1,4 +1,4 @@
-"""Headers that no reader may accept: each changes one thing in the fields of a sound file.
+"""Change one thing at a time in the header of a sound file, so that no reader may accept it.
 
 A `Base` is a sound file around one instruction, taken apart.  `with_text` and `file_of`
 put a file together again, with lengths, padding and the data's hash set right, so that

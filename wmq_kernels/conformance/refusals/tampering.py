@@ -1,4 +1,4 @@
-"""Sound files that could overflow, or whose certificate says something else.
+"""Tamper with sound files: they could overflow, or their certificate says something else.
 
 Where a program was tampered with, its certificate is forged: it says what the rules would
 find if they had no limits.  So nothing but the proof itself can tell.

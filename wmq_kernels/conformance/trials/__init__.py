@@ -1,1 +1,1 @@
-"""Programs and inputs that leave nothing out: whole domains, and every boundary of a rounding."""
+"""Leave nothing out: programs and inputs for whole domains and every boundary of a rounding."""

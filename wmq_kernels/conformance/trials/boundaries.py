@@ -1,4 +1,4 @@
-"""Trials at every boundary: where one more unit of an input moves the rounded output.
+"""Try every boundary: where one more unit of an input moves the rounded output.
 
 What rounds is linear in one input, so the least x with round_shift(x * factor + constant,
 shift) >= y follows from a division; it is tried together with x - 1 and x + 1, for y from

@@ -1,4 +1,4 @@
-"""Trials that leave no input out: of every int8 function, of silu on int16, of the tables.
+"""Try every input: of every int8 function, of silu on int16, of the tables.
 
 dot and dot_add are what an int8 number goes into; embed takes an index.  softplus and
 decay read tables, and are tried on both sides of every point of them.  hadamard is linear

@@ -1,4 +1,4 @@
-"""Trials at the boundaries of what remembers: conv with its history, scan with its state.
+"""Try the boundaries of instructions with memory: conv with its history, scan with its state.
 
 Inputs are chosen frame by frame, with the values that the reference then holds, so that
 the new state and the output pass their steps and their clamps.
