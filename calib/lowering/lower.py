@@ -29,7 +29,8 @@ from calib.lowering.scales import LEAST_SIZE, Scales, wide
 from calib.recipe import State
 from calib.statistics.collect import Ranges
 from calib.step.graph import StepModel
-from calib.step.sizes import CONFIG_LIMITS, NUMBER_HEADS, module_name
+from calib.step.schema import NUMBER_HEADS, StepSchema
+from calib.step.sizes import CONFIG_LIMITS, module_name
 from calib.weights.quantize import NEAREST, WeightRounding
 from calib.weights.transforms import NONE, Transforms
 from wmq_kernels.errors import ProgramError
@@ -111,20 +112,20 @@ def _check_norms(transforms: Transforms) -> None:
                                        f"that it suits; try {known[0]}")  # fmt: skip
 
 
-def _ports(b: Builder, schema: Mapping[str, Any]) -> None:
-    lo = [f["lo"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
-    hi = [f["hi"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
-    interval = (min(0, *lo), max(schema["stage"]["classes"] - 1, *hi))
-    pads = 2 * len(schema["controllers"])
-    b.value("frame", "i32", schema["frame_size"], interval)
+def _ports(b: Builder, schema: StepSchema) -> None:
+    lo = [field.lo * field.quantum for field in schema.fields]
+    hi = [field.hi * field.quantum for field in schema.fields]
+    interval = (min(0, *lo), max(schema.stage_classes - 1, *hi))
+    pads = 2 * len(schema.controllers)
+    b.value("frame", "i32", schema.frame_size, interval)
     b.value("controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
     b.value("next_controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
-    b.value("next_frame", "i32", schema["frame_size"], interval)
+    b.value("next_frame", "i32", schema.frame_size, interval)
 
 
 def _meta(step: StepModel, calibration: Mapping[str, Any], units: Mapping[str, float]) -> dict:
     return {
-        "schema": step.schema,
+        "schema": step.schema.to_json(),
         "config": step.config,
         "run": step.metadata["wmq.run"],
         "training": json.loads(step.metadata["wmq.training"]),

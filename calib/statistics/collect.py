@@ -28,7 +28,7 @@ from calib.statistics.store import (
     TensorStatistics,
     checked_sums,
 )
-from calib.step.graph import StepModel, zero_state
+from calib.step.graph import StepModel
 from calib.step.runner import ROWS, CalibrationGame, Player, Position, Progress, silent
 from calib.step.sizes import StepSizes, module_name
 from calib.weights.hadamard import block_of, summed
@@ -79,11 +79,10 @@ def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
 
     A norm's output is at most the root of its width; what is encoded is bounded by the schema.
     """
-    sizes, fields = step.sizes, step.schema["fields"]
+    sizes = step.sizes
     embeddings = [np.abs(step.weights[f"embeddings.{name}.weight"]).max()
                   for name in sizes.embeddings]  # fmt: skip
-    numbers = [max(abs(f["lo"]), abs(f["hi"])) * abs(f["scale"])
-               for f in fields if f["kind"] != "class"]  # fmt: skip
+    numbers = [field.reach * abs(field.scale) for field in step.schema.numbers]
     found = {"encoded": (sizes.encoded, float(max(1.0, *embeddings, *numbers))),
              "next_controllers": (sizes.controllers, 1.0)}  # fmt: skip
     for i in range(sizes.n_layer):
@@ -96,7 +95,7 @@ def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
 def fits(step: StepModel, found: Statistics | Checkpoint) -> bool:
     """Whether statistics, or a pass under way, have the tensors of this step."""
     if isinstance(found, Checkpoint):
-        like = zero_state(step.config, step.schema, len(found.position.numbers))
+        like = step.sizes.zero_state(len(found.position.numbers))
         shapes = {name: array.shape for name, array in found.position.state.items()}
         wanted = {name: array.shape for name, array in like.items()}
         return shapes == wanted and fits(step, found.statistics)

@@ -30,7 +30,8 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calib.errors import FOREIGN, CalibrationError, ForeignModel, UnfitWeight
 from calib.step import nodes
-from calib.step.sizes import Json, StepSizes, sizes_of
+from calib.step.schema import Json, StepSchema
+from calib.step.sizes import StepSizes, sizes_of
 
 OPSET, IR_VERSION = 18, 8
 HALF_FROM = 65  # elements from which a weight is stored as float16 in the half form
@@ -44,43 +45,30 @@ STORED = {TensorProto.FLOAT: "<f4", TensorProto.FLOAT16: "<f2"}
 class StepModel:
     """A float step that was read and checked.
 
+    config    the fields of ModelConfig, as `sizes` checked them
     weights   name in the torch state dict -> float32, the rounded values for a half form
     metadata  all metadata of the file, `wmq.schema` and `wmq.config` included
     """
 
     model: onnx.ModelProto
     config: dict[str, Any]
-    schema: dict[str, Any]
+    schema: StepSchema
+    sizes: StepSizes
     weights: dict[str, np.ndarray]
     metadata: dict[str, str]
     half: bool
 
-    @property
-    def sizes(self) -> StepSizes:
-        return sizes_of(self.config, self.schema)
-
-
-def zero_state(config: Json, schema: Json, batch: int = 1) -> dict[str, np.ndarray]:
-    """The state before a game's first frame, by input name."""
-    sizes = sizes_of(config, schema)
-    conv, ssm = sizes.state_shape()
-    state = {}
-    for layer in range(sizes.n_layer):
-        state[f"conv.{layer}"] = np.zeros((batch, *conv), dtype=np.float32)
-        state[f"state.{layer}"] = np.zeros((batch, *ssm), dtype=np.float32)
-    return state
-
 
 def build_step(
     config: Json,
-    schema: Json,
+    schema: StepSchema,
     weights: Mapping[str, np.ndarray],
     metadata: Mapping[str, str],
     half: bool = False,
 ) -> onnx.ModelProto:
     """The ONNX model of one frame; equal arguments give equal bytes.
 
-    config    the fields of ModelConfig; schema: Schema.to_json()
+    config    the fields of ModelConfig
     weights   exactly the torch state dict, float32
     metadata  at least `wmq.run` and `wmq.training`; schema and config are added
     half      store large weights as float16: `<name>.half`, cast to `<name>`
@@ -88,7 +76,10 @@ def build_step(
     """
     sizes = sizes_of(config, schema)
     _check_weights(sizes, {name: array.shape for name, array in weights.items()})
-    texts = dict(metadata) | {"wmq.schema": _to_json(schema), "wmq.config": _to_json(config)}
+    texts = dict(metadata) | {
+        "wmq.schema": _to_json(schema.to_json()),
+        "wmq.config": _to_json(config),
+    }
     _check_metadata(texts)
     made, stored = _stored_weights(sizes, weights, half)
     made += nodes.encode(sizes)
@@ -168,7 +159,8 @@ def _lacking(model: onnx.ModelProto) -> str:
 def _checked(model: onnx.ModelProto) -> StepModel:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     _check_metadata(metadata)
-    config, schema = (json.loads(metadata[key]) for key in ("wmq.config", "wmq.schema"))
+    config = json.loads(metadata["wmq.config"])
+    schema = StepSchema.from_json(json.loads(metadata["wmq.schema"]))
     sizes = sizes_of(config, schema)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     half = any(name.endswith(".half") for name in tensors)
@@ -183,7 +175,7 @@ def _checked(model: onnx.ModelProto) -> StepModel:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise CalibrationError(_one_line(error)) from None
-    return StepModel(model, config, schema, weights, metadata, half)
+    return StepModel(model, config, schema, sizes, weights, metadata, half)
 
 
 def _read_weight(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from calib.step.sizes import NUMBER_HEADS, StepSizes, module_name
+from calib.step.schema import NUMBER_HEADS
+from calib.step.sizes import StepSizes, module_name
 
 NORM_EPS = 1e-5
 BATCH = "batch"

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from calib.errors import CalibrationError
-from calib.step.graph import StepModel, zero_state
+from calib.step.graph import StepModel
 from calib.step.nodes import INPUTS
 
 ROWS = 16  # games side by side
@@ -80,7 +80,7 @@ class Player:
         self.step, self.observed = step, observed
         self.frames = self.games = 0
         self.rows: list[_Row] = []
-        self.state = self._zero_state(0)
+        self.state = step.sizes.zero_state(0)
         kept = [f"next_{name}" for name in self.state]
         inside = [name for name in observed if name not in INPUTS]
         self.outputs = list(dict.fromkeys([*inside, *kept]))
@@ -112,7 +112,7 @@ class Player:
             begun = [_Row(game, self.games + k, 0)
                      for k, game in enumerate(islice(queue, most - len(going)))]  # fmt: skip
             if begun or len(going) < len(self.rows):
-                fresh = self._zero_state(len(begun))
+                fresh = self.step.sizes.zero_state(len(begun))
                 self.state = {n: np.concatenate([v[going], fresh[n]])
                               for n, v in self.state.items()}  # fmt: skip
             self.rows = [self.rows[i] for i in going] + begun
@@ -134,9 +134,6 @@ class Player:
         self.rows = [_Row(begun[n], n, frame) for n, frame in zip(numbers, at, strict=True)]
         self.state = position.state
         self.frames, self.games = position.frames, position.games
-
-    def _zero_state(self, batch: int) -> dict[str, np.ndarray]:
-        return zero_state(self.step.config, self.step.schema, batch)
 
     def _run(self) -> dict[str, np.ndarray]:
         feeds = {key: np.stack([getattr(row.game, key)[row.at] for row in self.rows])

@@ -8,7 +8,7 @@ program's multipliers, so that it does not matter how the integers were chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,12 @@ import numpy as np
 from calib.errors import CalibrationError
 from calib.statistics.collect import Rounding
 from calib.step.graph import StepModel
-from calib.step.sizes import NUMBER_HEADS, module_name
+from calib.step.schema import NUMBER_HEADS, Q16
+from calib.step.sizes import module_name
 from calib.weights.hadamard import signs
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Program, Slice, Step
 
-Q16 = 1 << 16
 PORT_UNIT = {"controllers": 1 / Q16, "next_controllers": 1 / Q16}
 
 
@@ -286,7 +286,7 @@ class _Slot:
 
 
 def _digit_slots(step: StepModel, program: Program) -> Iterator[_Slot]:
-    fields = step.schema["fields"]
+    fields = step.schema.fields
     for made in program.steps:
         if made.op != "digits":
             continue
@@ -296,20 +296,19 @@ def _digit_slots(step: StepModel, program: Program) -> Iterator[_Slot]:
         for k in range(x.count):
             place, unit = x.start + k, PORT_UNIT.get(x.value, 0.0)
             if x.value == "frame":
-                entry = fields[place % len(fields)]
-                unit = entry["scale"] / (Q16 if entry["kind"] == "fixed" else 1)
+                field = fields[place % len(fields)]
+                unit = field.scale / field.quantum
             for part, digit in (("high", 128), ("low", 1)):
                 to = made.operands[part]
                 yield _Slot(to.value, to.start + k, x.value, place, part == "high",
                             digit * unit / factor[k], unit * float(offset[k]))  # fmt: skip
 
 
-def _number_places(step: StepModel) -> dict[str, list[int]]:
+def _number_places(step: StepModel) -> dict[str, Sequence[int]]:
     """The places of numbers in each port, in the order of the columns of the step's input."""
-    fields, pads = step.schema["fields"], list(range(step.sizes.controllers))
-    frame = [p * len(fields) + i for p in (0, 1) for i, f in enumerate(fields)
-             if f["kind"] != "class"]  # fmt: skip
-    return {"frame": frame, "controllers": pads, "next_controllers": pads}
+    pads = range(step.sizes.controllers)
+    return {"frame": step.schema.number_index.tolist(), "controllers": pads,
+            "next_controllers": pads}  # fmt: skip
 
 
 def _held_projection(step: StepModel, program: Program, sums: _Sums) -> HeldLinear:
@@ -341,13 +340,11 @@ def _embedded(
     step: StepModel, program: Program, value: str
 ) -> Iterator[tuple[int, int, int, float]]:
     """Column, place in the value, width and scale of each embedding that is looked up into it."""
-    sizes, fields = step.sizes, step.schema["fields"]
+    sizes = step.sizes
     first = len(sizes.number_scales) + sizes.controllers
-    classes = [p * len(fields) + i for p in (0, 1) for i, f in enumerate(fields)
-               if f["kind"] == "class"]  # fmt: skip
-    places = [*classes, 2 * len(fields)]
     widths = [sizes.embeddings[name][1] for name in sizes.class_inputs]
-    starts = dict(zip(places, first + np.cumsum([0, *widths[:-1]]), strict=True))
+    starts = dict(zip(step.schema.class_index.tolist(), first + np.cumsum([0, *widths[:-1]]),
+                      strict=True))  # fmt: skip
     for made in program.steps:
         if made.op == "embed" and made.operands["out"].value == value:
             to, table = made.operands["out"], program.values[made.operands["table"].value]

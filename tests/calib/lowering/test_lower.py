@@ -12,7 +12,7 @@ from calib.errors import CalibrationError
 from calib.lowering.lower import lower
 from calib.recipe import State
 from calib.statistics.collect import collect
-from calib.step.graph import to_bytes, zero_state
+from calib.step.graph import to_bytes
 from calib.weights.quantize import WeightRounding
 from tests.support.small_step import as_game, random_play, small_step
 from wmq.cli import main
@@ -45,7 +45,7 @@ def lowered(request, tmp_path_factory):
 def float_heads(step, schema, frames, pads):
     """The heads of onnxruntime, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
-    game, state = as_game(schema, frames, pads), zero_state(step.config, step.schema)
+    game, state = as_game(schema, frames, pads), step.sizes.zero_state()
     names = [o.name for o in session.get_outputs()]
     rows = []
     for t in range(len(game.numbers)):

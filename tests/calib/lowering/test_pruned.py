@@ -12,7 +12,7 @@ from calib.lowering.lower import lower
 from calib.recipe import read_recipe
 from calib.sets import read_set
 from calib.statistics.collect import CalibrationGame, Statistics, collect
-from calib.step.graph import StepModel, build_step, read_step, to_bytes, zero_state
+from calib.step.graph import StepModel, build_step, read_step, to_bytes
 from calib.weights.program_weights import held_linear
 from calib.weights.quantize import WeightRounding
 from calib.weights.transforms import Transforms
@@ -40,7 +40,7 @@ WHOLE = slice(None)
 def step_of(folder, weights: dict[str, np.ndarray]) -> StepModel:
     metadata = {"wmq.run": "0" * 64, "wmq.training": "{}"}
     path = folder / "pruned.onnx"
-    path.write_bytes(to_bytes(build_step(SMALL, SCHEMA.to_json(), weights, metadata)))
+    path.write_bytes(to_bytes(build_step(SMALL, SCHEMA.step, weights, metadata)))
     return read_step(path)
 
 
@@ -54,7 +54,7 @@ def scaled(factor: float, *places: tuple[str, slice]) -> dict[str, np.ndarray]:
 def float_heads(step: StepModel, game: CalibrationGame) -> dict[str, np.ndarray]:
     """Teacher-forced, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
-    names, state = [o.name for o in session.get_outputs()], zero_state(step.config, step.schema)
+    names, state = [o.name for o in session.get_outputs()], step.sizes.zero_state()
     rows = []
     for t in range(len(game.numbers)):
         inputs = {k: getattr(game, k)[t : t + 1]

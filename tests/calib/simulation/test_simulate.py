@@ -17,8 +17,8 @@ from calib.recipe import State
 from calib.simulation.simulate import Change, simulated, together
 from calib.statistics.clipping import count_clipped
 from calib.statistics.collect import Player, Ranges, Rounding, collect, observed_tensors
-from calib.step.graph import StepModel, zero_state
-from calib.step.sizes import module_name
+from calib.step.graph import StepModel
+from calib.step.sizes import module_name, sizes_of
 from calib.weights.program_weights import (
     held_convolution,
     held_embeddings,
@@ -58,7 +58,7 @@ def feeds(frames: int = 8) -> dict[str, np.ndarray]:
     """Inputs of so many rows, with a state that is not zero."""
     game = as_game(SCHEMA, *random_play(SCHEMA, frames + 1, seed=9))
     rng = np.random.default_rng(1)
-    state = zero_state(CONFIG | {"projectiles": False}, SCHEMA.to_json(), frames)
+    state = sizes_of(CONFIG | {"projectiles": False}, SCHEMA.step).zero_state(frames)
     state = {name: rng.normal(size=v.shape).astype(np.float32) for name, v in state.items()}
     named = ("numbers", "classes", "controllers", "next_controllers")
     return {name: getattr(game, name) for name in named} | state
@@ -253,7 +253,7 @@ def test_held_projections_give_what_the_program_computes(step: StepModel, progra
     game = as_game(SCHEMA, frames, pads)
     given = {n: getattr(game, n) for n in ("numbers", "classes", "controllers")}
     given |= {"next_controllers": game.next_controllers}
-    given |= zero_state(step.config, step.schema)
+    given |= step.sizes.zero_state()
     change = Change(
         number_roundings(step, program),
         linears={n: held_linear(step, program, n) for n in ("frame_proj", "ctrl_proj")},
@@ -294,7 +294,7 @@ def test_all_changes_together_come_near_to_the_program(step: StepModel, program:
 def heads_of(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """Of the frames of `random_play`, one after the other with the state carried."""
     game = as_game(SCHEMA, *random_play(SCHEMA, FRAMES + 1, 7))
-    state, rows = zero_state(step.config, step.schema), []
+    state, rows = step.sizes.zero_state(), []
     for at in range(FRAMES):
         named = ("numbers", "classes", "controllers", "next_controllers")
         found = run(model, {n: getattr(game, n)[at : at + 1] for n in named} | state)

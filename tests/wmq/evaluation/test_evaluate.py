@@ -99,7 +99,7 @@ def onnx_model(model: WorldModel):
         "wmq.run": "0" * 64,
         "wmq.training": "{}",
     }
-    return build_step(CONFIG, SCHEMA.to_json(), weights, metadata)
+    return build_step(CONFIG, SCHEMA.step, weights, metadata)
 
 
 @pytest.fixture(scope="module")
