@@ -23,9 +23,9 @@ LARGEST = 1 << 16  # bytes of a file
 ObserverName = Literal["minmax", "moving-average", "percentile", "mse", "entropy"]
 PlayName = Literal["real", "self", "mixed", "set"]
 Projection = Literal["frame_proj", "ctrl_proj"]
-Rounding = Literal["nearest", "gptq"]
+WeightMethod = Literal["nearest", "gptq"]
 CHOICES = {"activations.observer": get_args(ObserverName), "data.play": get_args(PlayName),
-           "weights.rounding": get_args(Rounding),
+           "weights.rounding": get_args(WeightMethod),
            "weights.two_digits": get_args(Projection)}  # fmt: skip
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -46,7 +46,7 @@ class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     two_digits: tuple[Name, ...] = ()
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecurrentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The recurrent state.
 
     headroom_bits   its room above its largest size, in powers of two
@@ -69,13 +69,13 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     two_digits       those of "frame_proj" and "ctrl_proj" whose weights are two int8 digits
     """
 
-    rounding: Rounding = "nearest"
+    rounding: WeightMethod = "nearest"
     damping: Share = 0.001
     bias_correction: bool = False
     two_digits: tuple[Projection, ...] = ()
 
 
-class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class NormTransforms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What happens between a norm and its projection, whose columns take the inverse.
 
     smoothing  norms, as "layers.*.norm" or "norm_f", whose channels get powers of two
@@ -102,9 +102,9 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     name: Name
     activations: Activations
-    state: State
+    state: RecurrentState
     weights: Weights = Weights()
-    transforms: Changes = Changes()
+    transforms: NormTransforms = NormTransforms()
     data: Data | None = None
 
     def to_json(self) -> dict:

@@ -15,7 +15,7 @@ from wmq_kernels.program import NUMPY, Program, Slice, Step, Value
 Operand = str | Slice
 
 
-class Builder:
+class ProgramBuilder:
     """`const`, `value` and `step` append; `program` gives what was collected."""
 
     def __init__(self) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import multipliers
-from calib.lowering.layer import Acc, linear, norm
+from calib.arithmetic.fixed import multipliers
+from calib.lowering.builder import ProgramBuilder
+from calib.lowering.ops import LinearSum, linear, norm
 from calib.lowering.scales import Scales
 from calib.step.schema import HEADS, NUMBER_HEADS, PLAYERS, Q16, Field, StepSchema
 from calib.step.sizes import StepSizes, module_name
@@ -26,9 +26,9 @@ LOGIT_BITS = 30  # by which a logit's unit is finer than that of the sum it come
 HeadPlaces = dict[str, tuple[int, int]]
 
 
-def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray], scales: Scales
-                ) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
-    """Steps to the value `heads`; returns the place of each head and its scale."""
+def lower_heads(b: ProgramBuilder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
+                scales: Scales) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
+    """Append the steps to the value `heads`.  Returns the place of each head and its scale."""
     folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
               * weights["norm_f.weight"] for head in sizes.heads}  # fmt: skip
     unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual.unit, scales,
@@ -58,14 +58,16 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     return places, units
 
 
-def _to_heads(b: Builder, acc: Acc, name: str, unit: float, start: int, width: int) -> None:
+def _to_heads(
+    b: ProgramBuilder, acc: LinearSum, name: str, unit: float, start: int, width: int
+) -> None:
     m, shift = multipliers(acc.scale / unit)
     b.step("requantize_i32", acc.name, b.const(f"{name}.multiplier", m, "i32"),
            b.const(f"{name}.shift", shift, "i32"), Slice("heads", start, width),
            lo=-HEAD_LIMIT, hi=HEAD_LIMIT)  # fmt: skip
 
 
-def lower_update(b: Builder, schema: StepSchema, places: HeadPlaces) -> None:
+def lower_update(b: ProgramBuilder, schema: StepSchema, places: HeadPlaces) -> None:
     """Steps from `frame` and `heads` to `next_frame`."""
     placed = [schema.index(name) for name in schema.rebirth.fields]
     for player in (0, 1):
@@ -90,11 +92,11 @@ def lower_update(b: Builder, schema: StepSchema, places: HeadPlaces) -> None:
     b.step("copy", Slice("frame", stage, 1), Slice("next_frame", stage, 1))
 
 
-def _interval(b: Builder) -> tuple[int, int]:
+def _interval(b: ProgramBuilder) -> tuple[int, int]:
     return b.values["next_frame"].lo, b.values["next_frame"].hi
 
 
-def _place(b: Builder, schema: StepSchema, player: int, moved: str, out: Slice) -> None:
+def _place(b: ProgramBuilder, schema: StepSchema, player: int, moved: str, out: Slice) -> None:
     """A player who respawns stands at the stage's place, whatever the head says."""
     rebirth, stage = schema.rebirth, Slice("frame", schema.stage_index, 1)
     action = schema.index("action", player)
@@ -114,7 +116,7 @@ def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _update_numbers(b: Builder, fields: Sequence[Field], start: int, source: Slice,
+def _update_numbers(b: ProgramBuilder, fields: Sequence[Field], start: int, source: Slice,
                     out: Slice) -> None:  # fmt: skip
     """Fields of one head that lie side by side in the frame."""
     now = Slice("frame", start, source.count)
@@ -132,7 +134,7 @@ def _update_numbers(b: Builder, fields: Sequence[Field], start: int, source: Sli
                b.const(f"falling.{start}", falling, "i32"), out)  # fmt: skip
 
 
-def _update_class(b: Builder, schema: StepSchema, field: Field, player: int,
+def _update_class(b: ProgramBuilder, schema: StepSchema, field: Field, player: int,
                   places: HeadPlaces) -> None:  # fmt: skip
     at = schema.index(field.name, player)
     now, out = Slice("frame", at, 1), Slice("next_frame", at, 1)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import INT8_LIMIT, multipliers
+from calib.arithmetic.fixed import INT8_LIMIT, multipliers
+from calib.lowering.builder import ProgramBuilder
 from calib.step.schema import Q16, StepSchema
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Slice
@@ -101,9 +101,9 @@ def column_exponents(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.rint(np.log2(np.maximum(size, floor))).astype(np.int64)
 
 
-def write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: Mapping[int, int],
-                  numbers: Sequence[Numbers]) -> None:  # fmt: skip
-    """The steps that fill the int8 input vector."""
+def write_inputs(b: ProgramBuilder, inputs: str, segments: Sequence[Segment],
+                 starts: Mapping[int, int], numbers: Sequence[Numbers]) -> None:  # fmt: skip
+    """Append the steps that fill the int8 input vector."""
     places = {}
     for i, s in enumerate(segments):
         where = Slice(inputs, starts[i], len(s.columns))
@@ -128,7 +128,7 @@ def write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: M
                    places[source, "high"], places[source, "low"])  # fmt: skip
 
 
-def embedding_tables(b: Builder, weights: Mapping[str, np.ndarray]) -> None:
+def embedding_tables(b: ProgramBuilder, weights: Mapping[str, np.ndarray]) -> None:
     """int8 constants of all embeddings, one scale a table."""
     for name, table in weights.items():
         if name.startswith("embeddings."):

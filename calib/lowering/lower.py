@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from calib.errors import CalibrationError
-from calib.lowering.builder import Builder
+from calib.lowering.builder import ProgramBuilder
 from calib.lowering.heads import lower_heads, lower_update
 from calib.lowering.inputs import (
     STICK_CENTRE,
@@ -23,15 +23,15 @@ from calib.lowering.inputs import (
     embedding_tables,
     frame_numbers,
 )
-from calib.lowering.layer import lower_layer
+from calib.lowering.mamba2 import lower_layer
 from calib.lowering.projection import lower_projection
 from calib.lowering.scales import LEAST_SIZE, Scales, wide
-from calib.recipe import State
-from calib.statistics.collect import Ranges
+from calib.recipe import RecurrentState
+from calib.statistics.results import Ranges
 from calib.step.graph import StepModel
 from calib.step.schema import NUMBER_HEADS, StepSchema
 from calib.step.sizes import CONFIG_LIMITS, module_name
-from calib.weights.quantize import NEAREST, WeightRounding
+from calib.weights.quantize import NEAREST, WeightQuantizer
 from calib.weights.transforms import NONE, Transforms
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import Program
@@ -39,8 +39,8 @@ from wmq_kernels.rangecheck import certified
 
 
 def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
-          state: State, two_digits: Sequence[str] = (),
-          rounding: WeightRounding = NEAREST,
+          state: RecurrentState, two_digits: Sequence[str] = (),
+          quantizer: WeightQuantizer = NEAREST,
           transforms: Transforms = NONE) -> Program:  # fmt: skip
     """The integer program of a float step, with its range certificate.
 
@@ -48,7 +48,7 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
     state        width and headroom of the recurrent state
     two_digits   Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
                  such as "layers.*.mamba.in_proj" or "heads.continuous"
-    rounding     of weights to int8
+    quantizer    of weights to int8
     transforms   of what the norms hand on
     Raises UnfitWeight if no program can hold a weight, CalibrationError if a pattern names no
     Linear that follows a norm.
@@ -59,8 +59,8 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
     residual = wide(sizes.d_model, max(largest, LEAST_SIZE))
-    scales = Scales(statistics.limits, residual, state, two_digits, rounding, transforms)
-    b = Builder()
+    scales = Scales(statistics.limits, residual, state, two_digits, quantizer, transforms)
+    b = ProgramBuilder()
     _ports(b, schema)
     embedding_tables(b, weights)
     numbers = frame_numbers(schema)
@@ -73,7 +73,7 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
          "next_controllers"),
     ):  # fmt: skip
         lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
-                         embedded, inputs, residual, rounding, observed)  # fmt: skip
+                         embedded, inputs, residual, quantizer, observed)  # fmt: skip
     b.value("residual.0", "i32", sizes.d_model, residual.limit, residual.unit)
     b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-residual.limit, hi=residual.limit)
     for layer in range(sizes.n_layer):
@@ -112,7 +112,7 @@ def _check_norms(transforms: Transforms) -> None:
                                        f"that it suits; try {known[0]}")  # fmt: skip
 
 
-def _ports(b: Builder, schema: StepSchema) -> None:
+def _ports(b: ProgramBuilder, schema: StepSchema) -> None:
     lo = [field.lo * field.quantum for field in schema.fields]
     hi = [field.hi * field.quantum for field in schema.fields]
     interval = (min(0, *lo), max(schema.stage_classes - 1, *hi))

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from calib.lowering.fixed import row_scales
-from calib.recipe import State
+from calib.arithmetic.fixed import row_scales
+from calib.recipe import RecurrentState
 from calib.step.nodes import NORM_EPS
-from calib.weights.quantize import NEAREST, WeightRounding
+from calib.weights.quantize import NEAREST, WeightQuantizer
 from calib.weights.transforms import NONE, Transforms
 
 LEAST_SIZE = 1e-6  # of a tensor: what is smaller over calibration counts as this
@@ -81,9 +81,9 @@ class Scales:
 
     limits: Mapping[str, np.ndarray]
     residual: Wide
-    state: State
+    state: RecurrentState
     two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
-    weights: WeightRounding = NEAREST
+    weights: WeightQuantizer = NEAREST
     transforms: Transforms = NONE
 
     def fine(self, linear: str) -> bool:

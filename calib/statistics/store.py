@@ -1,7 +1,4 @@
-"""What a pass over play leaves: limits by any observer, merged, stored and read again.
-
-Two passes' statistics merge to the very bits of one pass, in whatever way they are put
-together: everything that is summed is a whole number.
+"""Statistics as plain arrays, and back again from a file that is trusted in nothing.
 
 In a file, `tensor/NAME/...` and `input/NAME/...` are the arrays of `TensorStatistics` and
 `InputStatistics`, and `about` the format's number, frames and games.
@@ -9,133 +6,24 @@ In a file, `tensor/NAME/...` and `input/NAME/...` are the arrays of `TensorStati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from calib.errors import CalibrationError
-from calib.statistics import observers
 from calib.statistics.histogram import BINS, LEAST_EXPONENT, MOST_EXPONENT, Histogram
+from calib.statistics.results import (
+    LARGEST_SUM,
+    Checkpoint,
+    InputStatistics,
+    Statistics,
+    TensorStatistics,
+)
 from calib.step.runner import Position
 
 FORMAT_VERSION = 2
-WINDOW = 2048  # calls that the moving average sees; older ones would weigh 0.99^2048 = 1e-9
-LARGEST_SUM = 1 << 62
 LARGEST_FILE = 1 << 31  # bytes
 Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class TensorStatistics:
-    """bits    width of the integers that will hold the tensor
-    recent  (calls, groups) float64: the largest |value| in each of the last WINDOW calls,
-            a call being a frame of up to ROWS games
-    """
-
-    bits: int
-    histogram: Histogram
-    recent: np.ndarray
-
-    @property
-    def maximum(self) -> np.ndarray:
-        """The largest |value| of each group, (groups,) float64."""
-        return self.histogram.maximum
-
-    @property
-    def moving_average(self) -> np.ndarray:
-        """(groups,) float64; see `observers.moving_average`."""
-        return observers.moving_average(self.recent)
-
-    def limits(self, observer: str, percent: float | None = None) -> np.ndarray:
-        """The |value| that an int8 scale must hold, by an observer of `observers.NAMES`."""
-        if observer == "moving-average":
-            return self.moving_average
-        if observer == "mse":
-            return observers.least_squared_error(self.histogram)
-        if observer == "entropy":
-            return observers.least_divergence(self.histogram)
-        if observer == "percentile" and percent is not None:
-            return observers.percentile(self.histogram, percent)
-        if observer == "minmax":
-            return self.maximum
-        raise CalibrationError(f"no observer {observer!r} with percent {percent}; give one of "
-                               f"{', '.join(observers.NAMES)}")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class InputStatistics:
-    """A Linear's input x of n channels; sums run over all frames.
-
-    fraction     x counts as whole numbers of 2^-fraction
-    channel_max  (n,) float64, the largest |x|
-    rotated_max  the largest |x| of all channels once `calib.weights.hadamard` has turned them
-    sums         (n,) int64, sum x, and products (n, n) int64, sum x x^T, in such units
-    """
-
-    fraction: int
-    frames: int
-    channel_max: np.ndarray
-    rotated_max: float
-    sums: np.ndarray
-    products: np.ndarray
-
-    @property
-    def channel_mean(self) -> np.ndarray:
-        """(n,) float64."""
-        return self.sums * 2.0**-self.fraction / self.frames
-
-    @property
-    def moments(self) -> np.ndarray:
-        """sum x x^T over all frames, (n, n) float64."""
-        return self.products * 2.0 ** (-2 * self.fraction)
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """limits  tensor name -> (groups,) float64, the |value| that its scale must hold"""
-
-    limits: Mapping[str, np.ndarray]
-    frames: int
-    games: int
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """tensors  by name, as in `observed_tensors`
-    inputs   of Linears, by the tensor's name, as in `observed_inputs`
-    """
-
-    tensors: Mapping[str, TensorStatistics]
-    inputs: Mapping[str, InputStatistics]
-    frames: int
-    games: int
-
-    def limits(self, observer: str, percent: float | None = None) -> dict[str, np.ndarray]:
-        """Of every tensor, (groups,) float64: the observer's for int8 ones, else the maximum."""
-        return {name: seen.limits(observer, percent) if seen.bits == 8 else seen.maximum
-                for name, seen in self.tensors.items()}  # fmt: skip
-
-    def ranges(self, observer: str = "minmax", percent: float | None = None) -> Ranges:
-        """The limits, as lowering takes them."""
-        return Ranges(self.limits(observer, percent), self.frames, self.games)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A pass that was interrupted."""
-
-    statistics: Statistics
-    position: Position
-
-
-def checked_sums(name: str, products: np.ndarray) -> np.ndarray:
-    """No entry is larger than the largest on the diagonal (Cauchy and Schwarz)."""
-    if products.diagonal().max() > LARGEST_SUM:
-        raise CalibrationError(f"{name}: its sums do not fit 64 bits; give fewer frames")
-    return products
 
 
 def arrays_of(found: Statistics) -> Arrays:

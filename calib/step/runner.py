@@ -2,7 +2,7 @@
 
 Games go in as the inputs of the step.  onnxruntime runs a batch of them side by side, a
 frame a call; where a game ends, its row goes on with the next game from a zero state.  A
-player stops between any two calls and goes on later, from a `Position`, with equal bits.
+runner stops between any two calls and goes on later, from a `Position`, with equal bits.
 
 One thread, in a fixed order: equal inputs give equal values on the same machine.
 """
@@ -60,7 +60,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _OpenGame:
     game: CalibrationGame
     number: int
     at: int
@@ -70,7 +70,7 @@ class _Row:
         return self.at < len(self.game.numbers)
 
 
-class Player:
+class StepRunner:
     """Shows the tensors named in `observed`, inputs of the step among them.
 
     frames, games  what was played so far
@@ -79,7 +79,7 @@ class Player:
     def __init__(self, step: StepModel, observed: list[str]):
         self.step, self.observed = step, observed
         self.frames = self.games = 0
-        self.rows: list[_Row] = []
+        self.rows: list[_OpenGame] = []
         self.state = step.sizes.zero_state(0)
         kept = [f"next_{name}" for name in self.state]
         inside = [name for name in observed if name not in INPUTS]
@@ -109,7 +109,7 @@ class Player:
         while frames is None or self.frames < frames:
             most = ROWS if frames is None else min(ROWS, frames - self.frames)
             going = [i for i, row in enumerate(self.rows) if row.open][:most]
-            begun = [_Row(game, self.games + k, 0)
+            begun = [_OpenGame(game, self.games + k, 0)
                      for k, game in enumerate(islice(queue, most - len(going)))]  # fmt: skip
             if begun or len(going) < len(self.rows):
                 fresh = self.step.sizes.zero_state(len(begun))
@@ -121,7 +121,7 @@ class Player:
             found = self._run()
             self.frames += len(self.rows)
             self.games += len(begun)
-            self.rows = [_Row(row.game, row.number, row.at + 1) for row in self.rows]
+            self.rows = [_OpenGame(row.game, row.number, row.at + 1) for row in self.rows]
             self.state = {name: found[f"next_{name}"] for name in self.state}
             yield {name: found[name] for name in self.observed}
 
@@ -131,7 +131,7 @@ class Player:
         begun = {n: game for n, game in enumerate(islice(queue, position.games)) if n in numbers}
         if len(begun) < len(numbers):
             raise CalibrationError("fewer games than the interrupted pass had begun")
-        self.rows = [_Row(begun[n], n, frame) for n, frame in zip(numbers, at, strict=True)]
+        self.rows = [_OpenGame(begun[n], n, frame) for n, frame in zip(numbers, at, strict=True)]
         self.state = position.state
         self.frames, self.games = position.frames, position.games
 

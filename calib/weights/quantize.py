@@ -17,9 +17,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from calib.arithmetic.fixed import INT8_LIMIT
 from calib.errors import CalibrationError
-from calib.lowering.fixed import INT8_LIMIT
-from calib.statistics.store import InputStatistics
+from calib.statistics.results import InputStatistics
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class WeightRounding:
+class WeightQuantizer:
     """How weights become int8.
 
     gptq     columns make up for each other's errors; else each entry goes to its nearest
@@ -98,7 +98,7 @@ class WeightRounding:
         return ints.astype(np.int8), gain
 
 
-NEAREST = WeightRounding()
+NEAREST = WeightQuantizer()
 
 
 def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,

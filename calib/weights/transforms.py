@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from calib.arithmetic.fixed import INT8_LIMIT, row_scales
+from calib.arithmetic.hadamard import block_of, rotated
 from calib.errors import CalibrationError
-from calib.lowering.fixed import INT8_LIMIT, row_scales
-from calib.statistics.store import InputStatistics
-from calib.weights.hadamard import block_of, rotated
+from calib.statistics.results import InputStatistics
 from calib.weights.quantize import Moments
 
 STRENGTHS = tuple(k / 8 for k in range(9))  # among which the best is searched

@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from calib.statistics.collect import CalibrationGame, observed_tensors
+from calib.statistics.tensors import observed_tensors
 from calib.step.graph import StepModel, build_step, read_step, to_bytes
+from calib.step.runner import CalibrationGame
 from calib.step.sizes import sizes_of
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema

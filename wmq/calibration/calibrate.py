@@ -18,19 +18,15 @@ from calib.errors import UnfitWeight
 from calib.lowering.cost import least_products, products
 from calib.lowering.lower import lower
 from calib.recipe import Recipe
-from calib.simulation.roundings import roundings_of
-from calib.statistics.collect import Ranges, Statistics, signal_to_noise
+from calib.simulation.grids import grids_of
+from calib.simulation.noise import signal_to_noise
+from calib.statistics.results import Ranges, Statistics
 from calib.step.graph import StepModel, read_step
-from calib.weights.quantize import WeightRounding
+from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import SEARCHED, Transforms
-from wmq.calibration.play import Source
-from wmq.calibration.statistics import (
-    DEFAULT_FRAMES,
-    Chosen,
-    choose_play,
-    source_of,
-    statistics_of,
-)
+from wmq.calibration.choice import DEFAULT_FRAMES, PlayChoice, choose_play, open_play
+from wmq.calibration.play import CalibrationPlay
+from wmq.calibration.statistics import statistics_of
 from wmq.files.atomic import write_atomically
 from wmq.files.digest import file_sha256
 from wmq.files.output_path import output_path
@@ -122,16 +118,16 @@ def calibrate(
         "recipe": recipe.to_json(),
         "observer": activations.observer,
         "onnx_sha256": observed.onnx_sha256,
-        "data": observed.source.provenance,
+        "data": observed.play.provenance,
         "frames": statistics.frames,
         "games": statistics.games,
     }
     with _naming(model):
         program = _lowered(step, statistics, ranges, recipe, calibration)
     content = encode(program)
-    roundings = roundings_of(step, program)
+    grids = grids_of(step, program)
     measured = min(statistics.frames, MEASURED_FRAMES)
-    ratios = signal_to_noise(step, observed.source.games(), roundings, measured, progress)
+    ratios = signal_to_noise(step, observed.play.games(), grids, measured, progress)
     write_atomically(out, content)
     return Result(
         tensors=tuple(
@@ -139,7 +135,7 @@ def calibrate(
                 name=name,
                 groups=len(limits),
                 limit=float(limits.max()),
-                scale=float(roundings[name].scale.max()) if name in roundings else None,
+                scale=float(grids[name].scale.max()) if name in grids else None,
                 decibels=_finite(ratios.get(name)),
             )
             for name, limits in ranges.limits.items()
@@ -154,34 +150,34 @@ def calibrate(
 
 
 @dataclass(frozen=True)
-class _Observed:
+class _Observation:
     """A step, the SHA-256 of its file, and what its play showed."""
 
     step: StepModel
     onnx_sha256: str
-    source: Source
+    play: CalibrationPlay
     statistics: Statistics
 
 
-def _observe(model: Path, chosen: Chosen, frames: int, cache: Cache,
-             progress: Progress) -> _Observed:  # fmt: skip
-    step, onnx_sha256 = _read_model(model)
-    source = source_of(model, step, onnx_sha256, chosen, cache, progress)
+def _observe(model: Path, chosen: PlayChoice, frames: int, cache: Cache,
+             progress: Progress) -> _Observation:  # fmt: skip
+    step, onnx_sha256 = read_step(model), file_sha256(model)
+    play = open_play(model, step, onnx_sha256, chosen, cache, progress)
     with _naming(model):
-        statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
-    return _Observed(step, onnx_sha256, source, statistics)
+        statistics = statistics_of(step, onnx_sha256, play, frames, cache, progress)
+    return _Observation(step, onnx_sha256, play, statistics)
 
 
 def _lowered(step: StepModel, statistics: Statistics, ranges: Ranges, recipe: Recipe,
              calibration: dict) -> Program:  # fmt: skip
     weights, changes = recipe.weights, recipe.transforms
-    rounding = WeightRounding(weights.rounding == "gptq", weights.damping,
-                              weights.bias_correction, weights.two_digits,
-                              statistics.inputs)  # fmt: skip
+    quantizer = WeightQuantizer(weights.rounding == "gptq", weights.damping,
+                                weights.bias_correction, weights.two_digits,
+                                statistics.inputs)  # fmt: skip
     strength = SEARCHED if changes.strength is None else changes.strength
     transforms = Transforms(changes.smoothing, strength, changes.hadamard)
-    return lower(step, ranges, calibration, recipe.state, recipe.activations.two_digits, rounding,
-                 transforms)  # fmt: skip
+    return lower(step, ranges, calibration, recipe.state, recipe.activations.two_digits,
+                 quantizer, transforms)  # fmt: skip
 
 
 def summarize(
@@ -221,11 +217,6 @@ def _naming(model: Path) -> Iterator[None]:
         yield
     except UnfitWeight as error:
         raise UnfitWeight(f"{model}: {error}") from None
-
-
-def _read_model(path: Path) -> tuple[StepModel, str]:
-    """The checked step and the SHA-256 of its file."""
-    return read_step(path), file_sha256(path)
 
 
 def _finite(decibels: float | None) -> float | None:

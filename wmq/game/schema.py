@@ -130,7 +130,7 @@ class Schema(FrameLayout):
     projectiles: bool = False
 
     @cached_property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[Field, ...]:  # type: ignore[override]
         """All fields of one player: the numbers, then the classes."""
         numbers = [f for f in PLAYER_FIELDS if f.kind != "class"]
         if self.projectiles:

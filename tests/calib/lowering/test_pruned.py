@@ -11,10 +11,12 @@ from calib.errors import UnfitWeight
 from calib.lowering.lower import lower
 from calib.recipe import read_recipe
 from calib.sets import read_set
-from calib.statistics.collect import CalibrationGame, Statistics, collect
+from calib.simulation.program_weights import held_linear
+from calib.statistics.collect import collect
+from calib.statistics.results import Statistics
 from calib.step.graph import StepModel, build_step, read_step, to_bytes
-from calib.weights.program_weights import held_linear
-from calib.weights.quantize import WeightRounding
+from calib.step.runner import CalibrationGame
+from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import Transforms
 from tests.support.calibrating import run
 from tests.support.small_step import CONFIG, as_game, random_play, random_weights
@@ -67,7 +69,7 @@ def float_heads(step: StepModel, game: CalibrationGame) -> dict[str, np.ndarray]
 def lowered(step: StepModel, statistics: Statistics, recipe: str = "static-best"):
     found = read_recipe(recipe)
     weights, changes = found.weights, found.transforms
-    rounding = WeightRounding(weights.rounding == "gptq", weights.damping,
+    rounding = WeightQuantizer(weights.rounding == "gptq", weights.damping,
                               weights.bias_correction, weights.two_digits,
                               statistics.inputs)  # fmt: skip
     return lower(step, statistics.ranges(found.activations.observer), {}, found.state,

@@ -7,15 +7,16 @@ import pytest
 from safetensors.numpy import load, save
 
 from calib.errors import CalibrationError
-from calib.statistics.collect import Checkpoint, Position, collect, fits
+from calib.statistics.collect import collect, fits
+from calib.statistics.results import Checkpoint, Statistics
 from calib.statistics.store import (
-    Statistics,
     arrays_in,
     arrays_of,
     checkpoint_arrays,
     checkpoint_of,
     statistics_of,
 )
+from calib.step.runner import Position
 from tests.support.small_step import random_game, small_step
 
 

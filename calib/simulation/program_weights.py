@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arithmetic.grid import Grid
+from calib.arithmetic.hadamard import mixed
 from calib.errors import CalibrationError
-from calib.statistics.collect import Rounding
 from calib.step.graph import StepModel
 from calib.step.schema import NUMBER_HEADS, Q16
 from calib.step.sizes import module_name
-from calib.weights.hadamard import signs
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Program, Slice, Step
 
@@ -77,7 +77,7 @@ def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
     )
 
 
-def input_rounding(step: StepModel, program: Program, name: str) -> tuple[Rounding, int]:
+def input_grid(step: StepModel, program: Program, name: str) -> tuple[Grid, int]:
     """Of what the norm before a Linear leaves, as far as this Linear reads it.
 
     The scale is one, or one a channel; the second is the length of the blocks that a hadamard
@@ -87,19 +87,11 @@ def input_rounding(step: StepModel, program: Program, name: str) -> tuple[Roundi
     norm, value = _norm(program, name, unit), program.values[unit]
     scale = norm.scale if np.ptp(norm.scale) else norm.scale[:1]
     if low:
-        return Rounding(scale, -DIGITS_LIMIT, DIGITS_LIMIT), norm.block
-    return Rounding(scale * (128 if norm.digits else 1), value.lo, value.hi), norm.block
+        return Grid(scale, -DIGITS_LIMIT, DIGITS_LIMIT), norm.block
+    return Grid(scale * (128 if norm.digits else 1), value.lo, value.hi), norm.block
 
 
-def mixed(values: np.ndarray, block: int) -> np.ndarray:
-    """The last axis in blocks, each times the orthogonal Sylvester-Hadamard matrix; its inverse."""
-    if block == 1:
-        return values
-    parts = values.reshape(*values.shape[:-1], -1, block)
-    return (parts @ (signs(block) / np.sqrt(block))).reshape(values.shape)
-
-
-def number_roundings(step: StepModel, program: Program) -> dict[str, Rounding]:
+def number_grids(step: StepModel, program: Program) -> dict[str, Grid]:
     """Of the numbers that enter as digits: `numbers.scaled`, `controllers`, `next_controllers`.
 
     A scale a column.  No interval: the digits hold all of a field's, and a stick's lies
@@ -115,7 +107,7 @@ def number_roundings(step: StepModel, program: Program) -> dict[str, Rounding]:
                 scale[places.index(slot.place)] = slot.scale
         if not (scale > 0).all():
             raise CalibrationError(f"{tensor}: a column does not enter the program as digits")
-        found[tensor] = Rounding(scale, -2 * DIGITS_LIMIT, 2 * DIGITS_LIMIT)
+        found[tensor] = Grid(scale, -2 * DIGITS_LIMIT, 2 * DIGITS_LIMIT)
     return found
 
 

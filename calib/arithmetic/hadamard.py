@@ -33,3 +33,11 @@ def summed(rows: np.ndarray) -> np.ndarray:
     block = block_of(rows.shape[1])
     blocks = rows.reshape(len(rows), -1, block)
     return (blocks @ signs(block)).reshape(rows.shape)
+
+
+def mixed(values: np.ndarray, block: int) -> np.ndarray:
+    """The last axis in blocks, each times the orthogonal Sylvester-Hadamard matrix; its inverse."""
+    if block == 1:
+        return values
+    parts = values.reshape(*values.shape[:-1], -1, block)
+    return (parts @ (signs(block) / np.sqrt(block))).reshape(values.shape)
