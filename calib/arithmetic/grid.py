@@ -16,12 +16,12 @@ class Grid:
     hi: int
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """The closest values of the grid, half up; values (samples, groups, values)."""
+        """Round half up to the grid and clip to its ends; values (samples, groups, values)."""
         scale = self.scale[:, None]
         units = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
         return np.clip(np.floor(units + 0.5), self.lo, self.hi) * scale
 
 
 def grouped(values: np.ndarray, groups: int) -> np.ndarray:
-    """(batch, groups * .., ..) as (batch, groups, values): a group is a run of the elements."""
+    """Reshape (batch, groups * .., ..) to (batch, groups, values): a group is a run of elements."""
     return values.reshape(len(values), groups, -1)

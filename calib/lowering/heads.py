@@ -68,7 +68,7 @@ def _to_heads(
 
 
 def lower_update(b: ProgramBuilder, schema: StepSchema, places: HeadPlaces) -> None:
-    """Steps from `frame` and `heads` to `next_frame`."""
+    """Append the steps from `frame` and `heads` to `next_frame`."""
     placed = [schema.index(name) for name in schema.rebirth.fields]
     for player in (0, 1):
         for field in schema.classes:
@@ -97,7 +97,7 @@ def _interval(b: ProgramBuilder) -> tuple[int, int]:
 
 
 def _place(b: ProgramBuilder, schema: StepSchema, player: int, moved: str, out: Slice) -> None:
-    """A player who respawns stands at the stage's place, whatever the head says."""
+    """Put a player who respawns at the stage's place, whatever the head says."""
     rebirth, stage = schema.rebirth, Slice("frame", schema.stage_index, 1)
     action = schema.index("action", player)
     table = b.const(f"rebirth.{player}", np.array(rebirth.places)[:, player], "i32", 2.0**-16)
@@ -106,7 +106,7 @@ def _place(b: ProgramBuilder, schema: StepSchema, player: int, moved: str, out: 
 
 
 def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
-    """Neighbouring numbers together, those in `apart` by themselves."""
+    """Group neighbouring numbers, those in `apart` separately."""
     runs: list[list[int]] = []
     for i in indices:
         if runs and runs[-1][-1] == i - 1 and (i in apart) == (runs[-1][-1] in apart):
@@ -118,7 +118,7 @@ def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
 
 def _update_numbers(b: ProgramBuilder, fields: Sequence[Field], start: int, source: Slice,
                     out: Slice) -> None:  # fmt: skip
-    """Fields of one head that lie side by side in the frame."""
+    """Append the update of fields of one head that lie side by side in the frame."""
     now = Slice("frame", start, source.count)
     update = fields[0].update
     if update == "sign":

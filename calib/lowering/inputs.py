@@ -51,7 +51,7 @@ class Numbers:
 
 
 def frame_numbers(schema: StepSchema) -> list[Numbers]:
-    """Both players' numbers, in frame order."""
+    """List both players' numbers, in frame order."""
     fields = schema.numbers
     quantum = np.array([field.quantum for field in fields])
     scale = np.array([field.scale for field in fields], dtype=np.float64)
@@ -62,7 +62,7 @@ def frame_numbers(schema: StepSchema) -> list[Numbers]:
 
 
 def controller_numbers(schema: StepSchema, port: str, first: int) -> Numbers:
-    """Sticks around their centre, triggers and buttons from 0."""
+    """Take sticks around their centre, triggers and buttons from 0."""
     names = schema.controllers * 2
     stick = np.array([name.endswith(("_x", "_y")) for name in names])
     return Numbers(Slice(port, 0, len(names)), first, np.where(stick, STICK_CENTRE, 0),
@@ -71,7 +71,7 @@ def controller_numbers(schema: StepSchema, port: str, first: int) -> Numbers:
 
 def class_segments(schema: StepSchema, weights: Mapping[str, np.ndarray],
                    first: int) -> list[Segment]:  # fmt: skip
-    """One segment per embedding that is looked up; the weight's columns begin at `first`."""
+    """Make one segment per embedding that is read; the weight's columns begin at `first`."""
     found = []
     for index, name in zip(schema.class_index.tolist(), schema.class_inputs, strict=True):
         table = weights[f"embeddings.{name}.weight"]
@@ -83,7 +83,7 @@ def class_segments(schema: StepSchema, weights: Mapping[str, np.ndarray],
 
 
 def digit_segments(numbers: Numbers, group: np.ndarray) -> list[Segment]:
-    """High and low digits, cut where the group (any number per column) changes."""
+    """Make segments of high and low digits, cut where the group, a number a column, changes."""
     cuts = [0, *(np.flatnonzero(np.diff(group)) + 1), len(group)]
     found = []
     for a, b in zip(cuts, cuts[1:], strict=False):
@@ -95,7 +95,7 @@ def digit_segments(numbers: Numbers, group: np.ndarray) -> list[Segment]:
 
 
 def column_exponents(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Power of two next to the largest |weight| * scale of each column."""
+    """Find the power of two nearest to the largest |weight| * scale of each column."""
     size = np.abs(weight).max(0) * scale
     floor = max(float(size.max()), 1e-30) * 2.0**-40
     return np.rint(np.log2(np.maximum(size, floor))).astype(np.int64)
@@ -129,7 +129,7 @@ def write_inputs(b: ProgramBuilder, inputs: str, segments: Sequence[Segment],
 
 
 def embedding_tables(b: ProgramBuilder, weights: Mapping[str, np.ndarray]) -> None:
-    """int8 constants of all embeddings, one scale a table."""
+    """Add the int8 constants of all embeddings, one scale a table."""
     for name, table in weights.items():
         if name.startswith("embeddings."):
             scale = max(float(np.abs(table).max()), 1e-9) / INT8_LIMIT

@@ -42,7 +42,7 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
           state: RecurrentState, two_digits: Sequence[str] = (),
           quantizer: WeightQuantizer = NEAREST,
           transforms: Transforms = NONE) -> Program:  # fmt: skip
-    """The integer program of a float step, with its range certificate.
+    """Lower a float step to an integer program with a range certificate.
 
     calibration  provenance, stored in the program's meta as it is
     state        width and headroom of the recurrent state
@@ -100,7 +100,7 @@ def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:
 
 
 def _check_norms(transforms: Transforms) -> None:
-    """Patterns may name layers that this model lacks: a recipe serves models of all depths."""
+    """Refuse patterns that name no norm of any depth of model: a recipe serves them all."""
     layers = range(CONFIG_LIMITS["n_layer"][1])
     norms = [f"layers.{i}.{part}" for i in layers for part in ("norm", "mamba.norm")]
     gated = [name for name in norms if "mamba" in name]

@@ -180,7 +180,7 @@ def _scan(b: ProgramBuilder, sizes: StepSizes, at: str, layer: int, weight: Weig
 
 
 def _drive_scales(drive: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shifts of the drive and gains of the scan, (heads,) int each.
+    """Choose the shifts of the drive and the gains of the scan, (heads,) int each.
 
     drive  the largest drive in units of x's scale, (heads,)
     state  the wanted unit of the state in units of x's scale times B's, (heads,)

@@ -41,7 +41,7 @@ class LinearInput:
 
 def norm(b: ProgramBuilder, x: str, name: str, scale: float, scales: Scales, fine: bool,
          weight: np.ndarray) -> LinearInput:  # fmt: skip
-    """x (n,) int32 at `scale` -> int8 `<name>.unit`, as one digit or two; no weight.
+    """Append x (n,) int32 at `scale` -> int8 `<name>.unit`, one digit or two, without weight.
 
     fine    whether a projection that follows reads both digits
     weight  (out, n) of all projections that follow
@@ -79,7 +79,7 @@ def norm(b: ProgramBuilder, x: str, name: str, scale: float, scales: Scales, fin
 
 
 def _turned(b: ProgramBuilder, x: str, scale: float) -> tuple[str, float]:
-    """x with its blocks turned, and the scale of that.
+    """Append the rotation of x in blocks.  Returns its name and scale.
 
     The sums' shift is half of the block's bits, so that they keep x's size, within a root of 2.
     """
@@ -103,7 +103,7 @@ class LinearSum:
 
 def linear(b: ProgramBuilder, name: str, x: LinearInput, weight: np.ndarray, bias: np.ndarray,
            scales: Scales) -> LinearSum:  # fmt: skip
-    """int8 input times int8 rows; bias in natural units, (out,).
+    """Append int8 input times int8 rows plus bias, (out,) in natural units.
 
     With two digits, acc = bias + W low + 2^7 (W high), else the high one alone counts.
     """
@@ -151,12 +151,12 @@ def requantize(b: ProgramBuilder, acc: LinearSum, rows: slice, out: str, dtype: 
 
 
 def fraction_bits(limit: float) -> int:
-    """Fraction bits of an int16 that holds `limit` with a quarter to spare; may be negative."""
+    """Count the fraction bits of an int16 that holds 1.25 * limit; may be negative."""
     return min(15 - power_at_least(1.25 * limit), 15)
 
 
 def silu(b: ProgramBuilder, x: Slice | str, fraction: int, out: str, limit: float) -> float:
-    """SiLU of int16 with `fraction` bits; returns the scale of `out`.
+    """Append SiLU of int16 with `fraction` bits.  Returns the scale of `out`.
 
     The instruction has a point of its table for every integer of 7 bits; for fewer bits the
     table has as many points fewer.

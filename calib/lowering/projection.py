@@ -44,7 +44,10 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotSum:
-    """dots  by ascending shift, the first of which is 0; scale (out,): output units per unit
+    """A projection as dots, to be added up with a bias.
+
+    dots  by ascending shift, the first of which is 0
+    scale  (out,) output units per unit
     bias  (out,) float64, whole numbers
     """
 
@@ -61,7 +64,7 @@ def lower_projection(b: ProgramBuilder, name: str, weight: np.ndarray, bias: np.
                      numbers: Sequence[Numbers], classes: Sequence[Segment],
                      inputs: str, out: Wide, quantizer: WeightQuantizer,
                      observed: str) -> None:  # fmt: skip
-    """Steps from the ports to the value `name`, int32 as `out` says, through int8 `inputs`.
+    """Append the steps from ports through int8 `inputs` to the value `name`, int32 as `out` says.
 
     observed  the tensor whose statistics are those of the weight's columns
     """
@@ -102,7 +105,7 @@ def lower_projection(b: ProgramBuilder, name: str, weight: np.ndarray, bias: np.
 def _dot_sum(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence[Segment],
              powers: np.ndarray, quantizer: WeightQuantizer, moments: Moments | None
              ) -> DotSum:  # fmt: skip
-    """The columns of all segments as int8; powers (columns,) int, ascending."""
+    """Quantize the columns of all segments to int8; powers (columns,) int, ascending."""
     whole = np.concatenate([weight[:, s.columns] * s.scale for s in segments], 1)
     scale = np.maximum(np.abs(whole * 2.0**-powers).max(1), 1e-30) / INT8_LIMIT
     fine = quantizer.fine(name)
@@ -122,7 +125,7 @@ def _dot_sum(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence
 
 
 def _second_digits(name: str, left: np.ndarray, powers: np.ndarray) -> list[Dot]:
-    """What the first digits leave, (out, columns) in units, in few groups of columns."""
+    """Quantize what the first digits leave, (out, columns) in units, in few groups of columns."""
     dots, first = [], int(powers.min())
     while True:
         chosen = (powers >= first) & (powers <= first + TOGETHER)
@@ -135,12 +138,12 @@ def _second_digits(name: str, left: np.ndarray, powers: np.ndarray) -> list[Dot]
 
 
 def _dot(name: str, ints: np.ndarray, chosen: np.ndarray, shift: int) -> Dot:
-    """chosen (columns,) bool: neighbours."""
+    """Make a dot of the chosen columns, (columns,) bool, which are neighbours."""
     return Dot(name, int(np.flatnonzero(chosen)[0]), ints[:, chosen], shift)
 
 
 def _sum_up(b: ProgramBuilder, name: str, inputs: str, summed: DotSum) -> str:
-    """The steps of all dots; returns the value of the sum, (out,) int32."""
+    """Append all dots.  Returns the value of their sum, (out,) int32."""
     bias = to_int(summed.bias, "int32", name)
     acc, reach = "", int(np.abs(bias.astype(np.int64)).max())
     for dot in summed.dots:
@@ -158,7 +161,7 @@ def _sum_up(b: ProgramBuilder, name: str, inputs: str, summed: DotSum) -> str:
 
 def _segment_moments(found: Moments, segments: Sequence[Segment],
                      offset: np.ndarray) -> Moments:  # fmt: skip
-    """Of the integers in the segments' columns; offset (in,) of the weight's columns.
+    """Convert moments to the integers of the segments' columns; offset (in,) of the weight's.
 
     A low digit counts as evenly distributed and independent of everything else.
     """

@@ -22,8 +22,9 @@ def count_clipped(
     frames: int,
     progress: Progress = silent,
 ) -> list[tuple[int, int]]:
-    """For each tensor, its grid and the length of blocks that a Hadamard matrix mixes before
-    it, or 1: values clipped, and values seen, over `frames` frames.
+    """Count values that their grid clips, and all values, of each tensor over `frames` frames.
+
+    grids  tensor, its grid, and the length of the blocks that are rotated before it, or 1
 
     Raises CalibrationError if the step cannot be run.
     """
@@ -37,7 +38,7 @@ def count_clipped(
 
 
 def _beyond(values: np.ndarray, grid: Grid) -> int:
-    """Rounded half up, a value is clipped from half a unit beyond the interval on."""
+    """Count values half a unit or more beyond the interval, from where rounding half up clips."""
     grouped = values.reshape(len(values), len(grid.scale), -1)
     least, most = ((end * grid.scale).astype(np.float32)[:, None]
                    for end in (grid.lo - 0.5, grid.hi + 0.5))  # fmt: skip

@@ -41,7 +41,7 @@ def grids_of(step: StepModel, program: Program) -> dict[str, Grid]:
 
 
 def _scan(sizes: StepSizes, program: Program, layer: int) -> dict[str, Grid]:
-    """y, the state and what drives it, scale per head.
+    """Find the grids of y, the state and what drives it, a scale a head.
 
     gate: gated = y * silu_z * multiplier / 2^shift, each at its scale; scan: y is the sum
     of state * C, shifted by y.shift; drive * B * 2^(gain - 31) has the state's unit.

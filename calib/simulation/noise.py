@@ -35,7 +35,7 @@ def signal_to_noise(
 
 
 def decibels(signal: float, noise: float) -> float:
-    """10 log10(signal / noise); infinite without noise."""
+    """Compute 10 log10(signal / noise); infinite without noise."""
     if noise == 0:
         return float("inf")
     return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")

@@ -1,7 +1,7 @@
 """The weights of a float step as an integer program holds them.
 
 A step and a program that was lowered from it come in; what leaves are the same weights in
-the step's own units, with all that lowering folded into them taken out again: norm weights
+the step's own units, without what lowering folded into them: norm weights
 from columns, spreads from the rows of number heads.  Scales are taken back out of the
 program's multipliers, so that it does not matter how the integers were chosen.
 """
@@ -42,7 +42,7 @@ class HeldLinear:
 
 
 def linears(step: StepModel) -> list[str]:
-    """The 26 Linears of a four-layer model, in the order of the graph."""
+    """Name all Linears in the order of the graph, 26 of a four-layer model."""
     layers = range(step.sizes.n_layer)
     inner = [f"layers.{i}.mamba.{part}" for i in layers for part in ("in_proj", "out_proj")]
     return ["frame_proj", "ctrl_proj", *inner,
@@ -50,7 +50,7 @@ def linears(step: StepModel) -> list[str]:
 
 
 def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
-    """One Linear.  Raises CalibrationError if the program does not compute it by dots."""
+    """Read one Linear back.  Raises CalibrationError if the program does not compute it by dots."""
     sums = _sums(step, program, name)
     if name in ("frame_proj", "ctrl_proj"):
         return _held_projection(step, program, sums)
@@ -78,7 +78,7 @@ def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
 
 
 def input_grid(step: StepModel, program: Program, name: str) -> tuple[Grid, int]:
-    """Of what the norm before a Linear leaves, as far as this Linear reads it.
+    """Find the grid of what the norm before a Linear leaves, as far as this Linear reads it.
 
     The scale is one, or one a channel; the second is the length of the blocks that a hadamard
     mixes before the norm, 1 without any.
@@ -92,7 +92,7 @@ def input_grid(step: StepModel, program: Program, name: str) -> tuple[Grid, int]
 
 
 def number_grids(step: StepModel, program: Program) -> dict[str, Grid]:
-    """Of the numbers that enter as digits: `numbers.scaled`, `controllers`, `next_controllers`.
+    """Find the grids of `numbers.scaled`, `controllers`, `next_controllers`, which enter as digits.
 
     A scale a column.  No interval: the digits hold all of a field's, and a stick's lies
     around its centre.
@@ -112,14 +112,14 @@ def number_grids(step: StepModel, program: Program) -> dict[str, Grid]:
 
 
 def held_embeddings(step: StepModel, program: Program) -> dict[str, np.ndarray]:
-    """The tables, by the name of their weight, float32."""
+    """Read the embeddings back, by the name of their weight, float32."""
     names = [f"embeddings.{name}.weight" for name in step.sizes.embeddings]
     return {n: (program.data[n].reshape(program.values[n].shape) * program.values[n].scale)
             .astype(np.float32) for n in names}  # fmt: skip
 
 
 def held_convolution(step: StepModel, program: Program, layer: int) -> dict[str, np.ndarray]:
-    """Taps and bias of a layer's convolution, by the name of their weight, float32."""
+    """Read a layer's convolution back: taps and bias by the name of their weight, float32."""
     at = f"layers.{layer}.mamba"
     values, data = program.values, program.data
     factor = _factors(program, f"{at}.conv1d.multiplier", f"{at}.conv1d.shift")
@@ -141,7 +141,7 @@ class _Sums:
     widths: Mapping[str, int]
 
     def matrix(self, value: str) -> np.ndarray:
-        """What multiplies the elements of a value, (out, size of the value) float64."""
+        """Add up what multiplies the elements of a value, (out, size of the value) float64."""
         whole = np.zeros((len(self.unit), self.widths[value]))
         for x, ints in self.terms:
             if x.value == value:
@@ -176,7 +176,7 @@ def _sums(step: StepModel, program: Program, name: str) -> _Sums:
 
 
 def _requantized(step: StepModel, program: Program, name: str) -> Iterator[tuple[Step, float]]:
-    """The steps that take a Linear's rows from its sum, in order, and the scale of what they make.
+    """Yield the steps that take a Linear's rows from its sum, with the scale of what they make.
 
     A head's rows lie in the value `heads`, each head at a scale of its own.
     """
@@ -201,7 +201,7 @@ def _factors(program: Program, multiplier: str, shift: str) -> np.ndarray:
 
 
 def _digits(program: Program, name: str, sums: _Sums) -> tuple[str, str]:
-    """The values that hold the Linear's input: its only or high digit, and the low one or ""."""
+    """Find the values that hold the Linear's input: its only or high digit, the low one or ""."""
     read = {x.value for x, _ in sums.terms}
     lows = {value for value in read if value.endswith(".low")}
     high = read - lows
@@ -224,7 +224,7 @@ class _Norm:
 
 
 def _norm(program: Program, name: str, unit: str) -> _Norm:
-    """out = x * numerator / (sqrt(sum x^2) * 2^shift), in units of x / sqrt(mean x^2)."""
+    """Read out = x * numerator / (sqrt(sum x^2) * 2^shift), in units of x / sqrt(mean x^2)."""
     outs = ("out", "high")
     made = [s for s in program.steps for out in outs
             if out in s.operands and s.operands[out].value == unit]  # fmt: skip
@@ -243,7 +243,7 @@ def _norm(program: Program, name: str, unit: str) -> _Norm:
 
 
 def _folded(step: StepModel, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What lowering multiplied a Linear's columns and rows by, and added to its bias, float64."""
+    """Find the factors of a Linear's columns and rows in lowering, and what its bias gained."""
     weights, rows = step.weights, len(step.weights[f"{name}.weight"])
     ones, zeros = np.ones(rows), np.zeros(rows)
     at, _, part = name.rpartition(".")
@@ -297,14 +297,14 @@ def _digit_slots(step: StepModel, program: Program) -> Iterator[_Slot]:
 
 
 def _number_places(step: StepModel) -> dict[str, Sequence[int]]:
-    """The places of numbers in each port, in the order of the columns of the step's input."""
+    """List the places of numbers in each port, in the order of the step's input columns."""
     pads = range(step.sizes.controllers)
     return {"frame": step.schema.number_index.tolist(), "controllers": pads,
             "next_controllers": pads}  # fmt: skip
 
 
 def _held_projection(step: StepModel, program: Program, sums: _Sums) -> HeldLinear:
-    """frame_proj or ctrl_proj: the digits of a number have weights of their own."""
+    """Read frame_proj or ctrl_proj back: the digits of a number have weights of their own."""
     value = sums.terms[0][0].value
     ints = sums.matrix(value) * sums.unit[:, None]
     places, sizes = _number_places(step), step.sizes
@@ -331,7 +331,7 @@ def _held_projection(step: StepModel, program: Program, sums: _Sums) -> HeldLine
 def _embedded(
     step: StepModel, program: Program, value: str
 ) -> Iterator[tuple[int, int, int, float]]:
-    """Column, place in the value, width and scale of each embedding that is looked up into it."""
+    """Yield column, place in the value, width and scale of each embedding that is read into it."""
     sizes = step.sizes
     first = len(sizes.number_scales) + sizes.controllers
     widths = [sizes.embeddings[name][1] for name in sizes.class_inputs]

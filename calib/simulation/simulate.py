@@ -47,7 +47,7 @@ class Change:
 
 
 def together(changes: Sequence[Change]) -> Change:
-    """All of them at once."""
+    """Merge changes into one."""
     whole = Change({}, frozenset(name for c in changes for name in c.carried), {}, {}, {}, {})
     for kind in ("tensors", "inputs", "blocks", "linears", "weights"):
         for change in changes:
@@ -56,7 +56,7 @@ def together(changes: Sequence[Change]) -> Change:
 
 
 def simulated(step: StepModel, change: Change) -> ModelProto:
-    """The step's model with the change made.  Raises CalibrationError for an unknown name."""
+    """Make the change to a copy of the step's model.  Raises CalibrationError: an unknown name."""
     model = ModelProto()
     model.CopyFrom(step.model)
     graph = _Graph(model.graph, _shapes(step.model))
@@ -78,13 +78,13 @@ class _Graph:
         self.graph, self.shapes = graph, shapes
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one row of the batch."""
+        """Look up the shape of one row of the batch."""
         if name not in self.shapes:
             raise CalibrationError(f"{name}: the float step has no such tensor to round")
         return self.shapes[name]
 
     def maker(self, name: str) -> int:
-        """Place of the node that makes a tensor; -1 for an input of the graph."""
+        """Find the node that makes a tensor; -1 for an input of the graph."""
         places = (i for i, made in enumerate(self.graph.node) if name in made.output)
         return next(places, -1)
 
@@ -99,7 +99,7 @@ class _Graph:
         return name
 
     def set_weight(self, name: str, array: np.ndarray) -> None:
-        """A stored weight of another value, whole or half."""
+        """Replace a stored weight, whole or half."""
         stored = self.graph.initializer
         for index, tensor in enumerate(stored):
             if tensor.name in (name, f"{name}.half"):
@@ -114,7 +114,7 @@ class _Graph:
 
 
 def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """Of one row of each tensor, as far as ONNX can tell."""
+    """Infer the shape of one row of each tensor, as far as ONNX can tell."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values = [*graph.input, *graph.value_info, *graph.output]
     return {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim[1:]) for v in values}
@@ -123,7 +123,7 @@ def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
 def _on_grid(
     graph: _Graph, x: str, shape: tuple[int, ...], out: str, grid: Grid
 ) -> list[NodeProto]:
-    """Nodes from `x`, (batch, *shape), to its nearest values on the grid, `out`."""
+    """Make the nodes from `x`, (batch, *shape), to its nearest values on the grid, `out`."""
     scale = graph.constant(f"{out}.scale", _spread_out(grid.scale, shape))
     half = graph.constant(f"{out}.half_unit", np.array(0.5))
     ends = [graph.constant(f"{out}.{end}", np.array(value))
@@ -138,7 +138,7 @@ def _on_grid(
 
 
 def _spread_out(scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Scales of groups, which are runs of the elements, in a form that broadcasts to `shape`."""
+    """Reshape scales of groups, which are runs of elements, to broadcast to `shape`."""
     if len(scale) == 1:
         return scale.reshape(())
     if shape[0] == len(scale):
@@ -164,7 +164,7 @@ def _tensor_on_grid(graph: _Graph, name: str, grid: Grid, carried: bool) -> None
 
 
 def _input_on_grid(graph: _Graph, linear: str, grid: Grid, block: int) -> None:
-    """A unit of the Linear's own: other Linears after the same norm may read it otherwise."""
+    """Give a Linear an input of its own: others after the same norm may read it otherwise."""
     at = graph.maker(linear)
     made = graph.maker(graph.graph.node[at].input[0])
     if at < 0 or made < 0 or graph.graph.node[made].op_type != "Mul":
@@ -186,7 +186,7 @@ def _input_on_grid(graph: _Graph, linear: str, grid: Grid, block: int) -> None:
 
 
 def _hold(graph: _Graph, name: str, held: HeldLinear) -> None:
-    """The Linear's Gemm with the program's weights: one Gemm, or one a digit of the input."""
+    """Replace the Linear's Gemm by one with the program's weights, or by one a digit of x."""
     at = graph.maker(name)
     if at < 0:
         raise CalibrationError(f"{name}: the float step has no such Linear")

@@ -1,4 +1,4 @@
-"""Collects what a float step's activations are like over real play, in one pass.
+"""Statistics of a float step's activations, collected over play in one pass.
 
 Every recipe's needs are met at once: of each observed tensor a histogram of sizes, its
 maximum and the largest sizes of the last calls; of each Linear's input what weights are
@@ -41,7 +41,7 @@ SAVE_SECONDS = 15.0  # between two checkpoints
 
 
 def fits(step: StepModel, found: Statistics | Checkpoint) -> bool:
-    """Whether statistics, or a pass under way, have the tensors of this step."""
+    """Tell whether statistics, or a pass under way, have the tensors of this step."""
     if isinstance(found, Checkpoint):
         like = step.sizes.zero_state(len(found.position.numbers))
         shapes = {name: array.shape for name, array in found.position.state.items()}
@@ -62,7 +62,7 @@ def collect(
     checkpoint: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
 ) -> Statistics:
-    """Statistics over the games, or over their first `frames` frames.
+    """Collect statistics over the games, or over their first `frames` frames.
 
     games       read as they are needed, so one may be loaded at a time
     checkpoint  where an interrupted pass over the same games goes on
@@ -147,7 +147,7 @@ class _InputCollector:
         self.sums, self.products = found.sums, found.products
 
     def add(self, values: np.ndarray) -> None:
-        """values (rows, n) float32, at most ROWS rows."""
+        """Add values (rows, n) float32, at most ROWS rows."""
         if self.pending_rows + len(values) > PENDING_ROWS:
             self._sum_up()
         self.pending.append(values)
@@ -176,7 +176,7 @@ class _InputCollector:
 
 
 def _checked_sums(name: str, products: np.ndarray) -> np.ndarray:
-    """No entry is larger than the largest on the diagonal (Cauchy and Schwarz)."""
+    """Check the largest entry, which is on the diagonal (Cauchy and Schwarz)."""
     if products.diagonal().max() > LARGEST_SUM:
         raise CalibrationError(f"{name}: its sums do not fit 64 bits; give fewer frames")
     return products

@@ -22,7 +22,9 @@ LARGEST_SUM = 1 << 62
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """bits    width of the integers that will hold the tensor
+    """The sizes of a tensor's values.
+
+    bits    width of the integers that will hold the tensor
     recent  (calls, groups) float64: the largest |value| in each of the last WINDOW calls,
             a call being a frame of up to ROWS games
     """
@@ -42,7 +44,7 @@ class TensorStatistics:
         return observers.moving_average(self.recent)
 
     def limits(self, observer: str, percent: float | None = None) -> np.ndarray:
-        """The |value| that an int8 scale must hold, by an observer of `observers.NAMES`."""
+        """Find the |value| that an int8 scale must hold, by an observer of `observers.NAMES`."""
         if observer == "moving-average":
             return self.moving_average
         if observer == "mse":
@@ -87,7 +89,10 @@ class InputStatistics:
 
 @dataclass(frozen=True)
 class Ranges:
-    """limits  tensor name -> (groups,) float64, the |value| that its scale must hold"""
+    """What lowering needs of statistics.
+
+    limits  tensor name -> (groups,) float64, the |value| that its scale must hold
+    """
 
     limits: Mapping[str, np.ndarray]
     frames: int
@@ -96,7 +101,9 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Statistics:
-    """tensors  by name, as in `observed_tensors`
+    """All that a pass over play found.
+
+    tensors  by name, as in `observed_tensors`
     inputs   of Linears, by the tensor's name, as in `observed_inputs`
     """
 
@@ -106,12 +113,12 @@ class Statistics:
     games: int
 
     def limits(self, observer: str, percent: float | None = None) -> dict[str, np.ndarray]:
-        """Of every tensor, (groups,) float64: the observer's for int8 ones, else the maximum."""
+        """Find the limits of all tensors, (groups,) float64: the observer's of int8, else maxima."""
         return {name: seen.limits(observer, percent) if seen.bits == 8 else seen.maximum
                 for name, seen in self.tensors.items()}  # fmt: skip
 
     def ranges(self, observer: str = "minmax", percent: float | None = None) -> Ranges:
-        """The limits, as lowering takes them."""
+        """Find the limits and keep what else lowering takes."""
         return Ranges(self.limits(observer, percent), self.frames, self.games)
 
 

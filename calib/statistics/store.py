@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def arrays_of(found: Statistics) -> Arrays:
-    """Plain arrays, as they are stored."""
+    """Convert statistics to plain arrays, as they are stored."""
     arrays = {"about": np.array([FORMAT_VERSION, found.frames, found.games])}
     for place, (name, tensor) in enumerate(found.tensors.items()):
         arrays |= {
@@ -49,7 +49,7 @@ def arrays_of(found: Statistics) -> Arrays:
 
 
 def arrays_in(content: bytes, where: str) -> Arrays:
-    """The arrays of a safetensors file's bytes.  Raises CalibrationError."""
+    """Read the arrays in a safetensors file's bytes.  Raises CalibrationError."""
     if len(content) > LARGEST_FILE:
         raise CalibrationError(f"{where}: larger than {LARGEST_FILE} bytes, no statistics of wmq")
     try:
@@ -60,7 +60,7 @@ def arrays_in(content: bytes, where: str) -> Arrays:
 
 
 def statistics_of(arrays: Arrays, where: str) -> Statistics:
-    """From plain arrays, trusted in nothing.  Raises CalibrationError, naming the array."""
+    """Check plain arrays as statistics.  Raises CalibrationError, naming the array."""
     taken = _Taken(arrays, where)
     version, frames, games = taken.whole("about", (3,), 0)
     if version != FORMAT_VERSION:
@@ -76,7 +76,7 @@ def statistics_of(arrays: Arrays, where: str) -> Statistics:
 
 
 def checkpoint_arrays(found: Checkpoint) -> Arrays:
-    """Those of its statistics, and `position/...`."""
+    """Convert a checkpoint to plain arrays: its statistics, and `position/...`."""
     arrays = arrays_of(found.statistics)
     arrays["position/numbers"], arrays["position/at"] = found.position.numbers, found.position.at
     for name, values in found.position.state.items():
@@ -85,7 +85,7 @@ def checkpoint_arrays(found: Checkpoint) -> Arrays:
 
 
 def checkpoint_of(arrays: Arrays, where: str) -> Checkpoint:
-    """From plain arrays, trusted in nothing.  Raises CalibrationError, naming the array."""
+    """Check plain arrays as a checkpoint.  Raises CalibrationError, naming the array."""
     statistics = statistics_of(
         {name: a for name, a in arrays.items() if not name.startswith("position/")}, where
     )
@@ -139,7 +139,7 @@ class _Taken:
         self.arrays, self.where, self.seen = arrays, where, set[str]()
 
     def names(self, kind: str) -> list[str]:
-        """NAME of every array kind/NAME/about, in the order of its first number, its place."""
+        """List NAME of every array kind/NAME/about, in the order of its first number, its place."""
         found = [key.split("/") for key in self.arrays]
         named = [parts[1] for parts in found
                  if len(parts) == 3 and (parts[0], parts[2]) == (kind, "about")]  # fmt: skip
@@ -154,7 +154,7 @@ class _Taken:
         return found
 
     def number(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """Finite sizes, not negative."""
+        """Take finite sizes, none negative."""
         found = self._array(name, shape, np.float64)
         if not np.isfinite(found).all() or found.min() < 0:
             raise CalibrationError(f"{self.where}: {name}: a value is no size")

@@ -66,7 +66,7 @@ def build_step(
     metadata: Mapping[str, str],
     half: bool = False,
 ) -> onnx.ModelProto:
-    """The ONNX model of one frame; equal arguments give equal bytes.
+    """Build the ONNX model of one frame; equal arguments give equal bytes.
 
     config    the fields of ModelConfig
     weights   exactly the torch state dict, float32
@@ -81,6 +81,13 @@ def build_step(
         "wmq.config": _to_json(config),
     }
     _check_metadata(texts)
+    return _assembled(sizes, weights, texts, half)
+
+
+def _assembled(
+    sizes: StepSizes, weights: Mapping[str, np.ndarray], texts: Mapping[str, str], half: bool
+) -> onnx.ModelProto:
+    """Put nodes, weights and metadata, which were checked, together."""
     made, stored = _stored_weights(sizes, weights, half)
     made += nodes.encode(sizes)
     for layer in range(sizes.n_layer):
@@ -95,12 +102,15 @@ def build_step(
 
 
 def to_bytes(model: onnx.ModelProto) -> bytes:
-    """The bytes of the file."""
+    """Serialize a model to the bytes of its file."""
     return model.SerializeToString(deterministic=True)
 
 
 def read_step(path: str | os.PathLike[str]) -> StepModel:
-    """A float step that `build_step` made, or CalibrationError with the first difference."""
+    """Read a float step that `build_step` made.
+
+    Raises CalibrationError with the first difference, ForeignModel for a file of another program.
+    """
     path = Path(path)
     try:
         model = _parse(path)
@@ -133,7 +143,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _is_text(message: Message) -> bool:
-    """Whether all strings, also of inner messages, are text: protobuf gives others as bytes."""
+    """Tell whether all strings, of inner messages too, are text: protobuf gives others as bytes."""
     for field, value in message.ListFields():
         if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
             continue
@@ -147,7 +157,7 @@ def _is_text(message: Message) -> bool:
 
 
 def _lacking(model: onnx.ModelProto) -> str:
-    """Inputs and metadata that a file without any of wmq's metadata lacks; "" for others."""
+    """Name what a file without any of wmq's metadata lacks; "" for others."""
     if {entry.key for entry in model.metadata_props} & {*OBJECTS, "wmq.run"}:
         return ""
     ports = {port.name for port in model.graph.input}
@@ -159,15 +169,16 @@ def _lacking(model: onnx.ModelProto) -> str:
 def _checked(model: onnx.ModelProto) -> StepModel:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     _check_metadata(metadata)
-    config = json.loads(metadata["wmq.config"])
-    schema = StepSchema.from_json(json.loads(metadata["wmq.schema"]))
+    plain = {key: json.loads(metadata[key]) for key in ("wmq.config", "wmq.schema")}
+    config, schema = plain["wmq.config"], StepSchema.from_json(plain["wmq.schema"])
     sizes = sizes_of(config, schema)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     half = any(name.endswith(".half") for name in tensors)
     weights = {
         name: _read_weight(tensors, name, shape, half) for name, shape in sizes.weights().items()
     }
-    wanted = build_step(config, schema, weights, metadata, half)
+    texts = metadata | {key: _to_json(value) for key, value in plain.items()}
+    wanted = _assembled(sizes, weights, texts, half)
     _compare_graphs(model.graph, wanted.graph)
     if to_bytes(model) != to_bytes(wanted):
         raise CalibrationError("something besides graph, weights and metadata was changed")
@@ -181,7 +192,7 @@ def _checked(model: onnx.ModelProto) -> StepModel:
 def _read_weight(
     tensors: Mapping[str, TensorProto], name: str, shape: tuple[int, ...], half: bool
 ) -> np.ndarray:
-    """One initializer as float32, its data as long as its shape says."""
+    """Read one initializer as float32, its data as long as its shape says."""
     halved = half and int(np.prod(shape)) >= HALF_FROM
     stored = f"{name}.half" if halved else name
     tensor = tensors.get(stored)
@@ -265,7 +276,7 @@ def _check_metadata(texts: Mapping[str, str]) -> None:
 
 
 def _from_json(text: str) -> Any:
-    """JSON without NaN and infinities, which no other reader takes."""
+    """Parse JSON without NaN and infinities, which no other reader takes."""
 
     def refuse(name: str) -> None:
         raise ValueError(name)
@@ -282,7 +293,7 @@ def _tensor(name: str, array: np.ndarray) -> TensorProto:
 
 
 def half_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights, float32, as the half form holds them."""
+    """Round weights, float32, to those that the half form holds."""
     return {
         name: array.astype(np.float16).astype(np.float32) if array.size >= HALF_FROM else array
         for name, array in weights.items()
@@ -292,7 +303,7 @@ def half_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _stored_weights(
     sizes: StepSizes, weights: Mapping[str, np.ndarray], half: bool
 ) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Casts of the half form, and the initializers."""
+    """Make the casts of the half form, and the initializers."""
     casts, stored = [], []
     for name in sizes.weights():
         array = weights[name].astype(np.float32)

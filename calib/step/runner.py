@@ -1,4 +1,4 @@
-"""Runs a float step over games and shows tensors of its inside, call by call.
+"""A float step run over games, with tensors of its inside shown call by call.
 
 Games go in as the inputs of the step.  onnxruntime runs a batch of them side by side, a
 frame a call; where a game ends, its row goes on with the next game from a zero state.  A
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The Progress that shows nothing."""
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _OpenGame:
 
 
 class StepRunner:
-    """Shows the tensors named in `observed`, inputs of the step among them.
+    """A step in a session that gives the tensors named in `observed`, inputs among them.
 
     frames, games  what was played so far
     """
@@ -88,7 +88,7 @@ class StepRunner:
 
     @property
     def position(self) -> Position:
-        """To be asked for between two calls, that is, while `play` waits at a yield."""
+        """Where the pass stands; to be read between two calls, while `play` waits at a yield."""
         numbers, at = (np.array([getattr(row, key) for row in self.rows], dtype=np.int64)
                        for key in ("number", "at"))  # fmt: skip
         return Position(numbers, at, self.state, self.frames, self.games)
@@ -99,7 +99,7 @@ class StepRunner:
         frames: int | None,
         position: Position | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The observed tensors of one frame of every row, (rows, ..), until games or frames end.
+        """Yield the observed tensors of a frame of every row, (rows, ..), until games or frames end.
 
         position  goes on from there; `games` are the same, from the first on
         """
@@ -126,7 +126,7 @@ class StepRunner:
             yield {name: found[name] for name in self.observed}
 
     def _resume(self, queue: Iterator[CalibrationGame], position: Position) -> None:
-        """Passes over the games that had begun, and holds those that had not ended."""
+        """Pass over the games that had begun, and keep those that had not ended."""
         numbers, at = position.numbers.tolist(), position.at.tolist()
         begun = {n: game for n, game in enumerate(islice(queue, position.games)) if n in numbers}
         if len(begun) < len(numbers):
@@ -146,7 +146,7 @@ class StepRunner:
 
 
 def _session(step: StepModel, outputs: list[str]):  # noqa: ANN202
-    """A session whose outputs are those named, intermediate tensors of the graph included."""
+    """Open a session whose outputs are those named, intermediate tensors included."""
     import onnxruntime
 
     model = onnx.ModelProto()

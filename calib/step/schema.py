@@ -100,11 +100,11 @@ class FrameLayout:
         return widths
 
     def head(self, name: str) -> tuple[Field, ...]:
-        """The fields of one player that the head `name` predicts."""
+        """List the fields of one player that the head `name` predicts."""
         return tuple(f for f in self.fields if f.head == name)
 
     def index(self, name: str, player: int = 0) -> int:
-        """Place of a field in the integer frame; player is 0 or 1."""
+        """Find the place of a field in the integer frame; player is 0 or 1."""
         names = [f.name for f in self.fields]
         return player * len(names) + names.index(name)
 
@@ -166,7 +166,7 @@ class StepSchema(FrameLayout):
         return _parsed(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that ONNX metadata and .wmq files carry; `from_json` takes it back."""
+        """Convert to the plain data of ONNX metadata and .wmq files; `from_json` takes it back."""
         rebirth = self.rebirth
         return {
             "version": self.version,
@@ -184,7 +184,7 @@ class StepSchema(FrameLayout):
 
 
 def whole(value: Any, least: int, most: int, where: str) -> int:
-    """An integer in [least, most], which true and false are not.  Raises CalibrationError."""
+    """Check an integer in [least, most], which true and false are not.  Raises CalibrationError."""
     if type(value) is not int or not least <= value <= most:
         raise CalibrationError(f"{where} is not an integer in [{least}, {most}]")
     return value
@@ -259,7 +259,7 @@ def _field(found: Any, where: str) -> Field:
 
 
 def _rebirth(found: Any, names: list[str], stages: int) -> Rebirth:
-    """An action, and a place for each stage, player and field: whole numbers of int32."""
+    """Check an action, and a place for each stage, player and field: int32."""
     where = "wmq.schema: rebirth"
     if not isinstance(found, dict) or found.get("fields") != ["x", "y"]:
         raise CalibrationError(f"{where}.fields are not x and y")

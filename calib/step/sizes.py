@@ -62,11 +62,11 @@ class StepSizes:
         return self.d_inner, self.conv_dim, self.nheads
 
     def state_shape(self) -> tuple[tuple[int, int], tuple[int, int, int]]:
-        """Shapes of `conv.N` and `state.N` after the batch."""
+        """Give the shapes of `conv.N` and `state.N` after the batch."""
         return (self.d_conv - 1, self.conv_dim), (self.nheads, self.headdim, self.d_state)
 
     def zero_state(self, batch: int = 1) -> dict[str, np.ndarray]:
-        """The state before a game's first frame, float32 by input name."""
+        """Make the state before a game's first frame, float32 by input name."""
         conv, ssm = self.state_shape()
         state = {}
         for layer in range(self.n_layer):
@@ -75,7 +75,7 @@ class StepSizes:
         return state
 
     def weights(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every weight, named and laid out as in the torch state dict."""
+        """List the shape of every weight, named and laid out as in the torch state dict."""
         shapes: dict[str, tuple[int, ...]] = {
             f"embeddings.{name}.weight": shape for name, shape in self.embeddings.items()
         }
@@ -105,7 +105,7 @@ class StepSizes:
 
 
 def module_name(head: str) -> str:
-    """Name of a head's Linear in torch, which forbids dots: `p1.action` -> `p1_action`."""
+    """Name a head's Linear as torch does, which forbids dots: `p1.action` -> `p1_action`."""
     return head.replace(".", "_")
 
 

@@ -1,4 +1,4 @@
-"""A float step and play to an integer program.
+"""Calibration: from a float step and play to an integer program.
 
 `calibrate` reads a checked ONNX step, runs it over games of a dataset, over its own play or
 over an embedded set, lowers it with the ranges found and writes the program's file.  The
@@ -101,7 +101,7 @@ def calibrate(
     play: str | None = None,
     cache: Cache | None = None,
 ) -> Result:
-    """Write the integer program of a float step.
+    """Calibrate a float step, and write its integer program to `out`.
 
     Play is what `choose_play` makes of `data`, `set_name`, `play` and the recipe.
     Raises WmqError or CalibrationError; `out` is then as it was.
@@ -190,7 +190,7 @@ def summarize(
     play: str | None = None,
     cache: Cache | None = None,
 ) -> tuple[TensorSummary, ...]:
-    """The statistics that `calibrate` would go by.  Raises WmqError or CalibrationError."""
+    """Summarize the statistics that `calibrate` would use.  Raises WmqError or CalibrationError."""
     model_path(model, ".onnx")
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)

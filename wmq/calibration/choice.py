@@ -13,7 +13,7 @@ from wmq.calibration.self_play import Pair, own_play
 from wmq.calibration.statistics import arithmetic_key
 from wmq.errors import WmqError
 from wmq.inference.model_files import schema_of
-from wmq.inference.onnx_session import OnnxStep
+from wmq.inference.onnx_session import SessionStep
 from wmq.memo.store import Cache
 from wmq.progress import Progress, silent
 
@@ -72,6 +72,7 @@ def open_play(model: Path, step: StepModel, onnx_sha256: str, chosen: PlayChoice
             done += count
             progress("playing", min(done, total), total)
 
-        return own_play(OnnxStep(model), arithmetic_key(onnx_sha256), games, cache, tick)
+        session = SessionStep(step.model.SerializeToString(), schema, model)
+        return own_play(session, arithmetic_key(onnx_sha256), games, cache, tick)
 
     return from_dataset(chosen.data, schema, chosen.frames, chosen.play, play)

@@ -56,7 +56,7 @@ class CalibrationPlay:
 
 
 def choose_cuts(games: Sequence[GameInfo], frames: int) -> list[Cut]:
-    """Cuts of together `frames` steps or a few more, or all there is.
+    """Choose cuts of together `frames` steps or a few more, or all there is.
 
     Games are taken evenly from the order given; cuts are of one length where the games are
     long enough, and lie at the beginning, at one and two thirds, and at the end in turn.
@@ -82,7 +82,7 @@ def choose_cuts(games: Sequence[GameInfo], frames: int) -> list[Cut]:
 def from_dataset(
     path: Path, schema: Schema, frames: int, play: str = "real", own_play: OwnPlay | None = None
 ) -> CalibrationPlay:
-    """Cuts of the usable training games: as they are, as the model plays them, or both.
+    """Take cuts of the usable training games: as they are, as the model plays them, or both.
 
     play      one of PLAYS; "mixed" takes cuts of half as many frames, each once real and
               once the model's own
@@ -121,7 +121,7 @@ def from_dataset(
 
 
 def from_set(name: str, schema: Schema) -> CalibrationPlay:
-    """An embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
+    """Take an embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
     found = read_set(name)
     widths = found.frames.shape[2], found.controllers.shape[2]
     if widths != (schema.frame_size, schema.controllers_size):
@@ -150,6 +150,6 @@ def content_sha256(play: CalibrationPlay) -> str:
 def calibration_game(
     schema: Schema, frames: np.ndarray, controllers: np.ndarray
 ) -> CalibrationGame:
-    """T + 1 integer frames and controllers as T steps."""
+    """Convert T + 1 integer frames and controllers to T steps."""
     numbers, classes, pads = float_inputs(schema, frames, controllers)
     return CalibrationGame(numbers[:-1], classes[:-1], pads[:-1], pads[1:])

@@ -113,6 +113,9 @@ def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
 def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
     """The Schema that a model file carries, read or still plain data.  Raises ModelError."""
     if isinstance(found, StepSchema):
+        schema = Schema(found.projectiles)
+        if found == schema.step:
+            return schema
         found = found.to_json()
     if not isinstance(found, dict):
         raise ModelError(f"{path}: names no schema; make it again with this version of wmq")
