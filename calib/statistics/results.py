@@ -113,7 +113,7 @@ class Statistics:
     games: int
 
     def limits(self, observer: str, percent: float | None = None) -> dict[str, np.ndarray]:
-        """Find the limits of all tensors, (groups,) float64: the observer's of int8, else maxima."""
+        """Find the limits of all tensors, (groups,) float64: an observer's of int8 or maxima."""
         return {name: seen.limits(observer, percent) if seen.bits == 8 else seen.maximum
                 for name, seen in self.tensors.items()}  # fmt: skip
 

@@ -99,7 +99,7 @@ class StepRunner:
         frames: int | None,
         position: Position | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yield the observed tensors of a frame of every row, (rows, ..), until games or frames end.
+        """Yield the observed tensors of a frame of each row, (rows, ..), until games or frames end.
 
         position  goes on from there; `games` are the same, from the first on
         """
