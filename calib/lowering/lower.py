@@ -25,7 +25,7 @@ from calib.lowering.inputs import (
 )
 from calib.lowering.mamba2 import lower_layer
 from calib.lowering.projection import lower_projection
-from calib.lowering.scales import LEAST_SIZE, Scales, wide
+from calib.lowering.scales import LEAST_SIZE, Scales, Wide, wide
 from calib.recipe import RecurrentState
 from calib.statistics.results import Ranges
 from calib.step.graph import StepModel
@@ -63,17 +63,7 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
     b = ProgramBuilder()
     _ports(b, schema)
     embedding_tables(b, weights)
-    numbers = frame_numbers(schema)
-    first = sum(len(part.offset) for part in numbers)
-    pads = controller_numbers(schema, "controllers", first)
-    classes = class_segments(schema, weights, first + len(pads.offset))
-    for name, parts, embedded, inputs, observed in (
-        ("frame_proj", [*numbers, pads], classes, "encoded", "encoded"),
-        ("ctrl_proj", [controller_numbers(schema, "next_controllers", 0)], [], "encoded.next",
-         "next_controllers"),
-    ):  # fmt: skip
-        lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
-                         embedded, inputs, residual, quantizer, observed)  # fmt: skip
+    _project_inputs(b, schema, weights, residual, quantizer)
     b.value("residual.0", "i32", sizes.d_model, residual.limit, residual.unit)
     b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-residual.limit, hi=residual.limit)
     for layer in range(sizes.n_layer):
@@ -121,6 +111,22 @@ def _ports(b: ProgramBuilder, schema: StepSchema) -> None:
     b.value("controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
     b.value("next_controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
     b.value("next_frame", "i32", schema.frame_size, interval)
+
+
+def _project_inputs(b: ProgramBuilder, schema: StepSchema, weights: Mapping[str, np.ndarray],
+                    residual: Wide, quantizer: WeightQuantizer) -> None:  # fmt: skip
+    """Append frame_proj of the frame and its controllers, and ctrl_proj of the next controllers."""
+    numbers = frame_numbers(schema)
+    first = sum(len(part.offset) for part in numbers)
+    pads = controller_numbers(schema, "controllers", first)
+    classes = class_segments(schema, weights, first + len(pads.offset))
+    following = controller_numbers(schema, "next_controllers", 0)
+    for name, parts, embedded, inputs, observed in (
+        ("frame_proj", [*numbers, pads], classes, "encoded", "encoded"),
+        ("ctrl_proj", [following], [], "encoded.next", "next_controllers"),
+    ):
+        lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
+                         embedded, inputs, residual, quantizer, observed)  # fmt: skip
 
 
 def _meta(step: StepModel, calibration: Mapping[str, Any], units: Mapping[str, float]) -> dict:

@@ -92,7 +92,7 @@ class FrameLayout:
         return tuple(f for f in self.fields if f.kind == "class")
 
     @cached_property
-    def heads(self) -> dict[str, int]:
+    def heads(self) -> Mapping[str, int]:
         """Name and number of outputs of every head, in the order of the program."""
         widths = {name: 2 * len(self.head(name)) for name in HEADS}
         for player in PLAYERS:
@@ -201,6 +201,9 @@ def _parsed(found: Any) -> StepSchema:
     names = [field.name for field in fields]
     if len(set(names)) != len(names) or "stage" in names:
         raise CalibrationError("wmq.schema: fields: a name occurs twice")
+    classes = [field.kind == "class" for field in fields]
+    if classes != sorted(classes):
+        raise CalibrationError("wmq.schema: fields: a class comes before a number")
     controllers = _list(schema, "controllers")
     if not all(isinstance(name, str) and len(name) <= LARGEST_NAME for name in controllers):
         raise CalibrationError("wmq.schema: controllers: a name is no short text")

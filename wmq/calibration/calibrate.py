@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from calib.arithmetic.grid import Grid
 from calib.errors import UnfitWeight
 from calib.lowering.cost import least_products, products
 from calib.lowering.lower import lower
@@ -130,22 +133,27 @@ def calibrate(
     ratios = signal_to_noise(step, observed.play.games(), grids, measured, progress)
     write_atomically(out, content)
     return Result(
-        tensors=tuple(
-            TensorReport(
-                name=name,
-                groups=len(limits),
-                limit=float(limits.max()),
-                scale=float(grids[name].scale.max()) if name in grids else None,
-                decibels=_finite(ratios.get(name)),
-            )
-            for name, limits in ranges.limits.items()
-        ),
+        tensors=tuple(_report(name, limits, grids.get(name), ratios.get(name))
+                      for name, limits in ranges.limits.items()),
         frames=statistics.frames,
         games=statistics.games,
         model_sha256=model_sha256(content),
         bytes=len(content),
         products=products(program),
         least_products=least_products(program),
+    )  # fmt: skip
+
+
+def _report(
+    name: str, limits: np.ndarray, grid: Grid | None, decibels: float | None
+) -> TensorReport:
+    known = decibels is not None and math.isfinite(decibels)
+    return TensorReport(
+        name=name,
+        groups=len(limits),
+        limit=float(limits.max()),
+        scale=None if grid is None else float(grid.scale.max()),
+        decibels=decibels if known else None,
     )
 
 
@@ -217,7 +225,3 @@ def _naming(model: Path) -> Iterator[None]:
         yield
     except UnfitWeight as error:
         raise UnfitWeight(f"{model}: {error}") from None
-
-
-def _finite(decibels: float | None) -> float | None:
-    return decibels if decibels is not None and math.isfinite(decibels) else None

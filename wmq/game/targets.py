@@ -7,7 +7,7 @@ class numbers.  Heads are player 1's fields, then player 2's, in schema order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from wmq.game.schema import Schema
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
-def head_widths(schema: Schema) -> dict[str, int]:
+def head_widths(schema: Schema) -> Mapping[str, int]:
     """Name and number of outputs of every head, in the order of the program."""
     return schema.heads
 

@@ -40,7 +40,7 @@ class WorldModel(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layer))
         self.norm_f = RMSNorm(config.d_model)
         heads = schema.heads
-        widths = {name: heads[name] for name in ORDER} | heads
+        widths = {name: heads[name] for name in (*ORDER, *heads)}
         self.heads = nn.ModuleDict(
             {_module_name(name): nn.Linear(config.d_model, width) for name, width in widths.items()}
         )

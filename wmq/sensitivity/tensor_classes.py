@@ -25,13 +25,13 @@ from calib.simulation.program_weights import (
 )
 from calib.simulation.simulate import Change, together
 from calib.step.graph import StepModel
-from calib.step.sizes import NUMBER_HEADS, module_name
+from calib.step.schema import HEADS, NUMBER_HEADS
+from calib.step.sizes import module_name
 from wmq_kernels.program import Program
 
 Q16 = 1 << 16
 SCANNED = {"state": "next_state.{0}"}  # where a class is not `layers.N.mamba.CLASS`
 INNER = ("z", "xbc", "conv1d", "silu_z", "x", "B", "C", "dt", "drive", "state", "y", "gated")
-HEAD_KINDS = ("continuous", "binary", "velocity", "dynamics")  # all others are classes
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _linear_groups(step: StepModel) -> dict[str, dict[str, list[str]]]:
 
 
 def _kind(head: str) -> str:
-    return head if head in HEAD_KINDS else "classes"
+    return head if head in HEADS else "classes"
 
 
 def _inner(program: Program, grids: Mapping[str, Grid], name: str, layer: int) -> Change:

@@ -71,6 +71,7 @@ def test_a_broken_rebirth_is_refused_by_its_place(change, named):
         (lambda s: s.update(controllers=["A", 3]), "controllers: a name is no short text"),
         (lambda s: s["stage"].update(dim=0), "stage.dim is not an integer in [1, 1024]"),
         (lambda s: s["stage"].update(more=0), "stage: unknown key 'more'"),
+        (lambda s: s["fields"].reverse(), "fields: a class comes before a number"),
         (lambda s: s["fields"].__setitem__(4, None), "fields[4] is not an object"),
         (lambda s: s["fields"][0].pop("lo"), "fields[0].lo (percent) is not an integer"),
         (lambda s: s["fields"][0].update(lo=1000), "fields[0].lo (percent) is not an integer"),
