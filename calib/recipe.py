@@ -23,9 +23,9 @@ LARGEST = 1 << 16  # bytes of a file
 ObserverName = Literal["minmax", "moving-average", "percentile", "mse", "entropy"]
 PlayName = Literal["real", "self", "mixed", "set"]
 Projection = Literal["frame_proj", "ctrl_proj"]
-Rounding = Literal["nearest", "gptq"]
+WeightMethod = Literal["nearest", "gptq"]
 CHOICES = {"activations.observer": get_args(ObserverName), "data.play": get_args(PlayName),
-           "weights.rounding": get_args(Rounding),
+           "weights.rounding": get_args(WeightMethod),
            "weights.two_digits": get_args(Projection)}  # fmt: skip
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -46,7 +46,7 @@ class Activations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     two_digits: tuple[Name, ...] = ()
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecurrentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The recurrent state.
 
     headroom_bits   its room above its largest size, in powers of two
@@ -69,17 +69,17 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     two_digits       those of "frame_proj" and "ctrl_proj" whose weights are two int8 digits
     """
 
-    rounding: Rounding = "nearest"
+    rounding: WeightMethod = "nearest"
     damping: Share = 0.001
     bias_correction: bool = False
     two_digits: tuple[Projection, ...] = ()
 
 
-class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What happens between a norm and its projection, whose columns take the inverse.
+class NormTransforms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is done between a norm and its projection, whose columns take the inverse.
 
     smoothing  norms, as "layers.*.norm" or "norm_f", whose channels get powers of two
-    strength   of it, 0 to 1 (Xiao et al. 2023); without one, the best is searched
+    strength   of the smoothing, 0 to 1 (Xiao et al. 2023); without one, the best is searched
     hadamard   norms before an out_proj, as "layers.*.mamba.norm", whose channels are turned
     """
 
@@ -102,23 +102,23 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     name: Name
     activations: Activations
-    state: State
+    state: RecurrentState
     weights: Weights = Weights()
-    transforms: Changes = Changes()
+    transforms: NormTransforms = NormTransforms()
     data: Data | None = None
 
     def to_json(self) -> dict:
-        """Plain data; stored in the program."""
+        """Convert to plain data, as the program stores it."""
         return msgspec.to_builtins(self)
 
 
 def names() -> list[str]:
-    """The recipes that come with the package."""
+    """List the recipes that come with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def read_recipe(source: str | os.PathLike[str] = DEFAULT) -> Recipe:
-    """A recipe file (`.toml`), or one of `names()`.  Raises CalibrationError."""
+    """Read a recipe file (`.toml`), or one of `names()`.  Raises CalibrationError."""
     path = Path(source)
     if path.suffix != ".toml":
         if str(source) not in names():
@@ -136,7 +136,7 @@ def read_recipe(source: str | os.PathLike[str] = DEFAULT) -> Recipe:
 
 
 def parse_recipe(content: bytes, where: str) -> Recipe:
-    """The recipe in a file's bytes.  Raises CalibrationError."""
+    """Parse and check the recipe in a file's bytes.  Raises CalibrationError."""
     try:
         plain = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -160,7 +160,7 @@ def parse_recipe(content: bytes, where: str) -> Recipe:
 
 
 def _explained(message: str) -> str:
-    """msgspec's `... - at `$.a.b`` as `a.b: ...`, with the key at fault in the path."""
+    """Turn msgspec's `... - at `$.a.b`` into `a.b: ...`, with the key at fault in the path."""
     text, _, place = message.partition(" - at ")
     path = place.strip("`").removeprefix("$").removeprefix(".")
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL)

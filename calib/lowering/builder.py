@@ -1,4 +1,4 @@
-"""Collects the values and steps of a program while it is lowered.
+"""The values and steps of a program, collected while it is lowered.
 
 Names of values are those of the float step's tensors where both have them.
 """
@@ -15,7 +15,7 @@ from wmq_kernels.program import NUMPY, Program, Slice, Step, Value
 Operand = str | Slice
 
 
-class Builder:
+class ProgramBuilder:
     """`const`, `value` and `step` append; `program` gives what was collected."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Builder:
     def const(
         self, name: str, array: np.ndarray | list[int], dtype: str, scale: float = 0.0
     ) -> str:
-        """A constant; its interval is that of its data.  A name's second use is ignored."""
+        """Add a constant; its interval is that of its data.  A name's second use is ignored."""
         if name not in self.values:
             flat = np.asarray(array).astype(NUMPY[dtype], casting="same_kind")
             shape, lo, hi = flat.shape or (1,), int(flat.min()), int(flat.max())
@@ -36,7 +36,7 @@ class Builder:
 
     def value(self, name: str, dtype: str, shape: tuple[int, ...] | int, interval: int | tuple
               | None = None, scale: float = 0.0, kind: str = "temp") -> str:  # fmt: skip
-        """A value that changes.  interval: (lo, hi), or a limit for [-limit, limit]."""
+        """Declare a value that changes.  interval: (lo, hi), or a limit for [-limit, limit]."""
         full = 1 << (DTYPES[dtype] - 1)
         lo, hi = (-full, full - 1) if interval is None else (
             interval if isinstance(interval, tuple) else (-interval, interval))  # fmt: skip

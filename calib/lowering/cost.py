@@ -8,12 +8,12 @@ DOTS = ("dot", "dot_add")
 
 
 def products(program: Program) -> int:
-    """Multiply-accumulates of all matrix products in a frame."""
+    """Count the multiply-accumulates of all matrix products in a frame."""
     return sum(_size(program, step) for step in program.steps if step.op in DOTS)
 
 
 def least_products(program: Program) -> int:
-    """The same if each Linear read one digit of its input and of its weights.
+    """Count them as if each Linear read one digit of its input and of its weights.
 
     The numbers of a frame keep their two.
     """

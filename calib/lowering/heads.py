@@ -8,18 +8,17 @@ schema: added, rounded, by sign, by argmax, by age, or kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import multipliers
-from calib.lowering.layer import Acc, linear, norm
+from calib.arithmetic.fixed import multipliers
+from calib.lowering.builder import ProgramBuilder
+from calib.lowering.ops import LinearSum, linear, norm
 from calib.lowering.scales import Scales
-from calib.step.sizes import HEADS, NUMBER_HEADS, StepSizes, module_name
+from calib.step.schema import HEADS, NUMBER_HEADS, PLAYERS, Q16, Field, StepSchema
+from calib.step.sizes import StepSizes, module_name
 from wmq_kernels.program import Slice
 
-Q16 = 1 << 16
 HEAD_LIMIT = (1 << 30) - 1  # so that now + change fits int32
 LOGIT_HEADROOM = 4.0  # of logits over calibration
 LOGIT_BITS = 30  # by which a logit's unit is finer than that of the sum it comes from, at most
@@ -27,9 +26,9 @@ LOGIT_BITS = 30  # by which a logit's unit is finer than that of the sum it come
 HeadPlaces = dict[str, tuple[int, int]]
 
 
-def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray], scales: Scales
-                ) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
-    """Steps to the value `heads`; returns the place of each head and its scale."""
+def lower_heads(b: ProgramBuilder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
+                scales: Scales) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
+    """Append the steps to the value `heads`.  Returns the place of each head and its scale."""
     folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
               * weights["norm_f.weight"] for head in sizes.heads}  # fmt: skip
     unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual.unit, scales,
@@ -59,56 +58,55 @@ def lower_heads(b: Builder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
     return places, units
 
 
-def _to_heads(b: Builder, acc: Acc, name: str, unit: float, start: int, width: int) -> None:
+def _to_heads(
+    b: ProgramBuilder, acc: LinearSum, name: str, unit: float, start: int, width: int
+) -> None:
     m, shift = multipliers(acc.scale / unit)
     b.step("requantize_i32", acc.name, b.const(f"{name}.multiplier", m, "i32"),
            b.const(f"{name}.shift", shift, "i32"), Slice("heads", start, width),
            lo=-HEAD_LIMIT, hi=HEAD_LIMIT)  # fmt: skip
 
 
-def lower_update(b: Builder, schema: Mapping[str, Any], places: HeadPlaces) -> None:
-    """Steps from `frame` and `heads` to `next_frame`."""
-    fields = schema["fields"]
-    size = len(fields)
-    index = {f["name"]: i for i, f in enumerate(fields)}
-    placed = [index[name] for name in schema["rebirth"]["fields"]]
+def lower_update(b: ProgramBuilder, schema: StepSchema, places: HeadPlaces) -> None:
+    """Append the steps from `frame` and `heads` to `next_frame`."""
+    placed = [schema.index(name) for name in schema.rebirth.fields]
     for player in (0, 1):
-        for field in fields:
-            if field["kind"] == "class":
-                _update_class(b, field, index, player, size, places)
+        for field in schema.classes:
+            _update_class(b, schema, field, player, places)
         for head in HEADS:
-            members = [f for f in fields if f["head"] == head]
+            members = schema.head(head)
             first = places[head][0] + player * len(members)
-            for run in _runs([index[f["name"]] for f in members], placed):
+            for run in _runs([schema.index(field.name) for field in members], placed):
                 source = Slice("heads", first, len(run))
-                start = player * size + run[0]
+                fields = [schema.fields[i] for i in run]
+                start = player * len(schema.fields) + run[0]
                 out = Slice("next_frame", start, len(run))
                 if run == placed:
                     moved = b.value(f"moved.{player}", "i32", len(run), _interval(b))
-                    _update_numbers(b, [fields[i] for i in run], start, source, b.whole(moved))
-                    _place(b, schema, player, player * size + index["action"], moved, out)
+                    _update_numbers(b, fields, start, source, b.whole(moved))
+                    _place(b, schema, player, moved, out)
                 else:
-                    _update_numbers(b, [fields[i] for i in run], start, source, out)
+                    _update_numbers(b, fields, start, source, out)
                 first += len(run)
-    stage = Slice("frame", 2 * size, 1)
-    b.step("copy", stage, Slice("next_frame", 2 * size, 1))
+    stage = schema.stage_index
+    b.step("copy", Slice("frame", stage, 1), Slice("next_frame", stage, 1))
 
 
-def _interval(b: Builder) -> tuple[int, int]:
+def _interval(b: ProgramBuilder) -> tuple[int, int]:
     return b.values["next_frame"].lo, b.values["next_frame"].hi
 
 
-def _place(b: Builder, schema: Mapping[str, Any], player: int, action: int, moved: str,
-           out: Slice) -> None:  # fmt: skip
-    """A player who is born again stands at the stage's place, whatever the head says."""
-    rebirth, stage = schema["rebirth"], Slice("frame", 2 * len(schema["fields"]), 1)
-    table = b.const(f"rebirth.{player}", np.array(rebirth["places"])[:, player], "i32", 2.0**-16)
+def _place(b: ProgramBuilder, schema: StepSchema, player: int, moved: str, out: Slice) -> None:
+    """Put a player who respawns at the stage's place, whatever the head says."""
+    rebirth, stage = schema.rebirth, Slice("frame", schema.stage_index, 1)
+    action = schema.index("action", player)
+    table = b.const(f"rebirth.{player}", np.array(rebirth.places)[:, player], "i32", 2.0**-16)
     b.step("place", Slice("frame", action, 1), Slice("next_frame", action, 1), stage, moved, table,
-           out, entries=len(rebirth["places"]), event=rebirth["action"])  # fmt: skip
+           out, entries=len(rebirth.places), event=rebirth.action)  # fmt: skip
 
 
 def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
-    """Neighbouring numbers together, those in `apart` by themselves."""
+    """Group neighbouring numbers, those in `apart` separately."""
     runs: list[list[int]] = []
     for i in indices:
         if runs and runs[-1][-1] == i - 1 and (i in apart) == (runs[-1][-1] in apart):
@@ -118,34 +116,33 @@ def _runs(indices: Sequence[int], apart: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _update_numbers(b: Builder, fields: Sequence[Mapping[str, Any]], start: int,
-                    source: Slice, out: Slice) -> None:  # fmt: skip
-    """Fields of one head that lie side by side in the frame."""
+def _update_numbers(b: ProgramBuilder, fields: Sequence[Field], start: int, source: Slice,
+                    out: Slice) -> None:  # fmt: skip
+    """Append the update of fields of one head that lie side by side in the frame."""
     now = Slice("frame", start, source.count)
-    update = fields[0]["update"]
+    update = fields[0].update
     if update == "sign":
         b.step("frame_sign", source, out)
         return
-    quantum = np.array([Q16 if f["kind"] == "fixed" else 1 for f in fields])
-    ends = {end: b.const(f"{end}.{start}", np.array([f[end] for f in fields]) * quantum, "i32")
+    ends = {end: b.const(f"{end}.{start}", [getattr(f, end) * f.quantum for f in fields], "i32")
             for end in ("lo", "hi")}  # fmt: skip
     if update == "add":
         b.step("frame_add", now, source, ends["lo"], ends["hi"], out)
     else:
-        falling = np.array([f["update"] == "round_falling" for f in fields], dtype=np.int32)
+        falling = np.array([f.update == "round_falling" for f in fields], dtype=np.int32)
         b.step("frame_round", now, source, ends["lo"], ends["hi"],
                b.const(f"falling.{start}", falling, "i32"), out)  # fmt: skip
 
 
-def _update_class(b: Builder, field: Mapping[str, Any], index: Mapping[str, int], player: int,
-                  size: int, places: HeadPlaces) -> None:  # fmt: skip
-    at = player * size + index[field["name"]]
+def _update_class(b: ProgramBuilder, schema: StepSchema, field: Field, player: int,
+                  places: HeadPlaces) -> None:  # fmt: skip
+    at = schema.index(field.name, player)
     now, out = Slice("frame", at, 1), Slice("next_frame", at, 1)
-    if field["update"] == "argmax":
-        b.step("argmax", Slice("heads", *places[f"p{player + 1}.{field['name']}"]), out)
-    elif field["update"] == "age":
-        action = player * size + index["action"]
+    if field.update == "argmax":
+        b.step("argmax", Slice("heads", *places[f"{PLAYERS[player]}.{field.name}"]), out)
+    elif field.update == "age":
+        action = schema.index("action", player)
         b.step("age", Slice("frame", action, 1), Slice("next_frame", action, 1), now, out,
-               most=field["hi"])  # fmt: skip
+               most=field.hi)  # fmt: skip
     else:
         b.step("copy", now, out)

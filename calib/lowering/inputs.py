@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import INT8_LIMIT, multipliers
+from calib.arithmetic.fixed import INT8_LIMIT, multipliers
+from calib.lowering.builder import ProgramBuilder
+from calib.step.schema import Q16, StepSchema
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Slice
 
-Q16 = 1 << 16
 STICK_CENTRE = Q16 // 2
 
 
@@ -51,32 +50,30 @@ class Numbers:
         return self.unit * self.reach / DIGITS_LIMIT
 
 
-def frame_numbers(schema: Mapping[str, Any]) -> list[Numbers]:
-    """Both players' numbers, in frame order."""
-    fields = [f for f in schema["fields"] if f["kind"] != "class"]
-    quantum = np.array([Q16 if f["kind"] == "fixed" else 1 for f in fields])
-    scale = np.array([f["scale"] for f in fields], dtype=np.float64)
-    reach = np.array([max(abs(f["lo"]), abs(f["hi"])) for f in fields]) * quantum
-    zero, n, size = np.zeros(len(fields), np.int64), len(fields), len(schema["fields"])
+def frame_numbers(schema: StepSchema) -> list[Numbers]:
+    """List both players' numbers, in frame order."""
+    fields = schema.numbers
+    quantum = np.array([field.quantum for field in fields])
+    scale = np.array([field.scale for field in fields], dtype=np.float64)
+    reach = np.array([field.reach for field in fields]) * quantum
+    zero, n, size = np.zeros(len(fields), np.int64), len(fields), len(schema.fields)
     return [Numbers(Slice("frame", p * size, n), p * n, zero, scale / quantum, reach)
             for p in (0, 1)]  # fmt: skip
 
 
-def controller_numbers(schema: Mapping[str, Any], port: str, first: int) -> Numbers:
-    """Sticks around their centre, triggers and buttons from 0."""
-    names = list(schema["controllers"]) * 2
+def controller_numbers(schema: StepSchema, port: str, first: int) -> Numbers:
+    """Take sticks around their centre, triggers and buttons from 0."""
+    names = schema.controllers * 2
     stick = np.array([name.endswith(("_x", "_y")) for name in names])
     return Numbers(Slice(port, 0, len(names)), first, np.where(stick, STICK_CENTRE, 0),
                    np.full(len(names), 1 / Q16), np.where(stick, STICK_CENTRE, Q16))  # fmt: skip
 
 
-def class_segments(schema: Mapping[str, Any], weights: Mapping[str, np.ndarray],
+def class_segments(schema: StepSchema, weights: Mapping[str, np.ndarray],
                    first: int) -> list[Segment]:  # fmt: skip
-    """One segment per embedding that is looked up; the weight's columns begin at `first`."""
-    size, found = len(schema["fields"]), []
-    named = [(p * size + i, f["name"]) for p in (0, 1) for i, f in enumerate(schema["fields"])
-             if f["kind"] == "class"]  # fmt: skip
-    for index, name in [*named, (2 * size, "stage")]:
+    """Make one segment per embedding that is read; the weight's columns begin at `first`."""
+    found = []
+    for index, name in zip(schema.class_index.tolist(), schema.class_inputs, strict=True):
         table = weights[f"embeddings.{name}.weight"]
         columns = np.arange(first, first + table.shape[1])
         scale = np.full(len(columns), max(float(np.abs(table).max()), 1e-9) / INT8_LIMIT)
@@ -86,7 +83,7 @@ def class_segments(schema: Mapping[str, Any], weights: Mapping[str, np.ndarray],
 
 
 def digit_segments(numbers: Numbers, group: np.ndarray) -> list[Segment]:
-    """High and low digits, cut where the group (any number per column) changes."""
+    """Make segments of high and low digits, cut where the group, a number a column, changes."""
     cuts = [0, *(np.flatnonzero(np.diff(group)) + 1), len(group)]
     found = []
     for a, b in zip(cuts, cuts[1:], strict=False):
@@ -98,15 +95,15 @@ def digit_segments(numbers: Numbers, group: np.ndarray) -> list[Segment]:
 
 
 def column_exponents(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Power of two next to the largest |weight| * scale of each column."""
+    """Find the power of two nearest to the largest |weight| * scale of each column."""
     size = np.abs(weight).max(0) * scale
     floor = max(float(size.max()), 1e-30) * 2.0**-40
     return np.rint(np.log2(np.maximum(size, floor))).astype(np.int64)
 
 
-def write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: Mapping[int, int],
-                  numbers: Sequence[Numbers]) -> None:  # fmt: skip
-    """The steps that fill the int8 input vector."""
+def write_inputs(b: ProgramBuilder, inputs: str, segments: Sequence[Segment],
+                 starts: Mapping[int, int], numbers: Sequence[Numbers]) -> None:  # fmt: skip
+    """Append the steps that fill the int8 input vector."""
     places = {}
     for i, s in enumerate(segments):
         where = Slice(inputs, starts[i], len(s.columns))
@@ -131,8 +128,8 @@ def write_inputs(b: Builder, inputs: str, segments: Sequence[Segment], starts: M
                    places[source, "high"], places[source, "low"])  # fmt: skip
 
 
-def embedding_tables(b: Builder, weights: Mapping[str, np.ndarray]) -> None:
-    """int8 constants of all embeddings, one scale a table."""
+def embedding_tables(b: ProgramBuilder, weights: Mapping[str, np.ndarray]) -> None:
+    """Add the int8 constants of all embeddings, one scale a table."""
     for name, table in weights.items():
         if name.startswith("embeddings."):
             scale = max(float(np.abs(table).max()), 1e-9) / INT8_LIMIT

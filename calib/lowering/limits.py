@@ -16,7 +16,7 @@ WAY_OUT = "it is the weights, not the play"
 
 
 def decay_rates(name: str, log: np.ndarray) -> np.ndarray:
-    """The rates A of the heads as int32; log (heads,) float64.  Raises UnfitWeight."""
+    """Round the decay rates A of the heads to int32; log (heads,) float64.  Raises UnfitWeight."""
     rates = np.rint(np.exp(np.minimum(log, LARGEST_RATE)) * 2.0**RATE_BITS)
     head = int(rates.argmax())
     if rates[head] >= LARGEST_RATE << RATE_BITS:
@@ -29,7 +29,7 @@ def decay_rates(name: str, log: np.ndarray) -> np.ndarray:
 
 
 def check_time_steps(at: str, longest: np.ndarray) -> None:
-    """The largest dt of the heads over calibration, (heads,).  Raises UnfitWeight."""
+    """Check the largest dt of each head in calibration, (heads,).  Raises UnfitWeight."""
     head = int(longest.argmax())
     if longest[head] > LONGEST_STEP:
         raise UnfitWeight(

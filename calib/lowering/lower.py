@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from calib.errors import CalibrationError
-from calib.lowering.builder import Builder
+from calib.lowering.builder import ProgramBuilder
 from calib.lowering.heads import lower_heads, lower_update
 from calib.lowering.inputs import (
     STICK_CENTRE,
@@ -23,14 +23,15 @@ from calib.lowering.inputs import (
     embedding_tables,
     frame_numbers,
 )
-from calib.lowering.layer import lower_layer
+from calib.lowering.mamba2 import lower_layer
 from calib.lowering.projection import lower_projection
-from calib.lowering.scales import LEAST_SIZE, Scales, wide
-from calib.recipe import State
-from calib.statistics.collect import Ranges
+from calib.lowering.scales import LEAST_SIZE, Scales, Wide, wide
+from calib.recipe import RecurrentState
+from calib.statistics.results import Ranges
 from calib.step.graph import StepModel
-from calib.step.sizes import CONFIG_LIMITS, NUMBER_HEADS, module_name
-from calib.weights.quantize import NEAREST, WeightRounding
+from calib.step.schema import NUMBER_HEADS, StepSchema
+from calib.step.sizes import CONFIG_LIMITS, module_name
+from calib.weights.quantize import NEAREST, WeightQuantizer
 from calib.weights.transforms import NONE, Transforms
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.program import Program
@@ -38,16 +39,16 @@ from wmq_kernels.rangecheck import certified
 
 
 def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
-          state: State, two_digits: Sequence[str] = (),
-          rounding: WeightRounding = NEAREST,
+          state: RecurrentState, two_digits: Sequence[str] = (),
+          quantizer: WeightQuantizer = NEAREST,
           transforms: Transforms = NONE) -> Program:  # fmt: skip
-    """The integer program of a float step, with its range certificate.
+    """Lower a float step to an integer program with a range certificate.
 
     calibration  provenance, stored in the program's meta as it is
     state        width and headroom of the recurrent state
     two_digits   Linears whose inputs keep 15 bits, as two int8 digits: patterns of names
                  such as "layers.*.mamba.in_proj" or "heads.continuous"
-    rounding     of weights to int8
+    quantizer    of weights to int8
     transforms   of what the norms hand on
     Raises UnfitWeight if no program can hold a weight, CalibrationError if a pattern names no
     Linear that follows a norm.
@@ -58,21 +59,11 @@ def lower(step: StepModel, statistics: Ranges, calibration: Mapping[str, Any],
     largest = max(float(np.max(statistics.limits[f"residual.{i}"]))
                   for i in range(sizes.n_layer + 1))  # fmt: skip
     residual = wide(sizes.d_model, max(largest, LEAST_SIZE))
-    scales = Scales(statistics.limits, residual, state, two_digits, rounding, transforms)
-    b = Builder()
+    scales = Scales(statistics.limits, residual, state, two_digits, quantizer, transforms)
+    b = ProgramBuilder()
     _ports(b, schema)
     embedding_tables(b, weights)
-    numbers = frame_numbers(schema)
-    first = sum(len(part.offset) for part in numbers)
-    pads = controller_numbers(schema, "controllers", first)
-    classes = class_segments(schema, weights, first + len(pads.offset))
-    for name, parts, embedded, inputs, observed in (
-        ("frame_proj", [*numbers, pads], classes, "encoded", "encoded"),
-        ("ctrl_proj", [controller_numbers(schema, "next_controllers", 0)], [], "encoded.next",
-         "next_controllers"),
-    ):  # fmt: skip
-        lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
-                         embedded, inputs, residual, rounding, observed)  # fmt: skip
+    _project_inputs(b, schema, weights, residual, quantizer)
     b.value("residual.0", "i32", sizes.d_model, residual.limit, residual.unit)
     b.step("add", "frame_proj", "ctrl_proj", "residual.0", lo=-residual.limit, hi=residual.limit)
     for layer in range(sizes.n_layer):
@@ -99,7 +90,7 @@ def _check_patterns(step: StepModel, patterns: Sequence[str]) -> None:
 
 
 def _check_norms(transforms: Transforms) -> None:
-    """Patterns may name layers that this model lacks: a recipe serves models of all depths."""
+    """Refuse patterns that name no norm of any depth of model: a recipe serves them all."""
     layers = range(CONFIG_LIMITS["n_layer"][1])
     norms = [f"layers.{i}.{part}" for i in layers for part in ("norm", "mamba.norm")]
     gated = [name for name in norms if "mamba" in name]
@@ -111,20 +102,36 @@ def _check_norms(transforms: Transforms) -> None:
                                        f"that it suits; try {known[0]}")  # fmt: skip
 
 
-def _ports(b: Builder, schema: Mapping[str, Any]) -> None:
-    lo = [f["lo"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
-    hi = [f["hi"] * (1 << 16 if f["kind"] == "fixed" else 1) for f in schema["fields"]]
-    interval = (min(0, *lo), max(schema["stage"]["classes"] - 1, *hi))
-    pads = 2 * len(schema["controllers"])
-    b.value("frame", "i32", schema["frame_size"], interval)
+def _ports(b: ProgramBuilder, schema: StepSchema) -> None:
+    lo = [field.lo * field.quantum for field in schema.fields]
+    hi = [field.hi * field.quantum for field in schema.fields]
+    interval = (min(0, *lo), max(schema.stage_classes - 1, *hi))
+    pads = 2 * len(schema.controllers)
+    b.value("frame", "i32", schema.frame_size, interval)
     b.value("controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
     b.value("next_controllers", "i32", pads, (0, 2 * STICK_CENTRE), 2.0**-16)
-    b.value("next_frame", "i32", schema["frame_size"], interval)
+    b.value("next_frame", "i32", schema.frame_size, interval)
+
+
+def _project_inputs(b: ProgramBuilder, schema: StepSchema, weights: Mapping[str, np.ndarray],
+                    residual: Wide, quantizer: WeightQuantizer) -> None:  # fmt: skip
+    """Append frame_proj of the frame and its controllers, and ctrl_proj of the next controllers."""
+    numbers = frame_numbers(schema)
+    first = sum(len(part.offset) for part in numbers)
+    pads = controller_numbers(schema, "controllers", first)
+    classes = class_segments(schema, weights, first + len(pads.offset))
+    following = controller_numbers(schema, "next_controllers", 0)
+    for name, parts, embedded, inputs, observed in (
+        ("frame_proj", [*numbers, pads], classes, "encoded", "encoded"),
+        ("ctrl_proj", [following], [], "encoded.next", "next_controllers"),
+    ):
+        lower_projection(b, name, weights[f"{name}.weight"], weights[f"{name}.bias"], parts,
+                         embedded, inputs, residual, quantizer, observed)  # fmt: skip
 
 
 def _meta(step: StepModel, calibration: Mapping[str, Any], units: Mapping[str, float]) -> dict:
     return {
-        "schema": step.schema,
+        "schema": step.schema.to_json(),
         "config": step.config,
         "run": step.metadata["wmq.run"],
         "training": json.loads(step.metadata["wmq.training"]),

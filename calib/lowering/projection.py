@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arithmetic.fixed import INT8_LIMIT, multipliers, to_int
 from calib.errors import CalibrationError
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import INT8_LIMIT, multipliers, to_int
+from calib.lowering.builder import ProgramBuilder
 from calib.lowering.inputs import Numbers, Segment, column_exponents, digit_segments, write_inputs
 from calib.lowering.scales import BIAS_BITS, Wide
-from calib.weights.quantize import Moments, WeightRounding
+from calib.weights.quantize import Moments, WeightQuantizer
 from wmq_kernels.program import Slice
 
 WIDEST = 10  # powers of two between the smallest and the largest group of columns
@@ -43,8 +43,11 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Rounded:
-    """dots  by ascending shift, the first of which is 0; scale (out,): output units per unit
+class DotSum:
+    """A projection as dots, to be added up with a bias.
+
+    dots  by ascending shift, the first of which is 0
+    scale  (out,) output units per unit
     bias  (out,) float64, whole numbers
     """
 
@@ -57,11 +60,11 @@ class Rounded:
         return sum(dot.reach for dot in self.dots) + int(np.abs(self.bias).max())
 
 
-def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray,
+def lower_projection(b: ProgramBuilder, name: str, weight: np.ndarray, bias: np.ndarray,
                      numbers: Sequence[Numbers], classes: Sequence[Segment],
-                     inputs: str, out: Wide, rounding: WeightRounding,
+                     inputs: str, out: Wide, quantizer: WeightQuantizer,
                      observed: str) -> None:  # fmt: skip
-    """Steps from the ports to the value `name`, int32 as `out` says, through int8 `inputs`.
+    """Append the steps from ports through int8 `inputs` to the value `name`, int32 as `out` says.
 
     observed  the tensor whose statistics are those of the weight's columns
     """
@@ -72,7 +75,7 @@ def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray
         segments += digit_segments(part, column_exponents(weight[:, columns], part.scale))
         offset[columns] = part.offset * part.unit
     bias = bias + weight @ offset
-    moments = rounding.moments(observed)
+    moments = quantizer.moments(observed)
     exponents = np.array([int(column_exponents(weight[:, s.columns], s.scale).max())
                           for s in segments])  # fmt: skip
     for widest in range(WIDEST, -1, -1):
@@ -82,8 +85,8 @@ def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray
         ordered = [segments[i] for i in order]
         powers = np.repeat(shifts[order], [len(s.columns) for s in ordered])
         found = None if moments is None else _segment_moments(moments, ordered, offset)
-        rounded = _rounded(name, weight, bias, ordered, powers, rounding, found)
-        if rounded.reach < 2**31 - 1:
+        summed = _dot_sum(name, weight, bias, ordered, powers, quantizer, found)
+        if summed.reach < 2**31 - 1:
             break
     else:
         raise CalibrationError(f"{name}: the weights' sum exceeds int32")
@@ -92,37 +95,37 @@ def lower_projection(b: Builder, name: str, weight: np.ndarray, bias: np.ndarray
                       strict=True))  # fmt: skip
     b.value(inputs, "i8", int(ends[-1]), INT8_LIMIT)
     write_inputs(b, inputs, segments, starts, numbers)
-    acc = _sum_up(b, name, inputs, rounded)
-    m, shift = multipliers(rounded.scale / out.unit)
+    acc = _sum_up(b, name, inputs, summed)
+    m, shift = multipliers(summed.scale / out.unit)
     b.value(name, "i32", len(weight), out.limit, out.unit)
     b.step("requantize_i32", acc, b.const(f"{name}.multiplier", m, "i32"),
            b.const(f"{name}.shift", shift, "i32"), name, lo=-out.limit, hi=out.limit)  # fmt: skip
 
 
-def _rounded(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence[Segment],
-             powers: np.ndarray, rounding: WeightRounding, moments: Moments | None
-             ) -> Rounded:  # fmt: skip
-    """The columns of all segments as int8; powers (columns,) int, ascending."""
+def _dot_sum(name: str, weight: np.ndarray, bias: np.ndarray, segments: Sequence[Segment],
+             powers: np.ndarray, quantizer: WeightQuantizer, moments: Moments | None
+             ) -> DotSum:  # fmt: skip
+    """Quantize the columns of all segments to int8; powers (columns,) int, ascending."""
     whole = np.concatenate([weight[:, s.columns] * s.scale for s in segments], 1)
     scale = np.maximum(np.abs(whole * 2.0**-powers).max(1), 1e-30) / INT8_LIMIT
-    fine = rounding.fine(name)
+    fine = quantizer.fine(name)
     scale = np.maximum(scale, np.abs(bias) * 2.0 ** (EXTRA_BITS * fine - BIAS_BITS))
     step = scale[:, None] * 2.0**powers
     if fine:
         ints, gain = np.rint(whole / step).astype(np.int8), np.zeros(len(weight))
         powers, scale = powers + EXTRA_BITS, scale * 2.0**-EXTRA_BITS
     else:
-        ints, gain = rounding.round(whole, step, moments)
+        ints, gain = quantizer.round(whole, step, moments)
     dots = [_dot(f"{name}.weight.{k - powers.min()}", ints, powers == k, int(k))
             for k in np.unique(powers)]  # fmt: skip
     if fine:
         dots += _second_digits(name, (whole - ints * step) / scale[:, None], powers - EXTRA_BITS)
         dots.sort(key=lambda dot: dot.shift)
-    return Rounded(tuple(dots), scale, np.rint((bias + gain) / scale))
+    return DotSum(tuple(dots), scale, np.rint((bias + gain) / scale))
 
 
 def _second_digits(name: str, left: np.ndarray, powers: np.ndarray) -> list[Dot]:
-    """What the first digits leave, (out, columns) in units, in few groups of columns."""
+    """Quantize what the first digits leave, (out, columns) in units, in few groups of columns."""
     dots, first = [], int(powers.min())
     while True:
         chosen = (powers >= first) & (powers <= first + TOGETHER)
@@ -135,15 +138,15 @@ def _second_digits(name: str, left: np.ndarray, powers: np.ndarray) -> list[Dot]
 
 
 def _dot(name: str, ints: np.ndarray, chosen: np.ndarray, shift: int) -> Dot:
-    """chosen (columns,) bool: neighbours."""
+    """Make a dot of the chosen columns, (columns,) bool, which are neighbours."""
     return Dot(name, int(np.flatnonzero(chosen)[0]), ints[:, chosen], shift)
 
 
-def _sum_up(b: Builder, name: str, inputs: str, rounded: Rounded) -> str:
-    """The steps of all dots; returns the value of the sum, (out,) int32."""
-    bias = to_int(rounded.bias, "int32", name)
+def _sum_up(b: ProgramBuilder, name: str, inputs: str, summed: DotSum) -> str:
+    """Append all dots.  Returns the value of their sum, (out,) int32."""
+    bias = to_int(summed.bias, "int32", name)
     acc, reach = "", int(np.abs(bias.astype(np.int64)).max())
-    for dot in rounded.dots:
+    for dot in summed.dots:
         digits = Slice(inputs, dot.start, dot.matrix.shape[1])
         w = b.const(dot.name, dot.matrix, "i8")
         reach += dot.reach
@@ -158,7 +161,7 @@ def _sum_up(b: Builder, name: str, inputs: str, rounded: Rounded) -> str:
 
 def _segment_moments(found: Moments, segments: Sequence[Segment],
                      offset: np.ndarray) -> Moments:  # fmt: skip
-    """Of the integers in the segments' columns; offset (in,) of the weight's columns.
+    """Convert moments to the integers of the segments' columns; offset (in,) of the weight's.
 
     A low digit counts as evenly distributed and independent of everything else.
     """

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from calib.lowering.fixed import row_scales
-from calib.recipe import State
+from calib.arithmetic.fixed import row_scales
+from calib.recipe import RecurrentState
 from calib.step.nodes import NORM_EPS
-from calib.weights.quantize import NEAREST, WeightRounding
+from calib.weights.quantize import NEAREST, WeightQuantizer
 from calib.weights.transforms import NONE, Transforms
 
 LEAST_SIZE = 1e-6  # of a tensor: what is smaller over calibration counts as this
@@ -38,7 +38,7 @@ class Wide:
 
 
 def wide(count: int, size: float, most: int = WIDE, finer: float = 1.0) -> Wide:
-    """Of `count` values of at most `size` in calibration, which a norm divides by their root.
+    """Choose the unit of `count` values of at most `size` in calibration, which a norm reads.
 
     Their squares and `count` times the norm's eps, in squares of the unit, are summed in 62 bits.
     finer  how much finer a unit what lies between may make
@@ -54,12 +54,12 @@ def wide(count: int, size: float, most: int = WIDE, finer: float = 1.0) -> Wide:
 
 
 def eps_units(count: int, unit: float) -> int:
-    """A norm's eps times `count`, in squares of the unit of what it reads."""
+    """Convert a norm's eps times `count` to squares of the unit of what it reads."""
     return max(1, round(count * NORM_EPS / unit**2))
 
 
 def unit_rows(weight: np.ndarray, bias: np.ndarray, unit: float) -> np.ndarray:
-    """`row_scales` of a weight (out, in) that meets inputs of such a unit, (out,).
+    """Scale the rows of a weight (out, in) that meets inputs of such a unit, (out,).
 
     No finer than lets the bias fit: a row that hardly adds to its bias keeps few bits of its own.
     """
@@ -67,7 +67,7 @@ def unit_rows(weight: np.ndarray, bias: np.ndarray, unit: float) -> np.ndarray:
 
 
 def least_sum_unit(y: np.ndarray, skip: np.ndarray) -> np.ndarray:
-    """Natural units of one unit of the scan's sum, at least, (heads,).
+    """Bound one unit of the scan's sum from below, in natural units, (heads,).
 
     y     the wanted unit of y, (heads,)
     skip  one unit of x times D, (heads,); state * C is added to multiples of it
@@ -81,16 +81,16 @@ class Scales:
 
     limits: Mapping[str, np.ndarray]
     residual: Wide
-    state: State
+    state: RecurrentState
     two_digits: Sequence[str]  # patterns of Linears whose input is two int8 digits
-    weights: WeightRounding = NEAREST
+    weights: WeightQuantizer = NEAREST
     transforms: Transforms = NONE
 
     def fine(self, linear: str) -> bool:
         return any(fnmatchcase(linear, pattern) for pattern in self.two_digits)
 
     def limit(self, name: str) -> float:
-        """Largest size of a tensor in calibration, kept above 0."""
+        """Find the largest size of a tensor in calibration, kept above 0."""
         return max(float(np.max(self.limits[name])), LEAST_SIZE)
 
     def heads(self, name: str) -> np.ndarray:

@@ -37,12 +37,12 @@ class CalibrationSet:
 
 
 def names() -> list[str]:
-    """The sets that come with the package."""
+    """List the sets that come with the package."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
 def read_set(name: str) -> CalibrationSet:
-    """An embedded set by its name, in letters of any case.  Raises CalibrationError."""
+    """Read an embedded set by its name, in any case.  Raises CalibrationError."""
     if name.lower() not in names():
         known = ", ".join(names()) or "none is in this installation"
         raise CalibrationError(f"{name}: no such calibration set; give --set with one of those "
@@ -51,7 +51,7 @@ def read_set(name: str) -> CalibrationSet:
 
 
 def read_file(path: str | os.PathLike[str]) -> CalibrationSet:
-    """A set in a file.  Raises CalibrationError."""
+    """Read and check a set in a file.  Raises CalibrationError."""
     path = Path(path)
     try:
         with open(path, "rb") as file:

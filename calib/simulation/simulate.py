@@ -16,11 +16,12 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
+from calib.arithmetic.grid import Grid
+from calib.arithmetic.hadamard import mixed
 from calib.errors import CalibrationError
-from calib.statistics.collect import Rounding
+from calib.simulation.program_weights import HeldLinear
 from calib.step.graph import StepModel
 from calib.step.nodes import node
-from calib.weights.program_weights import HeldLinear, mixed
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class Change:
     weights  any other weight -> the values that stand in its place, float32 of its shape
     """
 
-    tensors: Mapping[str, Rounding] = field(default_factory=dict)
+    tensors: Mapping[str, Grid] = field(default_factory=dict)
     carried: Collection[str] = ()
-    inputs: Mapping[str, Rounding] = field(default_factory=dict)
+    inputs: Mapping[str, Grid] = field(default_factory=dict)
     blocks: Mapping[str, int] = field(default_factory=dict)
     linears: Mapping[str, HeldLinear] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def together(changes: Sequence[Change]) -> Change:
-    """All of them at once."""
+    """Merge changes into one."""
     whole = Change({}, frozenset(name for c in changes for name in c.carried), {}, {}, {}, {})
     for kind in ("tensors", "inputs", "blocks", "linears", "weights"):
         for change in changes:
@@ -55,7 +56,7 @@ def together(changes: Sequence[Change]) -> Change:
 
 
 def simulated(step: StepModel, change: Change) -> ModelProto:
-    """The step's model with the change made.  Raises CalibrationError for an unknown name."""
+    """Make the change to a copy of the step's model.  Raises CalibrationError: an unknown name."""
     model = ModelProto()
     model.CopyFrom(step.model)
     graph = _Graph(model.graph, _shapes(step.model))
@@ -63,10 +64,10 @@ def simulated(step: StepModel, change: Change) -> ModelProto:
         graph.set_weight(name, array)
     for name, held in change.linears.items():
         _hold(graph, name, held)
-    for name, rounding in change.inputs.items():
-        _round_input(graph, name, rounding, change.blocks.get(name, 1))
-    for name, rounding in change.tensors.items():
-        _round_tensor(graph, name, rounding, name in change.carried)
+    for name, grid in change.inputs.items():
+        _input_on_grid(graph, name, grid, change.blocks.get(name, 1))
+    for name, grid in change.tensors.items():
+        _tensor_on_grid(graph, name, grid, name in change.carried)
     return model
 
 
@@ -77,13 +78,13 @@ class _Graph:
         self.graph, self.shapes = graph, shapes
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one row of the batch."""
+        """Look up the shape of one row of the batch."""
         if name not in self.shapes:
             raise CalibrationError(f"{name}: the float step has no such tensor to round")
         return self.shapes[name]
 
     def maker(self, name: str) -> int:
-        """Place of the node that makes a tensor; -1 for an input of the graph."""
+        """Find the node that makes a tensor; -1 for an input of the graph."""
         places = (i for i, made in enumerate(self.graph.node) if name in made.output)
         return next(places, -1)
 
@@ -98,7 +99,7 @@ class _Graph:
         return name
 
     def set_weight(self, name: str, array: np.ndarray) -> None:
-        """A stored weight of another value, whole or half."""
+        """Replace a stored weight, whole or half."""
         stored = self.graph.initializer
         for index, tensor in enumerate(stored):
             if tensor.name in (name, f"{name}.half"):
@@ -113,20 +114,20 @@ class _Graph:
 
 
 def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """Of one row of each tensor, as far as ONNX can tell."""
+    """Infer the shape of one row of each tensor, as far as ONNX can tell."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values = [*graph.input, *graph.value_info, *graph.output]
     return {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim[1:]) for v in values}
 
 
-def _rounding(
-    graph: _Graph, x: str, shape: tuple[int, ...], out: str, rounding: Rounding
+def _on_grid(
+    graph: _Graph, x: str, shape: tuple[int, ...], out: str, grid: Grid
 ) -> list[NodeProto]:
-    """Nodes from `x`, (batch, *shape), to its rounded form `out`."""
-    scale = graph.constant(f"{out}.scale", _spread_out(rounding.scale, shape))
+    """Make the nodes from `x`, (batch, *shape), to its nearest values on the grid, `out`."""
+    scale = graph.constant(f"{out}.scale", _spread_out(grid.scale, shape))
     half = graph.constant(f"{out}.half_unit", np.array(0.5))
     ends = [graph.constant(f"{out}.{end}", np.array(value))
-            for end, value in (("lo", rounding.lo), ("hi", rounding.hi))]  # fmt: skip
+            for end, value in (("lo", grid.lo), ("hi", grid.hi))]  # fmt: skip
     return [
         node("Div", f"{out}.units", x, scale),
         node("Add", f"{out}.raised", f"{out}.units", half),
@@ -137,7 +138,7 @@ def _rounding(
 
 
 def _spread_out(scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Scales of groups, which are runs of the elements, in a form that broadcasts to `shape`."""
+    """Reshape scales of groups, which are runs of elements, to broadcast to `shape`."""
     if len(scale) == 1:
         return scale.reshape(())
     if shape[0] == len(scale):
@@ -145,7 +146,7 @@ def _spread_out(scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.repeat(scale, prod(shape) // len(scale)).reshape(shape)
 
 
-def _round_tensor(graph: _Graph, name: str, rounding: Rounding, carried: bool) -> None:
+def _tensor_on_grid(graph: _Graph, name: str, grid: Grid, carried: bool) -> None:
     shape, maker = graph.shape(name), graph.maker(name)
     leaves = any(output.name == name for output in graph.graph.output)
     rounded = f"{name}.rounded"
@@ -153,7 +154,7 @@ def _round_tensor(graph: _Graph, name: str, rounding: Rounding, carried: bool) -
         for place, read in enumerate(reader.input):
             if read == name:
                 reader.input[place] = rounded
-    graph.insert(maker + 1, _rounding(graph, name, shape, rounded, rounding))
+    graph.insert(maker + 1, _on_grid(graph, name, shape, rounded, grid))
     if leaves and not carried:  # the output keeps its name, so what makes it takes another
         for part in graph.graph.node:
             for names in (part.input, part.output):
@@ -162,8 +163,8 @@ def _round_tensor(graph: _Graph, name: str, rounding: Rounding, carried: bool) -
                         names[place] = name if found == rounded else f"{name}.exact"
 
 
-def _round_input(graph: _Graph, linear: str, rounding: Rounding, block: int) -> None:
-    """A unit of the Linear's own: other Linears after the same norm may read it otherwise."""
+def _input_on_grid(graph: _Graph, linear: str, grid: Grid, block: int) -> None:
+    """Give a Linear an input of its own: others after the same norm may read it otherwise."""
     at = graph.maker(linear)
     made = graph.maker(graph.graph.node[at].input[0])
     if at < 0 or made < 0 or graph.graph.node[made].op_type != "Mul":
@@ -171,12 +172,12 @@ def _round_input(graph: _Graph, linear: str, rounding: Rounding, block: int) -> 
     unit, weight = graph.graph.node[made].input
     shape = graph.shape(unit)
     if block == 1:
-        nodes = _rounding(graph, unit, shape, f"{linear}.unit", rounding)
+        nodes = _on_grid(graph, unit, shape, f"{linear}.unit", grid)
     else:
         mixing = graph.constant(f"{linear}.mixing", mixed(np.eye(shape[0]), block))
         nodes = [
             node("MatMul", f"{linear}.mixed", unit, mixing),
-            *_rounding(graph, f"{linear}.mixed", shape, f"{linear}.mixed_unit", rounding),
+            *_on_grid(graph, f"{linear}.mixed", shape, f"{linear}.mixed_unit", grid),
             node("MatMul", f"{linear}.unit", f"{linear}.mixed_unit", mixing),
         ]
     nodes.append(node("Mul", f"{linear}.input", f"{linear}.unit", weight))
@@ -185,7 +186,7 @@ def _round_input(graph: _Graph, linear: str, rounding: Rounding, block: int) -> 
 
 
 def _hold(graph: _Graph, name: str, held: HeldLinear) -> None:
-    """The Linear's Gemm with the program's weights: one Gemm, or one a digit of the input."""
+    """Replace the Linear's Gemm by one with the program's weights, or by one a digit of x."""
     at = graph.maker(name)
     if at < 0:
         raise CalibrationError(f"{name}: the float step has no such Linear")
@@ -197,11 +198,11 @@ def _hold(graph: _Graph, name: str, held: HeldLinear) -> None:
     else:
         low = graph.constant(f"{name}.held_low", held.low)
         offset = graph.constant(f"{name}.offset", held.offset)
-        digit = Rounding(held.digit.astype(np.float64), -127, 127)
+        digit = Grid(held.digit.astype(np.float64), -127, 127)
         shape = held.offset.shape
         nodes = [
             node("Sub", f"{name}.centred", x, offset),
-            *_rounding(graph, f"{name}.centred", shape, f"{name}.high", digit),
+            *_on_grid(graph, f"{name}.centred", shape, f"{name}.high", digit),
             node("Sub", f"{name}.low", f"{name}.centred", f"{name}.high"),
             node("Gemm", f"{name}.sum_high", f"{name}.high", high, bias, transB=1),
             node("Gemm", f"{name}.sum_low", f"{name}.low", low, transB=1),

@@ -1,4 +1,4 @@
-"""Collects what a float step's activations are like over real play, in one pass.
+"""Statistics of a float step's activations, collected over play in one pass.
 
 Every recipe's needs are met at once: of each observed tensor a histogram of sizes, its
 maximum and the largest sizes of the last calls; of each Linear's input what weights are
@@ -11,92 +11,39 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arithmetic.grid import grouped
+from calib.arithmetic.hadamard import block_of, summed
 from calib.errors import CalibrationError, UnfitWeight
-from calib.lowering.fixed import power_at_least
-from calib.simulation.noise import Rounding, decibels, grouped, rounded, signal_to_noise
 from calib.statistics.histogram import Histogram
-from calib.statistics.store import (
+from calib.statistics.results import (
+    LARGEST_SUM,
     WINDOW,
     Checkpoint,
     InputStatistics,
-    Ranges,
     Statistics,
     TensorStatistics,
-    checked_sums,
 )
-from calib.step.graph import StepModel, zero_state
-from calib.step.runner import ROWS, CalibrationGame, Player, Position, Progress, silent
-from calib.step.sizes import StepSizes, module_name
-from calib.weights.hadamard import block_of, summed
+from calib.statistics.tensors import (
+    INPUT_BITS,
+    Observed,
+    fraction_of,
+    observed_inputs,
+    observed_tensors,
+)
+from calib.step.graph import StepModel
+from calib.step.runner import CalibrationGame, Progress, StepRunner, silent
 
-__all__ = [
-    "ROWS", "CalibrationGame", "Checkpoint", "InputStatistics", "Observed", "Player", "Position",
-    "Progress", "Ranges", "Rounding", "Statistics", "TensorStatistics", "collect", "decibels",
-    "fits", "observed_inputs", "observed_tensors", "rounded", "signal_to_noise", "silent",
-]  # fmt: skip
-INPUT_BITS = 21  # of a Linear's input as a whole number: 22 bits, two of them multiplied and
-PENDING_ROWS = 512  # this many added make 53 bits, which a product in float64 keeps exactly
+PENDING_ROWS = 512  # of products of two 22-bit numbers: 53 bits, which float64 keeps exactly
 SAVE_SECONDS = 15.0  # between two checkpoints
 
 
-@dataclass(frozen=True)
-class Observed:
-    """An observed tensor: how many groups have a limit of their own, and the width of the
-    integers that will hold it.  Only int8 ones go by the observer; wider ones always keep the
-    maximum, as they have bits enough: clipping at 99.99 % cost an int16 tensor 30 to 50 dB.
-    """
-
-    groups: int
-    bits: int
-
-
-def observed_tensors(sizes: StepSizes) -> dict[str, Observed]:
-    """Every tensor that `collect` observes, in the order of the graph."""
-    found = {"encoded": Observed(1, 8), "residual.0": Observed(1, 32)}
-    for i in range(sizes.n_layer):
-        mamba = f"layers.{i}.mamba"
-        found[f"layers.{i}.norm.unit"] = Observed(1, 8)
-        found |= {f"{mamba}.{name}": Observed(1, 16) for name in ("z", "xbc", "conv1d", "silu_z")}
-        found |= {f"{mamba}.{name}": Observed(1, 16) for name in ("x", "B", "C")}
-        found[f"{mamba}.dt"] = Observed(sizes.nheads, 32)
-        found[f"{mamba}.drive"] = Observed(sizes.nheads, 32)
-        found[f"next_state.{i}"] = Observed(sizes.nheads, 32)
-        found[f"{mamba}.y"] = Observed(sizes.nheads, 16)
-        found[f"{mamba}.gated"] = Observed(1, 32)
-        found[f"{mamba}.norm.unit"] = Observed(1, 8)
-        found[f"residual.{i + 1}"] = Observed(1, 32)
-    found["norm_f.unit"] = Observed(1, 8)
-    found |= {f"heads.{module_name(name)}": Observed(1, 32) for name in sizes.heads}
-    return found
-
-
-def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
-    """Inputs of Linears: channels, and a bound of their |value|s.
-
-    A norm's output is at most the root of its width; what is encoded is bounded by the schema.
-    """
-    sizes, fields = step.sizes, step.schema["fields"]
-    embeddings = [np.abs(step.weights[f"embeddings.{name}.weight"]).max()
-                  for name in sizes.embeddings]  # fmt: skip
-    numbers = [max(abs(f["lo"]), abs(f["hi"])) * abs(f["scale"])
-               for f in fields if f["kind"] != "class"]  # fmt: skip
-    found = {"encoded": (sizes.encoded, float(max(1.0, *embeddings, *numbers))),
-             "next_controllers": (sizes.controllers, 1.0)}  # fmt: skip
-    for i in range(sizes.n_layer):
-        found[f"layers.{i}.norm.unit"] = (sizes.d_model, sizes.d_model**0.5)
-        found[f"layers.{i}.mamba.norm.unit"] = (sizes.d_inner, sizes.d_inner**0.5)
-    found["norm_f.unit"] = (sizes.d_model, sizes.d_model**0.5)
-    return found
-
-
 def fits(step: StepModel, found: Statistics | Checkpoint) -> bool:
-    """Whether statistics, or a pass under way, have the tensors of this step."""
+    """Tell whether statistics, or a pass under way, have the tensors of this step."""
     if isinstance(found, Checkpoint):
-        like = zero_state(step.config, step.schema, len(found.position.numbers))
+        like = step.sizes.zero_state(len(found.position.numbers))
         shapes = {name: array.shape for name, array in found.position.state.items()}
         wanted = {name: array.shape for name, array in like.items()}
         return shapes == wanted and fits(step, found.statistics)
@@ -107,11 +54,6 @@ def fits(step: StepModel, found: Statistics | Checkpoint) -> bool:
     }
 
 
-def fraction_of(bound: float) -> int:
-    """Fraction bits of a Linear's input whose |value|s stay below `bound`."""
-    return INPUT_BITS - power_at_least(bound)
-
-
 def collect(
     step: StepModel,
     games: Iterable[CalibrationGame],
@@ -120,7 +62,7 @@ def collect(
     checkpoint: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
 ) -> Statistics:
-    """Statistics over the games, or over their first `frames` frames.
+    """Collect statistics over the games, or over their first `frames` frames.
 
     games       read as they are needed, so one may be loaded at a time
     checkpoint  where an interrupted pass over the same games goes on
@@ -131,21 +73,21 @@ def collect(
     if checkpoint is not None:
         before, position = checkpoint.statistics, checkpoint.position
     seen = _Collector(step, before)
-    player = Player(step, list(dict.fromkeys([*seen.tensors, *seen.inputs])))
+    runner = StepRunner(step, list(dict.fromkeys([*seen.tensors, *seen.inputs])))
     saved = time.monotonic()
-    for found in player.play(games, frames, position):
+    for found in runner.play(games, frames, position):
         seen.add(found)
-        progress("observing", player.frames, frames or player.frames)
+        progress("observing", runner.frames, frames or runner.frames)
         if save is not None and time.monotonic() - saved >= SAVE_SECONDS:
-            save(Checkpoint(seen.statistics(player), player.position))
+            save(Checkpoint(seen.statistics(runner), runner.position))
             saved = time.monotonic()
-    if not player.frames:
+    if not runner.frames:
         raise CalibrationError("no frame to observe; give more games")
-    return seen.statistics(player)
+    return seen.statistics(runner)
 
 
 class _Collector:
-    """Adds up what the player shows."""
+    """Adds up what the runner shows."""
 
     def __init__(self, step: StepModel, before: Statistics | None):
         self.step, self.tensors = step, observed_tensors(step.sizes)
@@ -174,12 +116,12 @@ class _Collector:
         for name, seen in self.inputs.items():
             seen.add(found[name])
 
-    def statistics(self, player: Player) -> Statistics:
+    def statistics(self, runner: StepRunner) -> Statistics:
         tensors = {name: TensorStatistics(t.bits, self.histograms[name],
                                           np.array(self.recent[name]).reshape(-1, t.groups))
                    for name, t in self.tensors.items()}  # fmt: skip
         inputs = {name: seen.statistics() for name, seen in self.inputs.items()}
-        return Statistics(tensors, inputs, player.frames, player.games)
+        return Statistics(tensors, inputs, runner.frames, runner.games)
 
 
 def _largest_weight(step: StepModel) -> tuple[str, float]:
@@ -205,7 +147,7 @@ class _InputCollector:
         self.sums, self.products = found.sums, found.products
 
     def add(self, values: np.ndarray) -> None:
-        """values (rows, n) float32, at most ROWS rows."""
+        """Add values (rows, n) float32, at most ROWS rows."""
         if self.pending_rows + len(values) > PENDING_ROWS:
             self._sum_up()
         self.pending.append(values)
@@ -229,5 +171,12 @@ class _InputCollector:
                                    "what the schema allows; prepare the dataset again")  # fmt: skip
         self.frames += len(values)
         self.sums = self.sums + whole.sum(axis=0).astype(np.int64)
-        self.products = checked_sums(self.name, self.products + (whole.T @ whole).astype(np.int64))
+        self.products = _checked_sums(self.name, self.products + (whole.T @ whole).astype(np.int64))
         self.pending, self.pending_rows = [], 0
+
+
+def _checked_sums(name: str, products: np.ndarray) -> np.ndarray:
+    """Check the largest entry, which is on the diagonal (Cauchy and Schwarz)."""
+    if products.diagonal().max() > LARGEST_SUM:
+        raise CalibrationError(f"{name}: its sums do not fit 64 bits; give fewer frames")
+    return products

@@ -20,7 +20,7 @@ MOST_EXPONENT = 128  # that of the largest float32
 
 
 def largest(values: np.ndarray) -> np.ndarray:
-    """Largest |value| of each group, (groups,) float64.  Raises ValueError if not finite."""
+    """Find the largest |value| of each group, (groups,) float64.  Raises ValueError: not finite."""
     found = np.maximum(values.max(axis=(0, 2)), -values.min(axis=(0, 2)))
     if not np.isfinite(found).all():
         raise ValueError("a value is not finite")
@@ -43,7 +43,7 @@ class Histogram:
         self.maximum = np.zeros(groups)
 
     def add(self, values: np.ndarray) -> np.ndarray:
-        """values (samples, groups, values) float32.  Returns the largest of each group.
+        """Add values (samples, groups, values) float32.  Returns the largest of each group.
 
         Raises ValueError if one is not finite.
         """
@@ -56,7 +56,7 @@ class Histogram:
         return found
 
     def merged(self, other: Histogram) -> Histogram:
-        """A histogram that has seen what both have."""
+        """Make a histogram of what both have seen."""
         both = Histogram(len(self.exponents))
         for part in (self, other):
             both._grow(part.exponents)
@@ -79,7 +79,7 @@ class Histogram:
 
 
 def _coarser(counts: np.ndarray, steps: int) -> np.ndarray:
-    """The same histogram over a range 2^steps times as wide."""
+    """Rebin over a range 2^steps times as wide."""
     merged = np.zeros_like(counts)
     width = 1 << min(steps, BIN_BITS)  # beyond that all is in the first bin
     merged[: BINS // width] = counts.reshape(-1, width).sum(axis=1)
@@ -88,7 +88,7 @@ def _coarser(counts: np.ndarray, steps: int) -> np.ndarray:
 
 @kernel
 def _count(values, per_unit, counts):
-    """Compiled: the recurrent states alone are three million values a call."""
+    """Count in compiled code: the recurrent states alone are three million values a call."""
     for sample in range(values.shape[0]):
         for group in range(values.shape[1]):
             row, seen = values[sample, group], counts[group]

@@ -35,7 +35,7 @@ LEAST_BIN = BINS // 64  # of a limit: below it a step of the integers is narrowe
 
 
 def percentile(histogram: Histogram, percent: float) -> np.ndarray:
-    """(groups,) float64: the ranked size, to one bin, rounded up, or the maximum if less."""
+    """Rank sizes, (groups,) float64: to one bin, rounded up, or the maximum if that is less."""
     share = Fraction(str(percent)) / 100
 
     def edge(counts: np.ndarray) -> int:
@@ -46,12 +46,12 @@ def percentile(histogram: Histogram, percent: float) -> np.ndarray:
 
 
 def least_squared_error(histogram: Histogram) -> np.ndarray:
-    """(groups,) float64: the edge of a bin where rounding and clipping together cost least."""
+    """Find the edge, (groups,) float64, where rounding and clipping together cost least."""
     return _by_group(histogram, _mse_edge)
 
 
 def least_divergence(histogram: Histogram) -> np.ndarray:
-    """(groups,) float64: the edge with the least divergence, as in TensorRT.
+    """Find the edge with the least divergence, (groups,) float64, as TensorRT does.
 
     onnxruntime's `HistogramCollector.get_entropy_threshold` takes a histogram too, but works
     on both signs (128 levels for the two together), truncates its distributions to whole
@@ -62,7 +62,7 @@ def least_divergence(histogram: Histogram) -> np.ndarray:
 
 
 def moving_average(recent: np.ndarray) -> np.ndarray:
-    """(groups,) float64, from the largest sizes of calls, the last comes last, (calls, groups).
+    """Average the largest sizes of calls, (calls, groups), the newest last: (groups,) float64.
 
     The weights' sum divides: without that the first calls would pull it towards 0.
     """
@@ -71,7 +71,7 @@ def moving_average(recent: np.ndarray) -> np.ndarray:
 
 
 def _by_group(histogram: Histogram, edge: Callable[[np.ndarray], int]) -> np.ndarray:
-    """The upper edge of the bin that `edge` numbers from 1, at most the maximum; 0 if empty."""
+    """Apply `edge`, which numbers bins from 1, to each group; at most the maximum, 0 if empty."""
     found = np.zeros(len(histogram.exponents))
     for group, width in enumerate(histogram.widths):
         if histogram.maximum[group] > 0:
@@ -80,7 +80,7 @@ def _by_group(histogram: Histogram, edge: Callable[[np.ndarray], int]) -> np.nda
 
 
 def _mse_edge(counts: np.ndarray) -> int:
-    """In units of a bin: every COARSE-th edge is tried, then those around the best."""
+    """Try every COARSE-th edge, then those around the best; in units of a bin."""
     top = int(np.flatnonzero(counts)[-1]) + 1
     least = min(LEAST_BIN, top)
     edges = np.append(np.arange(least, top, COARSE), top)
@@ -90,7 +90,7 @@ def _mse_edge(counts: np.ndarray) -> int:
 
 
 def _squared_errors(counts: np.ndarray, top: int, edges: np.ndarray) -> np.ndarray:
-    """Of each limit, (edges,) float64.  Values are taken to lie evenly in their bin.
+    """Compute the error of each limit, (edges,) float64, with values spread evenly in their bin.
 
     A sum over the cells of the integers, sum (x - k step)^2, each taken from cumulated
     moments of the histogram, sum 1, sum x and sum x^2 up to a place.
@@ -104,7 +104,7 @@ def _squared_errors(counts: np.ndarray, top: int, edges: np.ndarray) -> np.ndarr
 
 
 def _moments_up_to(counts: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, ...]:
-    """sum 1, sum x and sum x^2 over the values below each place, in units of a bin."""
+    """Sum 1, x and x^2 over the values below each place, in units of a bin."""
     at = np.minimum(places.astype(np.int64), BINS - 1)
     rest = places - at  # of the bin that the place lies in
     start = np.arange(BINS, dtype=np.float64)
@@ -119,7 +119,7 @@ def _moments_up_to(counts: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _entropy_edge(counts: np.ndarray) -> int:
-    """The last of the edges with the least divergence, in units of a bin."""
+    """Find the last edge with the least divergence, in units of a bin."""
     bins = counts.reshape(-1, ENTROPY_MERGED).sum(axis=1).astype(np.float64)
     bins[0] = bins[1]  # TensorRT's: what rounds to 0 anyway must not outweigh the rest
     top = int(np.flatnonzero(counts)[-1]) // ENTROPY_MERGED + 1
@@ -130,7 +130,7 @@ def _entropy_edge(counts: np.ndarray) -> int:
 
 
 def _divergences(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Of the bins below each edge from 128 levels of them, (edges,) float64.
+    """Compute the divergence of the bins below each edge from 128 levels, (edges,) float64.
 
     p is a bin's count, what is clipped being counted in the last one; q spreads a level's
     count evenly over those of its bins that are not empty:
@@ -153,10 +153,10 @@ def _divergences(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _cumulated(values: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, .. values."""
+    """Sum the first 0, 1, .. values."""
     return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
 
 
 def _times_log(values: np.ndarray) -> np.ndarray:
-    """x log x, 0 at 0."""
+    """Compute x log x, 0 at 0."""
     return values * np.log(values, out=np.zeros_like(values), where=values > 0)

@@ -1,7 +1,4 @@
-"""What a pass over play leaves: limits by any observer, merged, stored and read again.
-
-Two passes' statistics merge to the very bits of one pass, in whatever way they are put
-together: everything that is summed is a whole number.
+"""Statistics as plain arrays, and back again from a file that is trusted in nothing.
 
 In a file, `tensor/NAME/...` and `input/NAME/...` are the arrays of `TensorStatistics` and
 `InputStatistics`, and `about` the format's number, frames and games.
@@ -9,137 +6,28 @@ In a file, `tensor/NAME/...` and `input/NAME/...` are the arrays of `TensorStati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from calib.errors import CalibrationError
-from calib.statistics import observers
 from calib.statistics.histogram import BINS, LEAST_EXPONENT, MOST_EXPONENT, Histogram
+from calib.statistics.results import (
+    LARGEST_SUM,
+    Checkpoint,
+    InputStatistics,
+    Statistics,
+    TensorStatistics,
+)
 from calib.step.runner import Position
 
 FORMAT_VERSION = 2
-WINDOW = 2048  # calls that the moving average sees; older ones would weigh 0.99^2048 = 1e-9
-LARGEST_SUM = 1 << 62
 LARGEST_FILE = 1 << 31  # bytes
 Arrays = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class TensorStatistics:
-    """bits    width of the integers that will hold the tensor
-    recent  (calls, groups) float64: the largest |value| in each of the last WINDOW calls,
-            a call being a frame of up to ROWS games
-    """
-
-    bits: int
-    histogram: Histogram
-    recent: np.ndarray
-
-    @property
-    def maximum(self) -> np.ndarray:
-        """The largest |value| of each group, (groups,) float64."""
-        return self.histogram.maximum
-
-    @property
-    def moving_average(self) -> np.ndarray:
-        """(groups,) float64; see `observers.moving_average`."""
-        return observers.moving_average(self.recent)
-
-    def limits(self, observer: str, percent: float | None = None) -> np.ndarray:
-        """The |value| that an int8 scale must hold, by an observer of `observers.NAMES`."""
-        if observer == "moving-average":
-            return self.moving_average
-        if observer == "mse":
-            return observers.least_squared_error(self.histogram)
-        if observer == "entropy":
-            return observers.least_divergence(self.histogram)
-        if observer == "percentile" and percent is not None:
-            return observers.percentile(self.histogram, percent)
-        if observer == "minmax":
-            return self.maximum
-        raise CalibrationError(f"no observer {observer!r} with percent {percent}; give one of "
-                               f"{', '.join(observers.NAMES)}")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class InputStatistics:
-    """A Linear's input x of n channels; sums run over all frames.
-
-    fraction     x counts as whole numbers of 2^-fraction
-    channel_max  (n,) float64, the largest |x|
-    rotated_max  the largest |x| of all channels once `calib.weights.hadamard` has turned them
-    sums         (n,) int64, sum x, and products (n, n) int64, sum x x^T, in such units
-    """
-
-    fraction: int
-    frames: int
-    channel_max: np.ndarray
-    rotated_max: float
-    sums: np.ndarray
-    products: np.ndarray
-
-    @property
-    def channel_mean(self) -> np.ndarray:
-        """(n,) float64."""
-        return self.sums * 2.0**-self.fraction / self.frames
-
-    @property
-    def moments(self) -> np.ndarray:
-        """sum x x^T over all frames, (n, n) float64."""
-        return self.products * 2.0 ** (-2 * self.fraction)
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """limits  tensor name -> (groups,) float64, the |value| that its scale must hold"""
-
-    limits: Mapping[str, np.ndarray]
-    frames: int
-    games: int
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """tensors  by name, as in `observed_tensors`
-    inputs   of Linears, by the tensor's name, as in `observed_inputs`
-    """
-
-    tensors: Mapping[str, TensorStatistics]
-    inputs: Mapping[str, InputStatistics]
-    frames: int
-    games: int
-
-    def limits(self, observer: str, percent: float | None = None) -> dict[str, np.ndarray]:
-        """Of every tensor, (groups,) float64: the observer's for int8 ones, else the maximum."""
-        return {name: seen.limits(observer, percent) if seen.bits == 8 else seen.maximum
-                for name, seen in self.tensors.items()}  # fmt: skip
-
-    def ranges(self, observer: str = "minmax", percent: float | None = None) -> Ranges:
-        """The limits, as lowering takes them."""
-        return Ranges(self.limits(observer, percent), self.frames, self.games)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A pass that was interrupted."""
-
-    statistics: Statistics
-    position: Position
-
-
-def checked_sums(name: str, products: np.ndarray) -> np.ndarray:
-    """No entry is larger than the largest on the diagonal (Cauchy and Schwarz)."""
-    if products.diagonal().max() > LARGEST_SUM:
-        raise CalibrationError(f"{name}: its sums do not fit 64 bits; give fewer frames")
-    return products
-
-
 def arrays_of(found: Statistics) -> Arrays:
-    """Plain arrays, as they are stored."""
+    """Convert statistics to plain arrays, as they are stored."""
     arrays = {"about": np.array([FORMAT_VERSION, found.frames, found.games])}
     for place, (name, tensor) in enumerate(found.tensors.items()):
         arrays |= {
@@ -161,7 +49,7 @@ def arrays_of(found: Statistics) -> Arrays:
 
 
 def arrays_in(content: bytes, where: str) -> Arrays:
-    """The arrays of a safetensors file's bytes.  Raises CalibrationError."""
+    """Read the arrays in a safetensors file's bytes.  Raises CalibrationError."""
     if len(content) > LARGEST_FILE:
         raise CalibrationError(f"{where}: larger than {LARGEST_FILE} bytes, no statistics of wmq")
     try:
@@ -172,7 +60,7 @@ def arrays_in(content: bytes, where: str) -> Arrays:
 
 
 def statistics_of(arrays: Arrays, where: str) -> Statistics:
-    """From plain arrays, trusted in nothing.  Raises CalibrationError, naming the array."""
+    """Check plain arrays as statistics.  Raises CalibrationError, naming the array."""
     taken = _Taken(arrays, where)
     version, frames, games = taken.whole("about", (3,), 0)
     if version != FORMAT_VERSION:
@@ -188,7 +76,7 @@ def statistics_of(arrays: Arrays, where: str) -> Statistics:
 
 
 def checkpoint_arrays(found: Checkpoint) -> Arrays:
-    """Those of its statistics, and `position/...`."""
+    """Convert a checkpoint to plain arrays: its statistics, and `position/...`."""
     arrays = arrays_of(found.statistics)
     arrays["position/numbers"], arrays["position/at"] = found.position.numbers, found.position.at
     for name, values in found.position.state.items():
@@ -197,7 +85,7 @@ def checkpoint_arrays(found: Checkpoint) -> Arrays:
 
 
 def checkpoint_of(arrays: Arrays, where: str) -> Checkpoint:
-    """From plain arrays, trusted in nothing.  Raises CalibrationError, naming the array."""
+    """Check plain arrays as a checkpoint.  Raises CalibrationError, naming the array."""
     statistics = statistics_of(
         {name: a for name, a in arrays.items() if not name.startswith("position/")}, where
     )
@@ -251,7 +139,7 @@ class _Taken:
         self.arrays, self.where, self.seen = arrays, where, set[str]()
 
     def names(self, kind: str) -> list[str]:
-        """NAME of every array kind/NAME/about, in the order of its first number, its place."""
+        """List NAME of every array kind/NAME/about, in the order of its first number, its place."""
         found = [key.split("/") for key in self.arrays]
         named = [parts[1] for parts in found
                  if len(parts) == 3 and (parts[0], parts[2]) == (kind, "about")]  # fmt: skip
@@ -266,7 +154,7 @@ class _Taken:
         return found
 
     def number(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """Finite sizes, not negative."""
+        """Take finite sizes, none negative."""
         found = self._array(name, shape, np.float64)
         if not np.isfinite(found).all() or found.min() < 0:
             raise CalibrationError(f"{self.where}: {name}: a value is no size")

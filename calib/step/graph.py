@@ -30,7 +30,8 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calib.errors import FOREIGN, CalibrationError, ForeignModel, UnfitWeight
 from calib.step import nodes
-from calib.step.sizes import Json, StepSizes, sizes_of
+from calib.step.schema import Json, StepSchema
+from calib.step.sizes import StepSizes, sizes_of
 
 OPSET, IR_VERSION = 18, 8
 HALF_FROM = 65  # elements from which a weight is stored as float16 in the half form
@@ -44,43 +45,30 @@ STORED = {TensorProto.FLOAT: "<f4", TensorProto.FLOAT16: "<f2"}
 class StepModel:
     """A float step that was read and checked.
 
+    config    the fields of ModelConfig, as `sizes` checked them
     weights   name in the torch state dict -> float32, the rounded values for a half form
     metadata  all metadata of the file, `wmq.schema` and `wmq.config` included
     """
 
     model: onnx.ModelProto
     config: dict[str, Any]
-    schema: dict[str, Any]
+    schema: StepSchema
+    sizes: StepSizes
     weights: dict[str, np.ndarray]
     metadata: dict[str, str]
     half: bool
 
-    @property
-    def sizes(self) -> StepSizes:
-        return sizes_of(self.config, self.schema)
-
-
-def zero_state(config: Json, schema: Json, batch: int = 1) -> dict[str, np.ndarray]:
-    """The state before a game's first frame, by input name."""
-    sizes = sizes_of(config, schema)
-    conv, ssm = sizes.state_shape()
-    state = {}
-    for layer in range(sizes.n_layer):
-        state[f"conv.{layer}"] = np.zeros((batch, *conv), dtype=np.float32)
-        state[f"state.{layer}"] = np.zeros((batch, *ssm), dtype=np.float32)
-    return state
-
 
 def build_step(
     config: Json,
-    schema: Json,
+    schema: StepSchema,
     weights: Mapping[str, np.ndarray],
     metadata: Mapping[str, str],
     half: bool = False,
 ) -> onnx.ModelProto:
-    """The ONNX model of one frame; equal arguments give equal bytes.
+    """Build the ONNX model of one frame; equal arguments give equal bytes.
 
-    config    the fields of ModelConfig; schema: Schema.to_json()
+    config    the fields of ModelConfig
     weights   exactly the torch state dict, float32
     metadata  at least `wmq.run` and `wmq.training`; schema and config are added
     half      store large weights as float16: `<name>.half`, cast to `<name>`
@@ -88,8 +76,18 @@ def build_step(
     """
     sizes = sizes_of(config, schema)
     _check_weights(sizes, {name: array.shape for name, array in weights.items()})
-    texts = dict(metadata) | {"wmq.schema": _to_json(schema), "wmq.config": _to_json(config)}
+    texts = dict(metadata) | {
+        "wmq.schema": _to_json(schema.to_json()),
+        "wmq.config": _to_json(config),
+    }
     _check_metadata(texts)
+    return _assembled(sizes, weights, texts, half)
+
+
+def _assembled(
+    sizes: StepSizes, weights: Mapping[str, np.ndarray], texts: Mapping[str, str], half: bool
+) -> onnx.ModelProto:
+    """Put nodes, weights and metadata, which were checked, together."""
     made, stored = _stored_weights(sizes, weights, half)
     made += nodes.encode(sizes)
     for layer in range(sizes.n_layer):
@@ -104,12 +102,15 @@ def build_step(
 
 
 def to_bytes(model: onnx.ModelProto) -> bytes:
-    """The bytes of the file."""
+    """Serialize a model to the bytes of its file."""
     return model.SerializeToString(deterministic=True)
 
 
 def read_step(path: str | os.PathLike[str]) -> StepModel:
-    """A float step that `build_step` made, or CalibrationError with the first difference."""
+    """Read a float step that `build_step` made.
+
+    Raises CalibrationError with the first difference, ForeignModel for a file of another program.
+    """
     path = Path(path)
     try:
         model = _parse(path)
@@ -142,7 +143,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _is_text(message: Message) -> bool:
-    """Whether all strings, also of inner messages, are text: protobuf gives others as bytes."""
+    """Tell whether all strings, of inner messages too, are text: protobuf gives others as bytes."""
     for field, value in message.ListFields():
         if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
             continue
@@ -156,7 +157,7 @@ def _is_text(message: Message) -> bool:
 
 
 def _lacking(model: onnx.ModelProto) -> str:
-    """Inputs and metadata that a file without any of wmq's metadata lacks; "" for others."""
+    """Name what a file without any of wmq's metadata lacks; "" for others."""
     if {entry.key for entry in model.metadata_props} & {*OBJECTS, "wmq.run"}:
         return ""
     ports = {port.name for port in model.graph.input}
@@ -168,14 +169,16 @@ def _lacking(model: onnx.ModelProto) -> str:
 def _checked(model: onnx.ModelProto) -> StepModel:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     _check_metadata(metadata)
-    config, schema = (json.loads(metadata[key]) for key in ("wmq.config", "wmq.schema"))
+    plain = {key: json.loads(metadata[key]) for key in ("wmq.config", "wmq.schema")}
+    config, schema = plain["wmq.config"], StepSchema.from_json(plain["wmq.schema"])
     sizes = sizes_of(config, schema)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     half = any(name.endswith(".half") for name in tensors)
     weights = {
         name: _read_weight(tensors, name, shape, half) for name, shape in sizes.weights().items()
     }
-    wanted = build_step(config, schema, weights, metadata, half)
+    texts = metadata | {key: _to_json(value) for key, value in plain.items()}
+    wanted = _assembled(sizes, weights, texts, half)
     _compare_graphs(model.graph, wanted.graph)
     if to_bytes(model) != to_bytes(wanted):
         raise CalibrationError("something besides graph, weights and metadata was changed")
@@ -183,13 +186,13 @@ def _checked(model: onnx.ModelProto) -> StepModel:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise CalibrationError(_one_line(error)) from None
-    return StepModel(model, config, schema, weights, metadata, half)
+    return StepModel(model, config, schema, sizes, weights, metadata, half)
 
 
 def _read_weight(
     tensors: Mapping[str, TensorProto], name: str, shape: tuple[int, ...], half: bool
 ) -> np.ndarray:
-    """One initializer as float32, its data as long as its shape says."""
+    """Read one initializer as float32, its data as long as its shape says."""
     halved = half and int(np.prod(shape)) >= HALF_FROM
     stored = f"{name}.half" if halved else name
     tensor = tensors.get(stored)
@@ -273,7 +276,7 @@ def _check_metadata(texts: Mapping[str, str]) -> None:
 
 
 def _from_json(text: str) -> Any:
-    """JSON without NaN and infinities, which no other reader takes."""
+    """Parse JSON without NaN and infinities, which no other reader takes."""
 
     def refuse(name: str) -> None:
         raise ValueError(name)
@@ -290,7 +293,7 @@ def _tensor(name: str, array: np.ndarray) -> TensorProto:
 
 
 def half_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights, float32, as the half form holds them."""
+    """Round weights, float32, to those that the half form holds."""
     return {
         name: array.astype(np.float16).astype(np.float32) if array.size >= HALF_FROM else array
         for name, array in weights.items()
@@ -300,7 +303,7 @@ def half_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _stored_weights(
     sizes: StepSizes, weights: Mapping[str, np.ndarray], half: bool
 ) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Casts of the half form, and the initializers."""
+    """Make the casts of the half form, and the initializers."""
     casts, stored = [], []
     for name in sizes.weights():
         array = weights[name].astype(np.float32)

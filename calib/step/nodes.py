@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from calib.step.sizes import NUMBER_HEADS, StepSizes, module_name
+from calib.step.schema import NUMBER_HEADS
+from calib.step.sizes import StepSizes, module_name
 
 NORM_EPS = 1e-5
 BATCH = "batch"
@@ -20,7 +21,7 @@ INPUTS = ("numbers", "classes", "controllers", "next_controllers")  # besides th
 
 
 def node(op: str, output: str | Sequence[str], *x: str, **attributes: Any) -> NodeProto:
-    """A node on the tensors `x`, named after its first output."""
+    """Make a node on the tensors `x`, named after its first output."""
     names = [output] if isinstance(output, str) else list(output)
     return helper.make_node(op, x, names, name=names[0], **attributes)
 
@@ -31,7 +32,7 @@ def _linear(name: str, x: str, bias: bool = True) -> NodeProto:
 
 
 def _norm(name: str, x: str) -> list[NodeProto]:
-    """x / sqrt(mean(x^2) + eps) under `<name>.unit`, times the weight under `<name>`."""
+    """Make x / sqrt(mean(x^2) + eps) as `<name>.unit`, times the weight as `<name>`."""
     return [
         node("Mul", f"{name}.squares", x, x),
         node("ReduceMean", f"{name}.mean", f"{name}.squares", "axes.last", keepdims=1),
@@ -47,7 +48,7 @@ def _silu(name: str, x: str) -> list[NodeProto]:
 
 
 def encode(sizes: StepSizes) -> list[NodeProto]:
-    """Scaled numbers, controllers and embeddings -> `encoded`, then `residual.0`."""
+    """Encode scaled numbers, controllers and embeddings as `encoded`, then `residual.0`."""
     names = sizes.class_inputs
     columns = [f"classes.{i}.{name}" for i, name in enumerate(names)]
     rows = [f"embedded.{i}.{name}" for i, name in enumerate(names)]
@@ -68,7 +69,7 @@ def encode(sizes: StepSizes) -> list[NodeProto]:
 
 
 def mamba_layer(layer: int) -> list[NodeProto]:
-    """`residual.N` -> `residual.N+1`, `next_conv.N`, `next_state.N`: the step of a Mamba-2.
+    """Step a Mamba-2: `residual.N` -> `residual.N+1`, `next_conv.N`, `next_state.N`.
 
     S = exp(dt A) S + (dt x) B^T;  y = S C + D x  (Dao and Gu 2024, section 6)
     """
@@ -125,7 +126,7 @@ def mamba_layer(layer: int) -> list[NodeProto]:
 
 
 def heads(sizes: StepSizes) -> list[NodeProto]:
-    """The last `residual.N` -> all heads in natural units."""
+    """Compute all heads in natural units from the last `residual.N`."""
     nodes = _norm("norm_f", f"residual.{sizes.n_layer}")
     for name in sizes.heads:
         linear = f"heads.{module_name(name)}"
@@ -166,7 +167,7 @@ def _states(sizes: StepSizes, prefix: str) -> list[ValueInfoProto]:
 
 
 def constants(sizes: StepSizes) -> dict[str, np.ndarray]:
-    """What the nodes need besides weights; int64 unless it is a number."""
+    """Make what the nodes need besides weights; int64 unless it is a number."""
     whole = {
         "axes.last": [-1], "axes.1": [1], "axes.2": [2], "axes.3": [3],
         "axes.12": [1, 2], "axes.13": [1, 3], "axes.23": [2, 3],

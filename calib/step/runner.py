@@ -1,8 +1,8 @@
-"""Runs a float step over games and shows tensors of its inside, call by call.
+"""A float step run over games, with tensors of its inside shown call by call.
 
 Games go in as the inputs of the step.  onnxruntime runs a batch of them side by side, a
 frame a call; where a game ends, its row goes on with the next game from a zero state.  A
-player stops between any two calls and goes on later, from a `Position`, with equal bits.
+runner stops between any two calls and goes on later, from a `Position`, with equal bits.
 
 One thread, in a fixed order: equal inputs give equal values on the same machine.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from calib.errors import CalibrationError
-from calib.step.graph import StepModel, zero_state
+from calib.step.graph import StepModel
 from calib.step.nodes import INPUTS
 
 ROWS = 16  # games side by side
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The Progress that shows nothing."""
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _OpenGame:
     game: CalibrationGame
     number: int
     at: int
@@ -70,8 +70,8 @@ class _Row:
         return self.at < len(self.game.numbers)
 
 
-class Player:
-    """Shows the tensors named in `observed`, inputs of the step among them.
+class StepRunner:
+    """A step in a session that gives the tensors named in `observed`, inputs among them.
 
     frames, games  what was played so far
     """
@@ -79,8 +79,8 @@ class Player:
     def __init__(self, step: StepModel, observed: list[str]):
         self.step, self.observed = step, observed
         self.frames = self.games = 0
-        self.rows: list[_Row] = []
-        self.state = self._zero_state(0)
+        self.rows: list[_OpenGame] = []
+        self.state = step.sizes.zero_state(0)
         kept = [f"next_{name}" for name in self.state]
         inside = [name for name in observed if name not in INPUTS]
         self.outputs = list(dict.fromkeys([*inside, *kept]))
@@ -88,7 +88,7 @@ class Player:
 
     @property
     def position(self) -> Position:
-        """To be asked for between two calls, that is, while `play` waits at a yield."""
+        """Where the pass stands; to be read between two calls, while `play` waits at a yield."""
         numbers, at = (np.array([getattr(row, key) for row in self.rows], dtype=np.int64)
                        for key in ("number", "at"))  # fmt: skip
         return Position(numbers, at, self.state, self.frames, self.games)
@@ -99,7 +99,7 @@ class Player:
         frames: int | None,
         position: Position | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The observed tensors of one frame of every row, (rows, ..), until games or frames end.
+        """Yield the observed tensors of a frame of each row, (rows, ..), until games or frames end.
 
         position  goes on from there; `games` are the same, from the first on
         """
@@ -109,10 +109,10 @@ class Player:
         while frames is None or self.frames < frames:
             most = ROWS if frames is None else min(ROWS, frames - self.frames)
             going = [i for i, row in enumerate(self.rows) if row.open][:most]
-            begun = [_Row(game, self.games + k, 0)
+            begun = [_OpenGame(game, self.games + k, 0)
                      for k, game in enumerate(islice(queue, most - len(going)))]  # fmt: skip
             if begun or len(going) < len(self.rows):
-                fresh = self._zero_state(len(begun))
+                fresh = self.step.sizes.zero_state(len(begun))
                 self.state = {n: np.concatenate([v[going], fresh[n]])
                               for n, v in self.state.items()}  # fmt: skip
             self.rows = [self.rows[i] for i in going] + begun
@@ -121,22 +121,19 @@ class Player:
             found = self._run()
             self.frames += len(self.rows)
             self.games += len(begun)
-            self.rows = [_Row(row.game, row.number, row.at + 1) for row in self.rows]
+            self.rows = [_OpenGame(row.game, row.number, row.at + 1) for row in self.rows]
             self.state = {name: found[f"next_{name}"] for name in self.state}
             yield {name: found[name] for name in self.observed}
 
     def _resume(self, queue: Iterator[CalibrationGame], position: Position) -> None:
-        """Passes over the games that had begun, and holds those that had not ended."""
+        """Pass over the games that had begun, and keep those that had not ended."""
         numbers, at = position.numbers.tolist(), position.at.tolist()
         begun = {n: game for n, game in enumerate(islice(queue, position.games)) if n in numbers}
         if len(begun) < len(numbers):
             raise CalibrationError("fewer games than the interrupted pass had begun")
-        self.rows = [_Row(begun[n], n, frame) for n, frame in zip(numbers, at, strict=True)]
+        self.rows = [_OpenGame(begun[n], n, frame) for n, frame in zip(numbers, at, strict=True)]
         self.state = position.state
         self.frames, self.games = position.frames, position.games
-
-    def _zero_state(self, batch: int) -> dict[str, np.ndarray]:
-        return zero_state(self.step.config, self.step.schema, batch)
 
     def _run(self) -> dict[str, np.ndarray]:
         feeds = {key: np.stack([getattr(row.game, key)[row.at] for row in self.rows])
@@ -149,7 +146,7 @@ class Player:
 
 
 def _session(step: StepModel, outputs: list[str]):  # noqa: ANN202
-    """A session whose outputs are those named, intermediate tensors of the graph included."""
+    """Open a session whose outputs are those named, intermediate tensors included."""
     import onnxruntime
 
     model = onnx.ModelProto()

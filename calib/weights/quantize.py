@@ -1,4 +1,4 @@
-"""Weights to int8: each by itself, or so that a Linear's output errs least on real inputs.
+"""Weights to int8: each entry separately, or so that a Linear's output errs least on real inputs.
 
 A float matrix, a step for each of its entries and the second moments of its input come in;
 whole numbers leave, and what the bias has to add.  GPTQ (Frantar et al. 2023, algorithm 1)
@@ -17,9 +17,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from calib.arithmetic.fixed import INT8_LIMIT
 from calib.errors import CalibrationError
-from calib.lowering.fixed import INT8_LIMIT
-from calib.statistics.store import InputStatistics
+from calib.statistics.results import InputStatistics
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Moments:
         return self.covariance + np.outer(self.mean, self.mean)
 
     def scaled(self, scale: np.ndarray, offset: np.ndarray | float = 0.0) -> Moments:
-        """Of (x - offset) / scale."""
+        """Convert to the moments of (x - offset) / scale."""
         return Moments((self.mean - offset) / scale, self.covariance / np.outer(scale, scale))
 
     def chosen(self, columns: np.ndarray) -> Moments:
-        """Of some of the inputs."""
+        """Select some of the inputs."""
         return Moments(self.mean[columns], self.covariance[np.ix_(columns, columns)])
 
 
 @dataclass(frozen=True)
-class WeightRounding:
+class WeightQuantizer:
     """How weights become int8.
 
     gptq     columns make up for each other's errors; else each entry goes to its nearest
@@ -70,16 +70,16 @@ class WeightRounding:
         return any(fnmatchcase(linear, pattern) for pattern in self.two_digits)
 
     def moments(self, name: str) -> Moments | None:
-        """Of an input; None if they are not needed.  Raises CalibrationError."""
+        """Find an input's moments; None if they are not needed.  Raises CalibrationError."""
         if not (self.gptq or self.bias_correction):
             return None
         if name not in self.inputs:
-            raise CalibrationError(f"{name}: the statistics lack this input; collect them anew")
+            raise CalibrationError(f"{name}: the statistics lack this input; collect them again")
         return Moments.of(self.inputs[name])
 
     def round(self, weight: np.ndarray, step: np.ndarray, inputs: Moments | None
               ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """int8 entries in [-127, 127], and what the bias gains.
+        """Quantize to int8 entries in [-127, 127].  Returns them, and what the bias gains.
 
         weight  (out, n) float64, in output units per unit of the input
         step    (out, n) or (out, 1), what one unit of an entry stands for
@@ -98,12 +98,12 @@ class WeightRounding:
         return ints.astype(np.int8), gain
 
 
-NEAREST = WeightRounding()
+NEAREST = WeightQuantizer()
 
 
 def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
          damping: float) -> np.ndarray:  # fmt: skip
-    """Whole numbers in [-127, 127] of which each row, times its steps, is next to the weight's row.
+    """Quantize each row to whole numbers in [-127, 127], multiples of its steps.
 
     Least E (d x)^2 is sought for each row's error d; the channels that vary most come first.  A
     row that runs into the ends of int8 on the way may err more than its nearest, which is then
@@ -129,7 +129,7 @@ def gptq(weight: np.ndarray, step: np.ndarray, covariance: np.ndarray,
 
 
 def _inverse_root(covariance: np.ndarray, added: float) -> np.ndarray:
-    """Upper triangle whose square is the inverse of the covariance and `added` on its diagonal.
+    """Find the upper triangle whose square is the inverse of covariance + added * I.
 
     Inputs that move together leave no inverse that float64 can hold: then more is added.
     """
@@ -141,5 +141,5 @@ def _inverse_root(covariance: np.ndarray, added: float) -> np.ndarray:
 
 
 def _errors(difference: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """E (d x)^2 of each row d."""
+    """Compute E (d x)^2 of each row d."""
     return ((difference @ covariance) * difference).sum(1)

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from calib.arithmetic.fixed import INT8_LIMIT, row_scales
+from calib.arithmetic.hadamard import block_of, rotated
 from calib.errors import CalibrationError
-from calib.lowering.fixed import INT8_LIMIT, row_scales
-from calib.statistics.store import InputStatistics
-from calib.weights.hadamard import block_of, rotated
+from calib.statistics.results import InputStatistics
 from calib.weights.quantize import Moments
 
 STRENGTHS = tuple(k / 8 for k in range(9))  # among which the best is searched
@@ -59,20 +59,20 @@ class Folding:
     rotated: bool = False
 
     def weight(self, weight: np.ndarray) -> np.ndarray:
-        """(out, n) float64 for the changed input."""
+        """Fold into a weight, (out, n) float64, for the changed input."""
         if self.rotated:
             return rotated(weight)
         return weight if self.exponents is None else weight * 2.0**self.exponents
 
     def moments(self, found: Moments) -> Moments:
-        """Of the changed input."""
+        """Convert to the moments of the changed input."""
         if self.rotated:
             half = rotated(found.covariance)
             return Moments(rotated(found.mean[None])[0], rotated(half.T))
         return found if self.exponents is None else found.scaled(2.0**self.exponents)
 
     def limit(self, limit: float, seen: InputStatistics) -> float:
-        """The |value| that the common scale must hold; limit: of the unchanged input."""
+        """Find the |value| that the common scale must hold; limit: of the unchanged input."""
         if self.rotated:
             return seen.rotated_max
         if self.exponents is None:
@@ -82,7 +82,7 @@ class Folding:
 
 def folding_of(norm: str, width: int, weight: np.ndarray, transforms: Transforms,
                seen: InputStatistics | None, fine: bool) -> Folding:  # fmt: skip
-    """What happens behind a norm of so many channels, whose projections are weight (out, n).
+    """Choose what follows a norm of so many channels, whose projections are weight (out, n).
 
     fine  whether its input has two digits, which need no such change: then there is none
     Raises CalibrationError.
@@ -93,7 +93,7 @@ def folding_of(norm: str, width: int, weight: np.ndarray, transforms: Transforms
                         ("hadamard", transforms.rotates(norm))):  # fmt: skip
         if wanted and seen is None:
             raise CalibrationError(f"transforms.{key}: the statistics lack {norm}; "
-                                   "collect them anew")  # fmt: skip
+                                   "collect them again")  # fmt: skip
     if transforms.rotates(norm):
         if transforms.smooths(norm):
             raise CalibrationError(f"transforms.hadamard: {norm} is smoothed as well; "
@@ -109,7 +109,7 @@ def folding_of(norm: str, width: int, weight: np.ndarray, transforms: Transforms
 
 
 def _exponents(weight: np.ndarray, seen: InputStatistics, strength: float) -> np.ndarray:
-    """(n,) int, the largest 0."""
+    """Choose the exponents of the channels, (n,) int, the largest 0."""
     if strength != SEARCHED:
         return channel_exponents(weight, seen.channel_max, strength)
     found = [channel_exponents(weight, seen.channel_max, s) for s in STRENGTHS]
@@ -117,7 +117,7 @@ def _exponents(weight: np.ndarray, seen: InputStatistics, strength: float) -> np
 
 
 def channel_exponents(weight: np.ndarray, largest: np.ndarray, strength: float) -> np.ndarray:
-    """Powers of two next to max|x|^strength / max|w|^(1 - strength) (Xiao et al., eq. 4)."""
+    """Find powers of two near max|x|^strength / max|w|^(1 - strength) (Xiao et al., eq. 4)."""
     columns = np.maximum(np.abs(weight).max(0), 1e-12)
     scale = strength * np.log2(np.maximum(largest, 1e-6)) - (1 - strength) * np.log2(columns)
     exponents = np.rint(scale).astype(np.int64)
@@ -125,7 +125,7 @@ def channel_exponents(weight: np.ndarray, largest: np.ndarray, strength: float) 
 
 
 def expected_error(weight: np.ndarray, seen: InputStatistics, exponents: np.ndarray) -> float:
-    """Variance of all outputs' errors if every rounding errs independently, a unit^2 / 12."""
+    """Estimate the variance of all outputs' errors, every rounding's independent, unit^2 / 12."""
     scale = 2.0**exponents
     unit = (seen.channel_max / scale).max() / INT8_LIMIT
     inputs = (weight**2).sum(0) @ (unit * scale) ** 2

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from calib.lowering.lower import lower
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
 from tests.support.small_step import as_game, random_play, small_step
@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "small.onnx").write_bytes(to_bytes(step.model))
     statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
     (folder / "small.wmq").write_bytes(
-        encode(lower(step, statistics, {"set": "random"}, State(headroom_bits=2)))
+        encode(lower(step, statistics, {"set": "random"}, RecurrentState(headroom_bits=2)))
     )
     return folder
 

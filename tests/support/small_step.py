@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from calib.statistics.collect import CalibrationGame, observed_tensors
-from calib.step.graph import StepModel, build_step, read_step, to_bytes, zero_state
+from calib.statistics.tensors import observed_tensors
+from calib.step.graph import StepModel, build_step, read_step, to_bytes
+from calib.step.runner import CalibrationGame
 from calib.step.sizes import sizes_of
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
@@ -19,7 +20,7 @@ def random_weights(config: dict, schema: Schema, seed: int = 0) -> dict[str, np.
     """Sizes as in a fresh model: projections keep the size of what they read."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for name, shape in sizes_of(config, schema.to_json()).weights().items():
+    for name, shape in sizes_of(config, schema.step).weights().items():
         values = rng.normal(size=shape) / np.sqrt(shape[-1])
         if name.endswith(("norm.weight", "norm_f.weight", ".D", "_scale")):
             values = rng.uniform(0.5, 1.5, shape)
@@ -35,7 +36,7 @@ def small_step(folder, projectiles: bool = False, seed: int = 0) -> StepModel:
     schema = Schema(projectiles=projectiles)
     config = CONFIG | {"projectiles": projectiles}
     metadata = {"wmq.run": "0" * 64, "wmq.training": "{}"}
-    model = build_step(config, schema.to_json(), random_weights(config, schema, seed), metadata)
+    model = build_step(config, schema.step, random_weights(config, schema, seed), metadata)
     path = folder / "small.onnx"
     path.write_bytes(to_bytes(model))
     return read_step(path)
@@ -74,7 +75,7 @@ def alone(
     """
     names = [*observed_tensors(step.sizes), "next_controllers"]
     inside = names[:-1]
-    state_names = list(zero_state(step.config, step.schema))
+    state_names = list(step.sizes.zero_state())
     outputs = [*inside, *(f"next_{n}" for n in state_names if f"next_{n}" not in inside)]
     model = onnx.ModelProto.FromString(step.model.SerializeToString())
     known = {output.name for output in model.graph.output}
@@ -86,7 +87,7 @@ def alone(
     session = onnxruntime.InferenceSession(model.SerializeToString())
     rows: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for game in games:
-        state = zero_state(step.config, step.schema)
+        state = step.sizes.zero_state()
         for at in range(len(game.numbers)):
             feeds = {
                 key: getattr(game, key)[at : at + 1]

@@ -68,13 +68,13 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
 
 def step_facts(name: str) -> dict[str, Any]:
     """Of a float model.  Raises ModelError or CalibrationError."""
-    from calib.step.graph import read_step, zero_state
+    from calib.step.graph import read_step
     from wmq.game.targets import head_widths
 
     path = model_path(name, ".onnx")
     step = read_step(path)
     schema = schema_of(step.schema, path)
-    state = zero_state(step.config, step.schema)
+    state = step.sizes.zero_state()
     return {
         "file": printable(path.name),
         "kind": "float step",

@@ -1,4 +1,4 @@
-"""A float step and play to an integer program.
+"""Calibration: from a float step and play to an integer program.
 
 `calibrate` reads a checked ONNX step, runs it over games of a dataset, over its own play or
 over an embedded set, lowers it with the ranges found and writes the program's file.  The
@@ -14,23 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from calib.arithmetic.grid import Grid
 from calib.errors import UnfitWeight
 from calib.lowering.cost import least_products, products
 from calib.lowering.lower import lower
 from calib.recipe import Recipe
-from calib.simulation.roundings import roundings_of
-from calib.statistics.collect import Ranges, Statistics, signal_to_noise
+from calib.simulation.grids import grids_of
+from calib.simulation.noise import signal_to_noise
+from calib.statistics.results import Ranges, Statistics
 from calib.step.graph import StepModel, read_step
-from calib.weights.quantize import WeightRounding
+from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import SEARCHED, Transforms
-from wmq.calibration.play import Source
-from wmq.calibration.statistics import (
-    DEFAULT_FRAMES,
-    Chosen,
-    choose_play,
-    source_of,
-    statistics_of,
-)
+from wmq.calibration.choice import DEFAULT_FRAMES, PlayChoice, choose_play, open_play
+from wmq.calibration.play import CalibrationPlay
+from wmq.calibration.statistics import statistics_of
 from wmq.files.atomic import write_atomically
 from wmq.files.digest import file_sha256
 from wmq.files.output_path import output_path
@@ -105,7 +104,7 @@ def calibrate(
     play: str | None = None,
     cache: Cache | None = None,
 ) -> Result:
-    """Write the integer program of a float step.
+    """Calibrate a float step, and write its integer program to `out`.
 
     Play is what `choose_play` makes of `data`, `set_name`, `play` and the recipe.
     Raises WmqError or CalibrationError; `out` is then as it was.
@@ -122,66 +121,71 @@ def calibrate(
         "recipe": recipe.to_json(),
         "observer": activations.observer,
         "onnx_sha256": observed.onnx_sha256,
-        "data": observed.source.provenance,
+        "data": observed.play.provenance,
         "frames": statistics.frames,
         "games": statistics.games,
     }
     with _naming(model):
         program = _lowered(step, statistics, ranges, recipe, calibration)
     content = encode(program)
-    roundings = roundings_of(step, program)
+    grids = grids_of(step, program)
     measured = min(statistics.frames, MEASURED_FRAMES)
-    ratios = signal_to_noise(step, observed.source.games(), roundings, measured, progress)
+    ratios = signal_to_noise(step, observed.play.games(), grids, measured, progress)
     write_atomically(out, content)
     return Result(
-        tensors=tuple(
-            TensorReport(
-                name=name,
-                groups=len(limits),
-                limit=float(limits.max()),
-                scale=float(roundings[name].scale.max()) if name in roundings else None,
-                decibels=_finite(ratios.get(name)),
-            )
-            for name, limits in ranges.limits.items()
-        ),
+        tensors=tuple(_report(name, limits, grids.get(name), ratios.get(name))
+                      for name, limits in ranges.limits.items()),
         frames=statistics.frames,
         games=statistics.games,
         model_sha256=model_sha256(content),
         bytes=len(content),
         products=products(program),
         least_products=least_products(program),
+    )  # fmt: skip
+
+
+def _report(
+    name: str, limits: np.ndarray, grid: Grid | None, decibels: float | None
+) -> TensorReport:
+    known = decibels is not None and math.isfinite(decibels)
+    return TensorReport(
+        name=name,
+        groups=len(limits),
+        limit=float(limits.max()),
+        scale=None if grid is None else float(grid.scale.max()),
+        decibels=decibels if known else None,
     )
 
 
 @dataclass(frozen=True)
-class _Observed:
+class _Observation:
     """A step, the SHA-256 of its file, and what its play showed."""
 
     step: StepModel
     onnx_sha256: str
-    source: Source
+    play: CalibrationPlay
     statistics: Statistics
 
 
-def _observe(model: Path, chosen: Chosen, frames: int, cache: Cache,
-             progress: Progress) -> _Observed:  # fmt: skip
-    step, onnx_sha256 = _read_model(model)
-    source = source_of(model, step, onnx_sha256, chosen, cache, progress)
+def _observe(model: Path, chosen: PlayChoice, frames: int, cache: Cache,
+             progress: Progress) -> _Observation:  # fmt: skip
+    step, onnx_sha256 = read_step(model), file_sha256(model)
+    play = open_play(model, step, onnx_sha256, chosen, cache, progress)
     with _naming(model):
-        statistics = statistics_of(step, onnx_sha256, source, frames, cache, progress)
-    return _Observed(step, onnx_sha256, source, statistics)
+        statistics = statistics_of(step, onnx_sha256, play, frames, cache, progress)
+    return _Observation(step, onnx_sha256, play, statistics)
 
 
 def _lowered(step: StepModel, statistics: Statistics, ranges: Ranges, recipe: Recipe,
              calibration: dict) -> Program:  # fmt: skip
     weights, changes = recipe.weights, recipe.transforms
-    rounding = WeightRounding(weights.rounding == "gptq", weights.damping,
-                              weights.bias_correction, weights.two_digits,
-                              statistics.inputs)  # fmt: skip
+    quantizer = WeightQuantizer(weights.rounding == "gptq", weights.damping,
+                                weights.bias_correction, weights.two_digits,
+                                statistics.inputs)  # fmt: skip
     strength = SEARCHED if changes.strength is None else changes.strength
     transforms = Transforms(changes.smoothing, strength, changes.hadamard)
-    return lower(step, ranges, calibration, recipe.state, recipe.activations.two_digits, rounding,
-                 transforms)  # fmt: skip
+    return lower(step, ranges, calibration, recipe.state, recipe.activations.two_digits,
+                 quantizer, transforms)  # fmt: skip
 
 
 def summarize(
@@ -194,7 +198,7 @@ def summarize(
     play: str | None = None,
     cache: Cache | None = None,
 ) -> tuple[TensorSummary, ...]:
-    """The statistics that `calibrate` would go by.  Raises WmqError or CalibrationError."""
+    """Summarize the statistics that `calibrate` would use.  Raises WmqError or CalibrationError."""
     model_path(model, ".onnx")
     cache = cache or Cache.of_statistics()
     chosen = choose_play(recipe, data, set_name, play, frames)
@@ -221,12 +225,3 @@ def _naming(model: Path) -> Iterator[None]:
         yield
     except UnfitWeight as error:
         raise UnfitWeight(f"{model}: {error}") from None
-
-
-def _read_model(path: Path) -> tuple[StepModel, str]:
-    """The checked step and the SHA-256 of its file."""
-    return read_step(path), file_sha256(path)
-
-
-def _finite(decibels: float | None) -> float | None:
-    return decibels if decibels is not None and math.isfinite(decibels) else None

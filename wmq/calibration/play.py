@@ -1,7 +1,7 @@
 """What is played to find ranges: real games, the model's own play, or an embedded set.
 
-A dataset or a set's name comes in; a `Source` leaves, whose games are loaded one after the
-other when they are needed.
+A dataset or a set's name comes in; a `CalibrationPlay` leaves, whose games are loaded one after
+the other when they are needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from calib.sets import read_set
-from calib.statistics.collect import CalibrationGame
+from calib.step.runner import CalibrationGame
 from wmq.calibration.self_play import GIVEN, Pair
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
@@ -42,7 +42,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Source:
+class CalibrationPlay:
     """Play to calibrate on.
 
     games       a new pass over the games; each is loaded, or played, when it is needed
@@ -56,7 +56,7 @@ class Source:
 
 
 def choose_cuts(games: Sequence[GameInfo], frames: int) -> list[Cut]:
-    """Cuts of together `frames` steps or a few more, or all there is.
+    """Choose cuts of together `frames` steps or a few more, or all there is.
 
     Games are taken evenly from the order given; cuts are of one length where the games are
     long enough, and lie at the beginning, at one and two thirds, and at the end in turn.
@@ -81,8 +81,8 @@ def choose_cuts(games: Sequence[GameInfo], frames: int) -> list[Cut]:
 
 def from_dataset(
     path: Path, schema: Schema, frames: int, play: str = "real", own_play: OwnPlay | None = None
-) -> Source:
-    """Cuts of the usable training games: as they are, as the model plays them, or both.
+) -> CalibrationPlay:
+    """Take cuts of the usable training games: as they are, as the model plays them, or both.
 
     play      one of PLAYS; "mixed" takes cuts of half as many frames, each once real and
               once the model's own
@@ -117,11 +117,11 @@ def from_dataset(
     provenance: dict = {"games": sorted(cut.info.sha256 for cut in cuts)}
     if play != "real":
         provenance |= {"play": play, "given": GIVEN}
-    return Source(load, 2 * total if play == "mixed" else total, provenance)
+    return CalibrationPlay(load, 2 * total if play == "mixed" else total, provenance)
 
 
-def from_set(name: str, schema: Schema) -> Source:
-    """An embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
+def from_set(name: str, schema: Schema) -> CalibrationPlay:
+    """Take an embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
     found = read_set(name)
     widths = found.frames.shape[2], found.controllers.shape[2]
     if widths != (schema.frame_size, schema.controllers_size):
@@ -134,13 +134,13 @@ def from_set(name: str, schema: Schema) -> Source:
             yield calibration_game(schema, frames, controllers)
 
     games, length = found.frames.shape[:2]
-    return Source(load, games * (length - 1), {"set": found.name, "sha256": found.sha256})
+    return CalibrationPlay(load, games * (length - 1), {"set": found.name, "sha256": found.sha256})
 
 
-def content_sha256(source: Source) -> str:
-    """Of all that is played, hex."""
+def content_sha256(play: CalibrationPlay) -> str:
+    """Digest all that is played, in hex."""
     digest = hashlib.sha256()
-    for game in source.games():
+    for game in play.games():
         for array in (game.numbers, game.classes, game.controllers, game.next_controllers):
             digest.update(f"{array.dtype.str} {array.shape}".encode())
             digest.update(array.tobytes())
@@ -150,6 +150,6 @@ def content_sha256(source: Source) -> str:
 def calibration_game(
     schema: Schema, frames: np.ndarray, controllers: np.ndarray
 ) -> CalibrationGame:
-    """T + 1 integer frames and controllers as T steps."""
+    """Convert T + 1 integer frames and controllers to T steps."""
     numbers, classes, pads = float_inputs(schema, frames, controllers)
     return CalibrationGame(numbers[:-1], classes[:-1], pads[:-1], pads[1:])

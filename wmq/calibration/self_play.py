@@ -19,7 +19,7 @@ from calib.errors import CalibrationError
 from calib.statistics.collect import SAVE_SECONDS
 from calib.statistics.store import Arrays
 from wmq.inference.float_predictor import StepWorlds
-from wmq.inference.onnx_session import OnnxStep, State
+from wmq.inference.onnx_session import SessionStep, State
 from wmq.memo.store import Cache
 
 GIVEN = 60  # true frames at the beginning: the state is then one that play has made
@@ -29,9 +29,9 @@ Pair = tuple[np.ndarray, np.ndarray]  # frames (T, frame_size) and controllers (
 Tick = Callable[[int], None]  # frames done since the last call
 
 
-def own_play(step: OnnxStep, key: str, games: Iterable[Pair], cache: Cache,
+def own_play(step: SessionStep, key: str, games: Iterable[Pair], cache: Cache,
              tick: Tick) -> Iterator[Pair]:  # fmt: skip
-    """Each game's frames replaced by the model's own; LANES games are in memory at a time.
+    """Replace each game's frames by the model's own; LANES games are in memory at a time.
 
     key  names model and arithmetic: equal keys and games give equal play
     """
@@ -46,13 +46,13 @@ def own_play(step: OnnxStep, key: str, games: Iterable[Pair], cache: Cache,
 
 
 def _extended(rows: np.ndarray, length: int) -> np.ndarray:
-    """The last row repeated: what a shorter lane makes of it is cut off."""
+    """Repeat the last row: what a shorter lane makes of it is cut off."""
     return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
 
 
-def _rolled(step: OnnxStep, key: str, true: np.ndarray, pads: np.ndarray, cache: Cache,
+def _rolled(step: SessionStep, key: str, true: np.ndarray, pads: np.ndarray, cache: Cache,
             tick: Tick) -> np.ndarray:  # fmt: skip
-    """(lanes, T, frame_size) int32; true (lanes, T, frame_size), pads (lanes, T, 26)."""
+    """Roll out (lanes, T, frame_size) int32; true has that shape, pads (lanes, T, 26)."""
     digest = hashlib.sha256(f"{FORMAT_VERSION} {GIVEN} {true.shape} {key}".encode())
     digest.update(true.tobytes() + pads.tobytes())
     name = f"play-{digest.hexdigest()}.safetensors"
@@ -77,9 +77,9 @@ def _rolled(step: OnnxStep, key: str, true: np.ndarray, pads: np.ndarray, cache:
 
 
 def _begun(
-    step: OnnxStep, true: np.ndarray, arrays: Arrays, where: str
+    step: SessionStep, true: np.ndarray, arrays: Arrays, where: str
 ) -> tuple[np.ndarray, State]:
-    """Frames so far and the state behind them.  Raises CalibrationError."""
+    """Check the frames so far and the state after them.  Raises CalibrationError."""
     state = step.zero_state(len(true))
     frames = arrays.get("frames", np.empty(0))
     kept = {name: array for name, array in arrays.items() if name != "frames"}

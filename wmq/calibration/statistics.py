@@ -1,4 +1,4 @@
-"""Statistics of a float step over chosen play, from the user's cache where they are there.
+"""Statistics of a float step over its calibration play, from the user's cache if they are there.
 
 The name of what is kept is a hash of the model's file, of all that is played and of the
 arithmetic, so that a second recipe on the same model and play costs seconds, and nothing
@@ -8,14 +8,11 @@ stale is ever found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from calib.errors import CalibrationError
-from calib.recipe import Recipe
-from calib.statistics.collect import Checkpoint, Statistics, collect, fits
+from calib.statistics.collect import collect, fits
+from calib.statistics.results import Checkpoint, Statistics
 from calib.statistics.store import (
     FORMAT_VERSION,
     Arrays,
@@ -25,81 +22,27 @@ from calib.statistics.store import (
 )
 from calib.statistics.store import statistics_of as read_statistics
 from calib.step.graph import StepModel
-from wmq.calibration.play import PLAYS, Source, content_sha256, from_dataset, from_set
-from wmq.calibration.self_play import Pair, own_play
-from wmq.errors import WmqError
-from wmq.inference.model_files import schema_of
-from wmq.inference.onnx_session import OnnxStep
+from wmq.calibration.play import CalibrationPlay, content_sha256
 from wmq.memo.provenance import digest, sources, versions
 from wmq.memo.store import Cache
 from wmq.progress import Progress, silent
 
-DEFAULT_FRAMES = 64_000
-LEAST_FRAMES = 256  # ranges of fewer frames are chance
 Found = TypeVar("Found", Statistics, Checkpoint)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What to play, from the options of a command or from a recipe: a dataset's games or a set.
-
-    play  one of PLAYS, of the dataset's games
-    """
-
-    data: Path | None
-    set_name: str | None
-    play: str = "real"
-    frames: int = DEFAULT_FRAMES
+def arithmetic_key(onnx_sha256: str) -> str:
+    """Digest all that a step's values depend on besides play: model, code and arithmetic."""
+    return digest(onnx_sha256, sources(__name__), versions(("numpy", "onnxruntime")))
 
 
-def choose_play(recipe: Recipe, data: Path | None, set_name: str | None, play: str | None,
-                frames: int = DEFAULT_FRAMES) -> Chosen:  # fmt: skip
-    """What is given wins over what the recipe says.  Raises WmqError."""
-    if frames < LEAST_FRAMES:
-        raise WmqError(f"--frames {frames}: too few to know a range; give {LEAST_FRAMES} or more")
-    if play is not None and play not in PLAYS:
-        raise WmqError(f"--play {play}: give one of {', '.join(PLAYS)}")
-    if data is not None and set_name is not None:
-        raise WmqError("--data and --set: give either a dataset or an embedded set")
-    if set_name is None and data is None and recipe.data is not None:
-        set_name = recipe.data.set
-    if set_name is not None and play is not None:
-        raise WmqError(f"--play {play}: a set is played as it is; give --data DATASET instead")
-    if set_name is None and data is None:
-        raise WmqError("ranges are found in play: give --data DATASET, made with `wmq prepare`, "
-                       "or --set NAME, an embedded set")  # fmt: skip
-    asked = recipe.data.play if recipe.data is not None else "real"
-    return Chosen(data, set_name, play or (asked if asked in PLAYS else "real"), frames)
-
-
-def source_of(model: Path, step: StepModel, onnx_sha256: str, chosen: Chosen, cache: Cache,
-              progress: Progress = silent) -> Source:  # fmt: skip
-    """Raises WmqError or CalibrationError."""
-    schema = schema_of(step.schema, model)
-    if chosen.data is None:
-        return from_set(chosen.set_name or "", schema)
-
-    def play(games: Iterable[Pair], total: int) -> Iterator[Pair]:
-        done = 0
-
-        def tick(count: int) -> None:
-            nonlocal done
-            done += count
-            progress("playing", min(done, total), total)
-
-        return own_play(OnnxStep(model), _key(onnx_sha256), games, cache, tick)
-
-    return from_dataset(chosen.data, schema, chosen.frames, chosen.play, play)
-
-
-def statistics_of(step: StepModel, onnx_sha256: str, source: Source, frames: int, cache: Cache,
-                  progress: Progress = silent) -> Statistics:  # fmt: skip
-    """Of the first `frames` frames, from the cache if they are there.
+def statistics_of(step: StepModel, onnx_sha256: str, play: CalibrationPlay, frames: int,
+                  cache: Cache, progress: Progress = silent) -> Statistics:  # fmt: skip
+    """Collect the statistics of the first `frames` frames, or read them from the cache.
 
     An interrupted pass is resumed.  Raises CalibrationError.
     """
-    frames = min(frames, source.frames)
-    key = f"{_key(onnx_sha256)} {FORMAT_VERSION} {frames} {content_sha256(source)}"
+    frames = min(frames, play.frames)
+    key = f"{arithmetic_key(onnx_sha256)} {FORMAT_VERSION} {frames} {content_sha256(play)}"
     name = f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
 
     def of_this_step(arrays: Arrays, where: str) -> Statistics:
@@ -114,7 +57,7 @@ def statistics_of(step: StepModel, onnx_sha256: str, source: Source, frames: int
     unfinished = f"unfinished-{name}"
     found = collect(
         step,
-        source.games(),
+        play.games(),
         frames,
         progress,
         cache.read(unfinished, under_way),
@@ -129,8 +72,3 @@ def _fitting(step: StepModel, found: Found, where: str) -> Found:
     if not fits(step, found):
         raise CalibrationError(f"{where}: statistics of another model")
     return found
-
-
-def _key(onnx_sha256: str) -> str:
-    """Of all that the values of a tensor depend on besides play: model, code and arithmetic."""
-    return digest(onnx_sha256, sources(__name__), versions(("numpy", "onnxruntime")))

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 import torch
 
-from calib.step.graph import build_step, half_weights, to_bytes, zero_state
+from calib.step.graph import build_step, half_weights, to_bytes
+from calib.step.sizes import sizes_of
 from wmq.errors import WmqError
 from wmq.files.atomic import write_atomically
 from wmq.game.schema import Q16, Schema
@@ -74,7 +75,7 @@ def step_bytes(model: WorldModel, config: RunConfig, step: int, half: bool = Fal
         "wmq.training": json.dumps(training, sort_keys=True),
     }
     size = msgspec.structs.asdict(model.config)
-    return to_bytes(build_step(size, model.schema.to_json(), weights, metadata, half))
+    return to_bytes(build_step(size, model.schema.step, weights, metadata, half))
 
 
 def weights_of(model: WorldModel) -> dict[str, np.ndarray]:
@@ -113,7 +114,7 @@ def difference_to_torch(content: bytes, model: WorldModel, frames: int, half: bo
     integers, pads = usual_frames(schema, frames + 1)
     numbers, classes, controllers = model_inputs(schema, integers, pads)
     theirs = model.zero_state(1)
-    ours = zero_state(msgspec.structs.asdict(model.config), schema.to_json())
+    ours = sizes_of(msgspec.structs.asdict(model.config), schema.step).zero_state()
     error, size = dict.fromkeys(names, 0.0), dict.fromkeys(names, 1e-9)
     for t in range(frames):
         now, following = slice(t, t + 1), slice(t + 1, t + 2)

@@ -13,13 +13,15 @@ others are whole numbers (docs/frames.md).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from calib.step.schema import Q16 as Q16
+from calib.step.schema import Field, FrameLayout, Rebirth, StepSchema
+
 SCHEMA_VERSION = 1
-Q16 = 1 << 16  # units of a Q15.16 number in one natural unit
 FIRST_FRAME = -123  # id of a match's first frame
 FRAMES_PER_SECOND = 60
 LEGAL_STAGES = {
@@ -55,46 +57,6 @@ REBIRTH_PLACES = {
     31: ((838861, 8851728), (-2621440, 8851728)),
     32: ((1048576, 7395738), (-3276800, 7395738)),
 }
-
-
-@dataclass(frozen=True)
-class Field:
-    """One number of a player.
-
-    kind    "fixed" (Q15.16), "whole" (a count), "bit" (0 or 1) or "class"
-    head    "continuous", "velocity", "dynamics", "binary", "classes", or "" (given)
-    update  how the next value follows from the head's output:
-            "add" (delta, then clamp), "round" (absolute, to whole, then clamp),
-            "round_falling" (as round, and never above the present value),
-            "sign" (logit > 0), "argmax", "age" (0 after a change of action, else +1),
-            "keep"
-    scale   factor from the natural unit to the network's input; 0 for classes
-    lo, hi  the declared interval in natural units, both ends included
-    dim     width of a class's embedding
-    since   the replay version in which the column appears
-    """
-
-    name: str
-    unit: str
-    kind: str
-    head: str
-    update: str
-    scale: float
-    lo: int
-    hi: int
-    dim: int = 0
-    since: tuple[int, int] = (2, 0)
-    optional: bool = False
-
-    @property
-    def classes(self) -> int:
-        """Number of classes of a class field."""
-        return self.hi + 1
-
-    @property
-    def quantum(self) -> int:
-        """Integer units in one natural unit."""
-        return Q16 if self.kind == "fixed" else 1
 
 
 def _speed(name: str) -> Field:
@@ -162,44 +124,18 @@ ACTION_CATEGORIES: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Schema:
+class Schema(FrameLayout):
     """The fields in use.  `projectiles` adds three numbers a player."""
 
     projectiles: bool = False
 
     @cached_property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[Field, ...]:  # type: ignore[override]
         """All fields of one player: the numbers, then the classes."""
         numbers = [f for f in PLAYER_FIELDS if f.kind != "class"]
         if self.projectiles:
             numbers += PROJECTILE_FIELDS
         return (*numbers, *(f for f in PLAYER_FIELDS if f.kind == "class"))
-
-    @cached_property
-    def numbers(self) -> tuple[Field, ...]:
-        return tuple(f for f in self.fields if f.kind != "class")
-
-    @cached_property
-    def classes(self) -> tuple[Field, ...]:
-        return tuple(f for f in self.fields if f.kind == "class")
-
-    def head(self, name: str) -> tuple[Field, ...]:
-        """Return the fields of one player that the head `name` predicts."""
-        return tuple(f for f in self.fields if f.head == name)
-
-    def index(self, name: str, player: int = 0) -> int:
-        """Return a field's place in the integer frame; player is 0 or 1."""
-        names = [f.name for f in self.fields]
-        return player * len(names) + names.index(name)
-
-    @property
-    def stage_index(self) -> int:
-        return 2 * len(self.fields)
-
-    @property
-    def frame_size(self) -> int:
-        """Length of the integer frame."""
-        return 2 * len(self.fields) + 1
 
     @property
     def controllers_size(self) -> int:
@@ -231,17 +167,6 @@ class Schema:
         return np.array([*player, *player, stage], dtype=np.int32)
 
     @cached_property
-    def number_index(self) -> np.ndarray:
-        """Places of the numbers in the integer frame, player 1 then 2."""
-        return np.array([self.index(f.name, p) for p in (0, 1) for f in self.numbers])
-
-    @cached_property
-    def class_index(self) -> np.ndarray:
-        """Places of the classes: player 1, player 2, stage."""
-        players = [self.index(f.name, p) for p in (0, 1) for f in self.classes]
-        return np.array([*players, self.stage_index])
-
-    @cached_property
     def number_unit(self) -> np.ndarray:
         """Natural units in one integer unit, for `number_index`, float32."""
         return np.array([1 / f.quantum for _ in (0, 1) for f in self.numbers], dtype=np.float32)
@@ -254,21 +179,23 @@ class Schema:
             table[stage] = places
         return table
 
+    @cached_property
+    def step(self) -> StepSchema:
+        """What a model file says of its frames, if it is of this schema."""
+        places = tuple(tuple(map(tuple, row)) for row in self.rebirth_places.tolist())
+        return StepSchema(
+            version=SCHEMA_VERSION,
+            projectiles=self.projectiles,
+            fields=self.fields,
+            controllers=CONTROLLER_FIELDS,
+            stage_classes=STAGE_CLASSES,
+            stage_dim=STAGE_DIM,
+            rebirth=Rebirth(REBIRTH_ACTION, REBIRTH_FIELDS, places),
+        )
+
     def to_json(self) -> dict:
-        """Return the plain data that ONNX metadata and .wmq files carry; `calib` reads it back."""
-        return {
-            "version": SCHEMA_VERSION,
-            "projectiles": self.projectiles,
-            "fields": [asdict(f) | {"since": list(f.since)} for f in self.fields],
-            "controllers": list(CONTROLLER_FIELDS),
-            "stage": {"classes": STAGE_CLASSES, "dim": STAGE_DIM},
-            "rebirth": {
-                "action": REBIRTH_ACTION,
-                "fields": list(REBIRTH_FIELDS),
-                "places": self.rebirth_places.tolist(),
-            },
-            "frame_size": self.frame_size,
-        }
+        """Return the plain data that ONNX metadata and .wmq files carry."""
+        return self.step.to_json()
 
 
 FULL = Schema(projectiles=True)  # what shards of a dataset hold; a reader's schema chooses

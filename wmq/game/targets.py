@@ -7,24 +7,20 @@ class numbers.  Heads are player 1's fields, then player 2's, in schema order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from calib.step.schema import NUMBER_HEADS
+from calib.step.schema import PLAYERS as PLAYERS
 from wmq.game.schema import Schema
 
-NUMBER_HEADS = ("continuous", "velocity", "dynamics")
-PLAYERS = ("p1", "p2")
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
-def head_widths(schema: Schema) -> dict[str, int]:
+def head_widths(schema: Schema) -> Mapping[str, int]:
     """Return name and width of every head, in the order of the program."""
-    widths = {name: 2 * len(schema.head(name)) for name in ("continuous", "binary")}
-    widths |= {name: 2 * len(schema.head(name)) for name in ("velocity", "dynamics")}
-    for player in PLAYERS:
-        widths |= {f"{player}.{f.name}": f.classes for f in schema.head("classes")}
-    return widths
+    return schema.heads
 
 
 def head_index(schema: Schema, head: str) -> np.ndarray:

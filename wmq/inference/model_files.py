@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calib.errors import FOREIGN
+from calib.step.schema import StepSchema
 from wmq.errors import WmqError
 from wmq.game.schema import SCHEMA_VERSION, Schema
 
@@ -109,8 +110,13 @@ def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
     return IntegerModel(path, program, schema, sha256)
 
 
-def schema_of(found: Any, path: str | os.PathLike[str]) -> Schema:
-    """The Schema that a model file carries as plain data.  Raises ModelError."""
+def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
+    """The Schema that a model file carries, read or still plain data.  Raises ModelError."""
+    if isinstance(found, StepSchema):
+        schema = Schema(found.projectiles)
+        if found == schema.step:
+            return schema
+        found = found.to_json()
     if not isinstance(found, dict):
         raise ModelError(f"{path}: names no schema; make it again with this version of wmq")
     if found.get("version") != SCHEMA_VERSION:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from calib.step.schema import NUMBER_HEADS
 from wmq.game.schema import CONTROLLER_FIELDS, STAGE_CLASSES, STAGE_DIM, Schema
 from wmq.models.mamba2 import Layer, RMSNorm, State
 from wmq.models.presets import ModelConfig
 
-NUMBER_HEADS = ("continuous", "velocity", "dynamics")
+ORDER = (*NUMBER_HEADS, "binary")  # of the heads of both players among the parameters
 
 
 class WorldModel(nn.Module):
@@ -38,9 +39,8 @@ class WorldModel(nn.Module):
         self.ctrl_proj = nn.Linear(2 * len(CONTROLLER_FIELDS), config.d_model)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layer))
         self.norm_f = RMSNorm(config.d_model)
-        widths = {name: 2 * len(schema.head(name)) for name in (*NUMBER_HEADS, "binary")}
-        for player in ("p1", "p2"):
-            widths |= {f"{player}.{f.name}": f.classes for f in schema.head("classes")}
+        heads = schema.heads
+        widths = {name: heads[name] for name in (*ORDER, *heads)}
         self.heads = nn.ModuleDict(
             {_module_name(name): nn.Linear(config.d_model, width) for name, width in widths.items()}
         )

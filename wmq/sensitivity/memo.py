@@ -16,8 +16,8 @@ from time import perf_counter
 import msgspec
 import numpy as np
 
+from calib.arithmetic.grid import Grid
 from calib.simulation.simulate import Change
-from calib.statistics.collect import Rounding
 from wmq.files.atomic import write_atomically
 from wmq.sensitivity.measure import Measured
 
@@ -79,7 +79,7 @@ def _feed(digest, what: object) -> None:  # noqa: ANN001  (hashlib's type has no
     if isinstance(what, Change):
         blocks = {name: block for name, block in what.blocks.items() if block > 1}
         what = [what.tensors, sorted(what.carried), what.inputs, blocks, what.linears, what.weights]
-    elif isinstance(what, Rounding):
+    elif isinstance(what, Grid):
         what = [what.scale, what.lo, what.hi]
     elif hasattr(what, "__dataclass_fields__"):
         what = [getattr(what, name) for name in what.__dataclass_fields__]

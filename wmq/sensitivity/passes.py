@@ -11,8 +11,8 @@ from threading import Event
 
 import numpy as np
 
+from calib.simulation.clipping import count_clipped
 from calib.simulation.simulate import Change, simulated
-from calib.statistics.clipping import count_clipped
 from calib.step.graph import StepModel
 from wmq.calibration.play import calibration_game
 from wmq.game.targets import NUMBER_HEADS

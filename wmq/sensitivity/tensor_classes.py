@@ -13,25 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.simulation.roundings import roundings_of
-from calib.simulation.simulate import Change, together
-from calib.statistics.collect import Rounding
-from calib.step.graph import StepModel
-from calib.step.sizes import NUMBER_HEADS, module_name
-from calib.weights.program_weights import (
+from calib.arithmetic.grid import Grid
+from calib.simulation.grids import grids_of
+from calib.simulation.program_weights import (
     held_convolution,
     held_embeddings,
     held_linear,
-    input_rounding,
+    input_grid,
     linears,
-    number_roundings,
+    number_grids,
 )
+from calib.simulation.simulate import Change, together
+from calib.step.graph import StepModel
+from calib.step.schema import HEADS, NUMBER_HEADS
+from calib.step.sizes import module_name
 from wmq_kernels.program import Program
 
 Q16 = 1 << 16
 SCANNED = {"state": "next_state.{0}"}  # where a class is not `layers.N.mamba.CLASS`
 INNER = ("z", "xbc", "conv1d", "silu_z", "x", "B", "C", "dt", "drive", "state", "y", "gated")
-HEAD_KINDS = ("continuous", "binary", "velocity", "dynamics")  # all others are classes
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Part:
     """A class of tensors ("class"), or what one layer, head or table has of it ("layer").
 
     of        name of its class
-    observed  tensor of the float step, its rounding, and the blocks in which it is mixed before it
+    observed  tensor of the float step, its grid, and the blocks in which it is mixed before it
               (1: not), to count what an interval clips
     """
 
@@ -48,7 +48,7 @@ class Part:
     of: str
     tensors: tuple[str, ...]
     change: Change
-    observed: tuple[tuple[str, Rounding, int], ...]
+    observed: tuple[tuple[str, Grid, int], ...]
 
 
 def parts(step: StepModel, program: Program) -> list[Part]:
@@ -71,9 +71,9 @@ def _part(name: str, kind: str, of: str, changes: list[Change]) -> Part:
     change = together(changes)
     names = [*change.tensors, *(f"{linear} input" for linear in change.inputs),
              *(f"{linear}.weight" for linear in change.linears), *change.weights]  # fmt: skip
-    observed = [(tensor, rounding, 1) for tensor, rounding in change.tensors.items()]
-    observed += [(_unit(linear), rounding, change.blocks[linear])
-                 for linear, rounding in change.inputs.items()]  # fmt: skip
+    observed = [(tensor, grid, 1) for tensor, grid in change.tensors.items()]
+    observed += [(_unit(linear), grid, change.blocks[linear])
+                 for linear, grid in change.inputs.items()]  # fmt: skip
     return Part(name, kind, of, tuple(names), change, tuple(observed))
 
 
@@ -88,7 +88,7 @@ def _unit(linear: str) -> str:
 def _classes(step: StepModel, program: Program) -> Iterator[tuple[str, dict[str, Change]]]:
     """Each class with its members by label."""
     groups, layers = _linear_groups(step), range(step.sizes.n_layer)
-    numbers = number_roundings(step, program)
+    numbers = number_grids(step, program)
     of_frame = {name: numbers[name] for name in ("numbers.scaled", "controllers")}
     of_pads = {"next_controllers": numbers["next_controllers"]}
     members = {"frame_proj": Change(of_frame), "ctrl_proj": Change(of_pads)}
@@ -96,8 +96,8 @@ def _classes(step: StepModel, program: Program) -> Iterator[tuple[str, dict[str,
     for group in ("in_proj", "out_proj", "heads"):
         members = {}
         for label, names in groups[group].items():
-            read = {n: input_rounding(step, program, n) for n in names}
-            inputs = {n: rounding for n, (rounding, _) in read.items()}
+            read = {n: input_grid(step, program, n) for n in names}
+            inputs = {n: grid for n, (grid, _) in read.items()}
             blocks = {n: block for n, (_, block) in read.items()}
             members[label] = Change(inputs=inputs, blocks=blocks)
         yield f"inputs of {group}", members
@@ -111,11 +111,11 @@ def _classes(step: StepModel, program: Program) -> Iterator[tuple[str, dict[str,
     yield "conv1d weights", members
     tables = held_embeddings(step, program)
     yield "embeddings", {n.split(".")[1]: Change(weights={n: tables[n]}) for n in tables}
-    roundings = dict(roundings_of(step, program))
+    grids = dict(grids_of(step, program))
     for name in INNER:
-        yield name, {f"layer {i}": _inner(program, roundings, name, i) for i in layers}
-    yield "residual", dict(_residual(step, program, roundings))
-    yield "head values", _head_values(step, roundings)
+        yield name, {f"layer {i}": _inner(program, grids, name, i) for i in layers}
+    yield "residual", dict(_residual(step, program, grids))
+    yield "head values", _head_values(step, grids)
 
 
 def _linear_groups(step: StepModel) -> dict[str, dict[str, list[str]]]:
@@ -136,39 +136,39 @@ def _linear_groups(step: StepModel) -> dict[str, dict[str, list[str]]]:
 
 
 def _kind(head: str) -> str:
-    return head if head in HEAD_KINDS else "classes"
+    return head if head in HEADS else "classes"
 
 
-def _inner(program: Program, roundings: Mapping[str, Rounding], name: str, layer: int) -> Change:
+def _inner(program: Program, grids: Mapping[str, Grid], name: str, layer: int) -> Change:
     tensor = SCANNED.get(name, f"layers.{{0}}.mamba.{name}").format(layer)
-    tensors = {tensor: roundings[tensor]}
+    tensors = {tensor: grids[tensor]}
     if name == "dt":  # the sum before softplus is a value of its own
         raw = program.values[f"layers.{layer}.mamba.dt_raw"]
         biased = f"layers.{layer}.mamba.dt_biased"
-        tensors[biased] = Rounding(np.array([raw.scale]), raw.lo, raw.hi)
+        tensors[biased] = Grid(np.array([raw.scale]), raw.lo, raw.hi)
     carried = [tensor] if name == "state" and f"carry.{layer}" in program.values else []
     return Change(tensors, carried)
 
 
-def _residual(step: StepModel, program: Program, roundings: Mapping[str, Rounding]
+def _residual(step: StepModel, program: Program, grids: Mapping[str, Grid]
               ) -> Iterator[tuple[str, Change]]:  # fmt: skip
     """The stream, and what is added to it, which is rounded first."""
     for place in range(step.sizes.n_layer + 1):
         added = [f"layers.{place - 1}.mamba.out_proj"] if place else ["frame_proj", "ctrl_proj"]
         values = {name: program.values[name] for name in added}
-        tensors = {f"residual.{place}": roundings[f"residual.{place}"]}
-        tensors |= {n: Rounding(np.array([v.scale]), v.lo, v.hi) for n, v in values.items()}
+        tensors = {f"residual.{place}": grids[f"residual.{place}"]}
+        tensors |= {n: Grid(np.array([v.scale]), v.lo, v.hi) for n, v in values.items()}
         yield f"place {place}", Change(tensors)
 
 
-def _head_values(step: StepModel, roundings: Mapping[str, Rounding]) -> dict[str, Change]:
+def _head_values(step: StepModel, grids: Mapping[str, Grid]) -> dict[str, Change]:
     """Logits on a scale a head, numbers in Q15.16 of their natural unit."""
-    members: dict[str, dict[str, Rounding]] = {}
+    members: dict[str, dict[str, Grid]] = {}
     for head in step.sizes.heads:
         if head in NUMBER_HEADS:
-            name, rounding = head, Rounding(np.array([1 / Q16]), -(1 << 30) + 1, (1 << 30) - 1)
+            name, grid = head, Grid(np.array([1 / Q16]), -(1 << 30) + 1, (1 << 30) - 1)
         else:
             name = f"heads.{module_name(head)}"
-            rounding = roundings[name]
-        members.setdefault(_kind(head), {})[name] = rounding
+            grid = grids[name]
+        members.setdefault(_kind(head), {})[name] = grid
     return {label: Change(tensors) for label, tensors in members.items()}

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader
 
-from calib.statistics.collect import CalibrationGame
 from calib.step.graph import StepModel, build_step
+from calib.step.runner import CalibrationGame
 from wmq.inference.onnx_session import SessionStep
 
 Feeds = dict[str, np.ndarray]

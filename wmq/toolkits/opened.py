@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calib.step.graph import StepModel, read_step
-from wmq.calibration.play import Source, from_dataset, from_set
+from wmq.calibration.play import CalibrationPlay, from_dataset, from_set
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
 from wmq.files.digest import file_sha256
@@ -47,7 +47,7 @@ def open_float(context: Context) -> Opened:
     )
 
 
-def play(context: Context, schema: Schema, frames: int) -> tuple[Source, str]:
+def play(context: Context, schema: Schema, frames: int) -> tuple[CalibrationPlay, str]:
     """Training games of the dataset, else the embedded set; and what it is, for a note.
 
     Raises WmqError or CalibrationError.

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from benchmarks.recurrence import KINDS, layer_errors
 from calib.errors import CalibrationError
 from calib.lowering.lower import lower
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
-from calib.step.graph import to_bytes, zero_state
-from calib.weights.quantize import WeightRounding
+from calib.step.graph import to_bytes
+from calib.weights.quantize import WeightQuantizer
 from tests.support.small_step import as_game, random_play, small_step
 from wmq.cli import main
 from wmq.game.frame_update import next_frames
@@ -26,7 +26,7 @@ from wmq_kernels.rangecheck import bounds
 from wmq_kernels.reference import Reference
 
 FRAMES = 120
-STATE = State(headroom_bits=2)
+STATE = RecurrentState(headroom_bits=2)
 
 
 DIGITS = ("layers.0.mamba.in_proj", "layers.*.mamba.out_proj", "heads.*")
@@ -45,7 +45,7 @@ def lowered(request, tmp_path_factory):
 def float_heads(step, schema, frames, pads):
     """The heads of onnxruntime, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
-    game, state = as_game(schema, frames, pads), zero_state(step.config, step.schema)
+    game, state = as_game(schema, frames, pads), step.sizes.zero_state()
     names = [o.name for o in session.get_outputs()]
     rows = []
     for t in range(len(game.numbers)):
@@ -167,7 +167,7 @@ LOST = {(32, True): 2e-8, (32, False): 6e-8, (16, True): 1e-3, (16, False): 4e-3
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_each_kind_of_state_is_proven_exact_and_loses_what_is_known(lowered, kind):
     _, step, frames, pads, _, statistics = lowered
-    program = lower(step, statistics, {}, State(2, kind.bits, kind.carry))
+    program = lower(step, statistics, {}, RecurrentState(2, kind.bits, kind.carry))
     assert bounds(program) == program.certificate
     scans = [s for s in program.steps if s.op.startswith("scan")]
     assert [s.op for s in scans] == ["scan_carry" if kind.carry else "scan"] * 2
@@ -240,13 +240,13 @@ def test_a_bias_far_larger_than_its_weights_is_held_by_fewer_powers_of_two(tmp_p
     frames, pads = random_play(schema, 20)
     ranges = collect(step, [as_game(schema, frames, pads)]).ranges()
     weights = {name: array.copy() for name, array in step.weights.items()}
-    plain = lower(step, ranges, {}, STATE, (), WeightRounding(two_digits=digits))
+    plain = lower(step, ranges, {}, STATE, (), WeightQuantizer(two_digits=digits))
     unit = plain.values["frame_proj"].scale * (
         plain.data["frame_proj.multiplier"] / np.exp2(plain.data["frame_proj.shift"])
     )
     weights["frame_proj.bias"][3] = 1.5 * 2**31 * unit[3]
     changed = dataclasses.replace(step, weights=weights)
-    program = lower(changed, ranges, {}, STATE, (), WeightRounding(two_digits=digits))
+    program = lower(changed, ranges, {}, STATE, (), WeightQuantizer(two_digits=digits))
     after = program.values["frame_proj"].scale * (
         program.data["frame_proj.multiplier"] / np.exp2(program.data["frame_proj.shift"])
     )

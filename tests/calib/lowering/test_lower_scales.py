@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calib.lowering.builder import Builder
-from calib.lowering.fixed import INT8_LIMIT
-from calib.lowering.layer import Input, linear
+from calib.arithmetic.fixed import INT8_LIMIT
+from calib.lowering.builder import ProgramBuilder
+from calib.lowering.ops import LinearInput, linear
 from calib.lowering.scales import WIDE_HEADROOM, Scales, eps_units, unit_rows, wide
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.weights.transforms import Folding
 
 
@@ -32,11 +32,13 @@ def test_a_row_lets_its_bias_fit(bias, unit):
 def test_rows_of_a_wide_model_get_a_coarser_unit_until_their_sum_fits():
     """8,192 weights of the same size: 127 * 127 * 128 each would make 1.7e10."""
     n, scale = 8192, 0.01
-    b = Builder()
+    b = ProgramBuilder()
     high, low = b.value("x", "i8", n, INT8_LIMIT), b.value("x.low", "i8", n, (-64, 63))
     weight = np.vstack([np.full(n, 0.5), np.eye(1, n)[0]])
-    scales = Scales({}, wide(n, 1.0), State(headroom_bits=2), ("wide",))
-    acc = linear(b, "wide", Input(high, low, scale, "x", Folding()), weight, np.zeros(2), scales)
+    scales = Scales({}, wide(n, 1.0), RecurrentState(headroom_bits=2), ("wide",))
+    acc = linear(
+        b, "wide", LinearInput(high, low, scale, "x", Folding()), weight, np.zeros(2), scales
+    )
     assert b.values[acc.name].hi < 1 << 31
     held = b.data["wide.weight"].reshape(2, n) * acc.scale[:, None] / (scale / 128)
     np.testing.assert_allclose(held, weight, atol=0.5 / 15)

@@ -11,10 +11,12 @@ from calib.errors import UnfitWeight
 from calib.lowering.lower import lower
 from calib.recipe import read_recipe
 from calib.sets import read_set
-from calib.statistics.collect import CalibrationGame, Statistics, collect
-from calib.step.graph import StepModel, build_step, read_step, to_bytes, zero_state
-from calib.weights.program_weights import held_linear
-from calib.weights.quantize import WeightRounding
+from calib.simulation.program_weights import held_linear
+from calib.statistics.collect import collect
+from calib.statistics.results import Statistics
+from calib.step.graph import StepModel, build_step, read_step, to_bytes
+from calib.step.runner import CalibrationGame
+from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import Transforms
 from tests.support.calibrating import run
 from tests.support.small_step import CONFIG, as_game, random_play, random_weights
@@ -40,7 +42,7 @@ WHOLE = slice(None)
 def step_of(folder, weights: dict[str, np.ndarray]) -> StepModel:
     metadata = {"wmq.run": "0" * 64, "wmq.training": "{}"}
     path = folder / "pruned.onnx"
-    path.write_bytes(to_bytes(build_step(SMALL, SCHEMA.to_json(), weights, metadata)))
+    path.write_bytes(to_bytes(build_step(SMALL, SCHEMA.step, weights, metadata)))
     return read_step(path)
 
 
@@ -54,7 +56,7 @@ def scaled(factor: float, *places: tuple[str, slice]) -> dict[str, np.ndarray]:
 def float_heads(step: StepModel, game: CalibrationGame) -> dict[str, np.ndarray]:
     """Teacher-forced, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
-    names, state = [o.name for o in session.get_outputs()], zero_state(step.config, step.schema)
+    names, state = [o.name for o in session.get_outputs()], step.sizes.zero_state()
     rows = []
     for t in range(len(game.numbers)):
         inputs = {k: getattr(game, k)[t : t + 1]
@@ -67,7 +69,7 @@ def float_heads(step: StepModel, game: CalibrationGame) -> dict[str, np.ndarray]
 def lowered(step: StepModel, statistics: Statistics, recipe: str = "static-best"):
     found = read_recipe(recipe)
     weights, changes = found.weights, found.transforms
-    rounding = WeightRounding(weights.rounding == "gptq", weights.damping,
+    rounding = WeightQuantizer(weights.rounding == "gptq", weights.damping,
                               weights.bias_correction, weights.two_digits,
                               statistics.inputs)  # fmt: skip
     return lower(step, statistics.ranges(found.activations.observer), {}, found.state,

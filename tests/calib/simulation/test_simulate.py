@@ -11,22 +11,26 @@ import onnxruntime
 import pytest
 import torch
 
+from calib.arithmetic.grid import Grid
 from calib.errors import CalibrationError
 from calib.lowering.lower import lower
-from calib.recipe import State
-from calib.simulation.simulate import Change, simulated, together
-from calib.statistics.clipping import count_clipped
-from calib.statistics.collect import Player, Ranges, Rounding, collect, observed_tensors
-from calib.step.graph import StepModel, zero_state
-from calib.step.sizes import module_name
-from calib.weights.program_weights import (
+from calib.recipe import RecurrentState
+from calib.simulation.clipping import count_clipped
+from calib.simulation.program_weights import (
     held_convolution,
     held_embeddings,
     held_linear,
-    input_rounding,
+    input_grid,
     linears,
-    number_roundings,
+    number_grids,
 )
+from calib.simulation.simulate import Change, simulated, together
+from calib.statistics.collect import collect
+from calib.statistics.results import Ranges
+from calib.statistics.tensors import observed_tensors
+from calib.step.graph import StepModel
+from calib.step.runner import StepRunner
+from calib.step.sizes import module_name, sizes_of
 from tests.support.small_step import CONFIG, as_game, random_play, small_step
 from wmq.game.schema import Schema
 from wmq.models.presets import ModelConfig
@@ -51,14 +55,14 @@ def statistics(step: StepModel) -> Ranges:
 
 @pytest.fixture(scope="module")
 def program(step: StepModel, statistics: Ranges) -> Program:
-    return lower(step, statistics, {}, State(headroom_bits=2), DIGITS)
+    return lower(step, statistics, {}, RecurrentState(headroom_bits=2), DIGITS)
 
 
 def feeds(frames: int = 8) -> dict[str, np.ndarray]:
     """Inputs of so many rows, with a state that is not zero."""
     game = as_game(SCHEMA, *random_play(SCHEMA, frames + 1, seed=9))
     rng = np.random.default_rng(1)
-    state = zero_state(CONFIG | {"projectiles": False}, SCHEMA.to_json(), frames)
+    state = sizes_of(CONFIG | {"projectiles": False}, SCHEMA.step).zero_state(frames)
     state = {name: rng.normal(size=v.shape).astype(np.float32) for name, v in state.items()}
     named = ("numbers", "classes", "controllers", "next_controllers")
     return {name: getattr(game, name) for name in named} | state
@@ -105,10 +109,10 @@ def test_a_very_fine_scale_changes_nothing(step: StepModel, statistics: Ranges):
     given = feeds()
     exact = run(step.model, given)
     tensors = {
-        name: Rounding(np.maximum(statistics.limits[name], 1e-6) * 2.0**-22, -(1 << 30), 1 << 30)
+        name: Grid(np.maximum(statistics.limits[name], 1e-6) * 2.0**-22, -(1 << 30), 1 << 30)
         for name in observed_tensors(step.sizes)
     }
-    inputs = {name: Rounding(np.array([2.0**-22]), -(1 << 30), 1 << 30)
+    inputs = {name: Grid(np.array([2.0**-22]), -(1 << 30), 1 << 30)
               for name in linears(step)[2:]}  # fmt: skip
     assert_same(exact, run(simulated(step, Change(tensors)), given), 2e-6)
     assert_same(exact, run(simulated(step, Change(inputs=inputs)), given), 2e-6)
@@ -125,7 +129,7 @@ def test_rounding_the_input_of_a_linear_is_that_of_torch(step: StepModel):
     inner.out_proj.register_forward_pre_hook(
         lambda module, x: (rounded(x[0] / weight, scale, -40, 40) * weight,)
     )
-    change = Change(inputs={"layers.1.mamba.out_proj": Rounding(np.array([scale]), -40, 40)})
+    change = Change(inputs={"layers.1.mamba.out_proj": Grid(np.array([scale]), -40, 40)})
     given = feeds()
     expected = torch_step(model, given)
     # two values of 8 x 128 may lie on a border, where division and float64 disagree
@@ -150,7 +154,7 @@ def test_an_input_that_is_mixed_is_rounded_in_the_mixed_basis(step: StepModel):
         lambda module, x: (rounded(x[0] / weight @ mixing, scale, -40, 40) @ mixing.T * weight,)
     )
     name = "layers.0.mamba.out_proj"
-    change = Change(inputs={name: Rounding(np.array([scale]), -40, 40)}, blocks={name: block})
+    change = Change(inputs={name: Grid(np.array([scale]), -40, 40)}, blocks={name: block})
     given = feeds()
     assert_same(torch_step(model, given), run(simulated(step, change), given), 2e-3)
     with pytest.raises(AssertionError):  # one value on a border is far less than the rounding
@@ -176,9 +180,9 @@ def test_what_a_hadamard_and_channels_fold_into_weights_is_taken_out(
             )
         steps.append(made)
     odd = replace(program, steps=tuple(steps), data={**program.data, "shifts": shift})
-    rounding, found = input_rounding(step, odd, name)
-    assert found == block and rounding.hi == 127
-    np.testing.assert_allclose(rounding.scale, plain, rtol=1e-6)
+    grid, found = input_grid(step, odd, name)
+    assert found == block and grid.hi == 127
+    np.testing.assert_allclose(grid.scale, plain, rtol=1e-6)
     norm = step.weights["layers.1.norm.weight"]
     before = held_linear(step, program, name).high * norm  # of the norm's values
     after = held_linear(step, odd, name).high * norm @ np.kron(np.eye(width // block),
@@ -188,7 +192,7 @@ def test_what_a_hadamard_and_channels_fold_into_weights_is_taken_out(
 
 
 def test_a_head_s_input_is_rounded_for_this_head_alone(step: StepModel):
-    change = Change(inputs={"heads.binary": Rounding(np.array([0.5]), -127, 127)})
+    change = Change(inputs={"heads.binary": Grid(np.array([0.5]), -127, 127)})
     given = feeds()
     exact, found = run(step.model, given), run(simulated(step, change), given)
     assert np.abs(exact.pop("binary") - found.pop("binary")).max() > 0.01
@@ -197,14 +201,14 @@ def test_a_head_s_input_is_rounded_for_this_head_alone(step: StepModel):
 
 def test_a_rounded_state_is_what_is_read_and_what_is_handed_on(step: StepModel):
     scale = np.linspace(0.1, 0.4, step.sizes.nheads)
-    rounding = Rounding(scale, -12, 12)
+    grid = Grid(scale, -12, 12)
     given = feeds()
     exact = run(step.model, given)
     wanted = np.clip(np.floor(exact["next_state.1"] / scale[:, None, None] + 0.5), -12, 12)
     wanted *= scale[:, None, None]
-    found = run(simulated(step, Change({"next_state.1": rounding})), given)
+    found = run(simulated(step, Change({"next_state.1": grid})), given)
     assert np.abs(found["next_state.1"] - wanted).max() < 1e-6
-    carried = run(simulated(step, Change({"next_state.1": rounding}, ["next_state.1"])), given)
+    carried = run(simulated(step, Change({"next_state.1": grid}, ["next_state.1"])), given)
     assert (carried["next_state.1"] == exact["next_state.1"]).all()
     heads = set(step.sizes.heads)
     assert_same({h: carried[h] for h in heads}, found, 1e-6)  # both read the rounded one
@@ -217,7 +221,7 @@ def test_numbers_that_enter_are_rounded_column_by_column(step: StepModel):
     model = torch_model(step)
     numbers = torch.from_numpy(given["numbers"]) * model.number_scale
     whole = torch.floor(numbers.double() / torch.from_numpy(scale) + 0.5)
-    change = Change({"numbers.scaled": Rounding(scale, -(1 << 20), 1 << 20)})
+    change = Change({"numbers.scaled": Grid(scale, -(1 << 20), 1 << 20)})
     moved = (whole * torch.from_numpy(scale)).float() / model.number_scale
     assert_same(torch_step(model, given | {"numbers": moved.numpy()}),
                 run(simulated(step, change), given), 1e-4)  # fmt: skip
@@ -253,9 +257,9 @@ def test_held_projections_give_what_the_program_computes(step: StepModel, progra
     game = as_game(SCHEMA, frames, pads)
     given = {n: getattr(game, n) for n in ("numbers", "classes", "controllers")}
     given |= {"next_controllers": game.next_controllers}
-    given |= zero_state(step.config, step.schema)
+    given |= step.sizes.zero_state()
     change = Change(
-        number_roundings(step, program),
+        number_grids(step, program),
         linears={n: held_linear(step, program, n) for n in ("frame_proj", "ctrl_proj")},
         weights=held_embeddings(step, program),
     )
@@ -276,8 +280,8 @@ def test_all_changes_together_come_near_to_the_program(step: StepModel, program:
     rolled = reference.run(frames[:FRAMES].tolist(), pads.tolist(), FRAMES, heads=True)
     layers, norms = range(step.sizes.n_layer), linears(step)[2:]
     change = together([
-        Change(number_roundings(step, program)),
-        Change(inputs={n: input_rounding(step, program, n)[0] for n in norms}),
+        Change(number_grids(step, program)),
+        Change(inputs={n: input_grid(step, program, n)[0] for n in norms}),
         Change(linears={n: held_linear(step, program, n) for n in linears(step)}),
         Change(weights=held_embeddings(step, program)),
         *(Change(weights=held_convolution(step, program, i)) for i in layers),
@@ -294,7 +298,7 @@ def test_all_changes_together_come_near_to_the_program(step: StepModel, program:
 def heads_of(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """Of the frames of `random_play`, one after the other with the state carried."""
     game = as_game(SCHEMA, *random_play(SCHEMA, FRAMES + 1, 7))
-    state, rows = zero_state(step.config, step.schema), []
+    state, rows = step.sizes.zero_state(), []
     for at in range(FRAMES):
         named = ("numbers", "classes", "controllers", "next_controllers")
         found = run(model, {n: getattr(game, n)[at : at + 1] for n in named} | state)
@@ -306,7 +310,7 @@ def heads_of(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def test_a_linear_that_reads_the_high_digit_alone_is_rounded_to_eight_bits(
     step: StepModel, program: Program
 ):
-    (two, _), (one, _) = (input_rounding(step, program, f"heads.{head}")
+    (two, _), (one, _) = (input_grid(step, program, f"heads.{head}")
                           for head in ("continuous", "binary"))  # fmt: skip
     assert (two.hi, one.hi) == (127 * 128, 127)
     assert one.scale == pytest.approx(128 * two.scale)
@@ -314,15 +318,15 @@ def test_a_linear_that_reads_the_high_digit_alone_is_rounded_to_eight_bits(
 
 def test_clipped_values_are_counted_as_they_are(step: StepModel):
     game = as_game(SCHEMA, *random_play(SCHEMA, 40, seed=3))
-    rounding = Rounding(np.array([1 / 256]), 20, 200)
+    grid = Grid(np.array([1 / 256]), 20, 200)
     units = np.floor(game.controllers[:30].astype(np.float64) * 256 + 0.5)
-    player = Player(step, ["layers.0.mamba.y"])
-    y = np.concatenate([found["layers.0.mamba.y"] for found in player.play([game], 30)])
+    runner = StepRunner(step, ["layers.0.mamba.y"])
+    y = np.concatenate([found["layers.0.mamba.y"] for found in runner.play([game], 30)])
     scale = np.linspace(0.2, 1.0, step.sizes.nheads)
     heads = np.floor(y.reshape(30, len(scale), -1) / scale[:, None] + 0.5)
     found = count_clipped(
         step, [game],
-        [("controllers", rounding, 1), ("layers.0.mamba.y", Rounding(scale, -1, 1), 1)], 30,
+        [("controllers", grid, 1), ("layers.0.mamba.y", Grid(scale, -1, 1), 1)], 30,
     )  # fmt: skip
     assert found[0] == (int(((units < 20) | (units > 200)).sum()), units.size)
     assert found[1] == (int((np.abs(heads) > 1).sum()), heads.size)
@@ -330,11 +334,11 @@ def test_clipped_values_are_counted_as_they_are(step: StepModel):
 
 
 def test_an_unknown_name_is_refused(step: StepModel):
-    rounding = Rounding(np.ones(1), -1, 1)
+    grid = Grid(np.ones(1), -1, 1)
     for change in (
-        Change({"layers.7.mamba.z": rounding}),
-        Change(inputs={"layers.7.mamba.in_proj": rounding}),
-        Change(inputs={"frame_proj": rounding}),
+        Change({"layers.7.mamba.z": grid}),
+        Change(inputs={"layers.7.mamba.in_proj": grid}),
+        Change(inputs={"frame_proj": grid}),
         Change(weights={"nothing": np.zeros(3, np.float32)}),
         Change(weights={"norm_f.weight": np.zeros(3, np.float32)}),
     ):

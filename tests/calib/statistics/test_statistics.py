@@ -9,18 +9,12 @@ import pytest
 
 import calib.statistics.collect
 from calib.errors import CalibrationError
-from calib.statistics.collect import (
-    ROWS,
-    CalibrationGame,
-    Checkpoint,
-    Player,
-    Statistics,
-    collect,
-    observed_inputs,
-    observed_tensors,
-)
+from calib.statistics.collect import collect
+from calib.statistics.results import Checkpoint, Statistics
 from calib.statistics.store import arrays_of, checkpoint_arrays, checkpoint_of
+from calib.statistics.tensors import observed_inputs, observed_tensors
 from calib.step.graph import StepModel
+from calib.step.runner import ROWS, CalibrationGame, StepRunner
 from tests.support.small_step import alone, random_game, small_step
 
 
@@ -83,7 +77,7 @@ def test_the_state_is_carried_through_a_game(step, games):
 def test_a_game_begins_with_an_empty_state_whatever_its_row_played_before(step):
     first, second = random_game(20, 1), random_game(5, 2)
     others = [random_game(25, 10 + i) for i in range(ROWS - 1)]
-    shown = list(Player(step, ["residual.2"]).play([first, *others, second], None))
+    shown = list(StepRunner(step, ["residual.2"]).play([first, *others, second], None))
     last = np.stack([shown[20 + t]["residual.2"][-1] for t in range(5)])
     np.testing.assert_allclose(last, alone(step, [second])["residual.2"], rtol=1e-4, atol=1e-5)
 
@@ -141,7 +135,7 @@ def test_inputs_of_linears_have_the_moments_of_all_frames(step, found, expected)
 def test_the_moving_average_is_that_of_each_calls_largest(step, games, found):
     """By the recurrence of torch's observer, begun with the first value and not with 0."""
     weight, mean = 0.0, 0.0
-    for shown in Player(step, ["encoded"]).play(games, None):
+    for shown in StepRunner(step, ["encoded"]).play(games, None):
         weight, mean = 0.99 * weight + 1, 0.99 * mean + np.abs(shown["encoded"]).max()
     assert found.tensors["encoded"].moving_average[0] == pytest.approx(mean / weight)
 
@@ -202,7 +196,7 @@ def test_games_are_loaded_when_their_row_is_free(step):
             loaded.append(seed)
             yield random_game(4, seed)
 
-    playing = Player(step, ["residual.0"]).play(stream(), None)
+    playing = StepRunner(step, ["residual.0"]).play(stream(), None)
     next(playing)
     assert len(loaded) == ROWS
     assert sum(len(found["residual.0"]) for found in playing) == 4 * (ROWS + 3) - ROWS

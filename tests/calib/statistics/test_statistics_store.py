@@ -7,16 +7,16 @@ import pytest
 from safetensors.numpy import load, save
 
 from calib.errors import CalibrationError
-from calib.statistics.collect import Checkpoint, Position, collect, fits
+from calib.statistics.collect import collect, fits
+from calib.statistics.results import Checkpoint, Statistics
 from calib.statistics.store import (
-    Statistics,
     arrays_in,
     arrays_of,
     checkpoint_arrays,
     checkpoint_of,
     statistics_of,
 )
-from calib.step.graph import zero_state
+from calib.step.runner import Position
 from tests.support.small_step import random_game, small_step
 
 
@@ -115,7 +115,7 @@ def test_another_format_is_named_with_both_numbers(tmp_path, whole):
 
 
 def test_a_checkpoint_is_refused_unless_it_fits_the_step(step, found, tmp_path):
-    state = zero_state(step.config, step.schema, 2)
+    state = step.sizes.zero_state(2)
     position = Position(np.array([0, 1]), np.array([3, 4]), state, found.frames, found.games)
     arrays = checkpoint_arrays(Checkpoint(found, position))
     assert fits(step, checkpoint_of(arrays, "kept"))

@@ -20,16 +20,16 @@ from calib.step.graph import (
     half_weights,
     read_step,
     to_bytes,
-    zero_state,
 )
-from calib.step.sizes import NUMBER_HEADS, module_name, sizes_of
+from calib.step.schema import NUMBER_HEADS
+from calib.step.sizes import module_name, sizes_of
 from wmq.game.schema import Schema
 
 CONFIG = {
     "d_model": 24, "n_layer": 2, "d_state": 8, "d_conv": 4, "expand": 2, "headdim": 16,
     "projectiles": False,
 }  # fmt: skip
-SCHEMA = Schema().to_json()
+SCHEMA = Schema().step
 METADATA = {"wmq.run": "0" * 64, "wmq.training": '{"preset": "tiny"}'}
 
 
@@ -114,7 +114,7 @@ def test_step_is_the_recurrence_in_float64(half: bool) -> None:
     session = onnxruntime.InferenceSession(to_bytes(made_step(half)))
     names = [output.name for output in session.get_outputs()]
     rng = np.random.default_rng(1)
-    state = zero_state(CONFIG, SCHEMA, batch=2)
+    state = sizes_of(CONFIG, SCHEMA).zero_state(2)
     exact = [{k: v[row].astype(np.float64) for k, v in state.items()} for row in (0, 1)]
     for _ in range(40):
         inputs = made_inputs(rng, batch=2)

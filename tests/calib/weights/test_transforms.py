@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
+from calib.arithmetic.hadamard import block_of, rotated
 from calib.errors import CalibrationError
 from calib.lowering.lower import lower
-from calib.recipe import State
 from calib.statistics.collect import collect
-from calib.statistics.store import InputStatistics
-from calib.weights.hadamard import block_of, rotated
-from calib.weights.quantize import Moments, WeightRounding
+from calib.statistics.results import InputStatistics
+from calib.weights.quantize import Moments, WeightQuantizer
 from calib.weights.transforms import (
     SEARCHED,
     STRENGTHS,
@@ -105,7 +104,7 @@ def test_a_changed_program_follows_the_float_step_as_the_plain_one_does(tmp_path
     schema, step = Schema(), small_step(tmp_path)
     frames, pads = random_play(schema, FRAMES + 1)
     seen = collect(step, [as_game(schema, frames, pads)])
-    rounding = WeightRounding(gptq=True, bias_correction=True, inputs=seen.inputs)
+    rounding = WeightQuantizer(gptq=True, bias_correction=True, inputs=seen.inputs)
     plain = decibels(
         lower(step, seen.ranges(), {}, STATE, (), rounding), step, schema, frames, pads
     )
@@ -124,12 +123,12 @@ def test_a_second_weight_digit_brings_the_projection_nearer(tmp_path, name):
     frames, pads = random_play(schema, FRAMES + 1)
     seen = collect(step, [as_game(schema, frames, pads)])
     chosen = ("frame_proj", "ctrl_proj") if name == "both" else (name,)
-    sizes = [sum(value.size for value in lower(step, seen.ranges(), {}, State(headroom_bits=2), (),
-                                               WeightRounding(two_digits=digits)).data.values())
+    sizes = [sum(value.size for value in lower(step, seen.ranges(), {}, STATE, (),
+                                               WeightQuantizer(two_digits=digits)).data.values())
              for digits in ((), chosen)]  # fmt: skip
     assert sizes[1] > sizes[0]  # further matrices
     ratios = [decibels(lower(step, seen.ranges(), {}, STATE, ("*",),
-                             WeightRounding(True, 1e-3, True, digits, seen.inputs)),
+                             WeightQuantizer(True, 1e-3, True, digits, seen.inputs)),
                        step, schema, frames, pads)
               for digits in ((), chosen)]  # fmt: skip
     assert np.mean(list(ratios[1].values())) > np.mean(list(ratios[0].values()))
@@ -146,7 +145,7 @@ def test_a_second_weight_digit_brings_the_projection_nearer(tmp_path, name):
 def test_what_does_not_go_together_is_named(tmp_path, changes, message):
     step = small_step(tmp_path)
     seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
-    rounding = WeightRounding(inputs=seen.inputs)
+    rounding = WeightQuantizer(inputs=seen.inputs)
     with pytest.raises(CalibrationError, match=message):
         lower(step, seen.ranges(), {}, STATE, (), rounding, changes)
 
@@ -154,7 +153,7 @@ def test_what_does_not_go_together_is_named(tmp_path, changes, message):
 def test_an_input_of_two_digits_is_left_as_it_is_whatever_the_patterns_say(tmp_path):
     step = small_step(tmp_path)
     seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
-    rounding = WeightRounding(inputs=seen.inputs)
+    rounding = WeightQuantizer(inputs=seen.inputs)
     digits = ("layers.0.mamba.*",)
     patterns = Transforms(("layers.[01].norm", "norm_f"), SEARCHED, ("layers.*.mamba.norm",))
     named = Transforms(("layers.1.norm", "norm_f"), SEARCHED, ("layers.1.mamba.norm",))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from calib.arithmetic.fixed import row_scales
 from calib.errors import CalibrationError
-from calib.lowering.fixed import row_scales
-from calib.statistics.store import InputStatistics
-from calib.weights.quantize import NEAREST, Moments, WeightRounding, gptq
+from calib.statistics.results import InputStatistics
+from calib.weights.quantize import NEAREST, Moments, WeightQuantizer, gptq
 
 
 def _play(rng: np.random.Generator, frames: int = 4000, width: int = 24) -> np.ndarray:
@@ -44,12 +44,12 @@ def test_gptq_errs_less_than_the_nearest_on_dependent_inputs():
     step = row_scales(weight)[:, None]
     found = Moments.of(_statistics(x))
     errors = {}
-    for rounding in (NEAREST, WeightRounding(gptq=True), WeightRounding(bias_correction=True)):
+    for rounding in (NEAREST, WeightQuantizer(gptq=True), WeightQuantizer(bias_correction=True)):
         ints, gain = rounding.round(weight, step, found)
         assert np.abs(ints.astype(int)).max() <= 127
         errors[rounding.gptq, rounding.bias_correction] = _error(weight, ints, step, gain, x)
     # without correction the mean error stays, so GPTQ is judged with it
-    ints, gain = WeightRounding(gptq=True, bias_correction=True).round(weight, step, found)
+    ints, gain = WeightQuantizer(gptq=True, bias_correction=True).round(weight, step, found)
     both = _error(weight, ints, step, gain, x)
     assert errors[False, True] < errors[False, False]
     assert both < 0.35 * errors[False, True]
@@ -63,7 +63,7 @@ def test_gptq_without_correction_counts_the_mean_too():
     found = Moments.of(_statistics(x))
     assert np.allclose(found.second, x.T @ x / len(x), atol=1e-2)
     errors = {}
-    for rounding in (NEAREST, WeightRounding(gptq=True)):
+    for rounding in (NEAREST, WeightQuantizer(gptq=True)):
         ints, gain = rounding.round(weight, step, found)
         assert not gain.any()
         errors[rounding.gptq] = _error(weight, ints, step, gain, x)
@@ -101,7 +101,7 @@ def test_a_channel_that_never_varies_is_no_obstacle():
     x[:, 5] = 0.25
     weight = rng.normal(size=(4, 24))
     step = row_scales(weight)[:, None]
-    rounding = WeightRounding(gptq=True, bias_correction=True)
+    rounding = WeightQuantizer(gptq=True, bias_correction=True)
     ints, gain = rounding.round(weight, step, Moments.of(_statistics(x)))
     assert _error(weight, ints, step, gain, x) < _error(weight, np.rint(weight / step), step, 0, x)
     ints, gain = rounding.round(weight, step, Moments(np.zeros(24), np.zeros((24, 24))))
@@ -110,7 +110,7 @@ def test_a_channel_that_never_varies_is_no_obstacle():
 
 def test_an_input_without_statistics_is_named():
     with pytest.raises(CalibrationError, match="layers.0.norm.unit"):
-        WeightRounding(gptq=True).moments("layers.0.norm.unit")
+        WeightQuantizer(gptq=True).moments("layers.0.norm.unit")
     assert NEAREST.moments("layers.0.norm.unit") is None
 
 

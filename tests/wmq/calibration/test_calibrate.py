@@ -9,11 +9,11 @@ import onnx
 import pytest
 
 from calib import sets
-from calib.statistics.collect import observed_tensors
+from calib.statistics.tensors import observed_tensors
 from calib.step.graph import read_step
 from tests.support.calibrating import info, refused, run, write_dataset
+from wmq.calibration.choice import LEAST_FRAMES
 from wmq.calibration.play import LEAST_GAMES
-from wmq.calibration.statistics import LEAST_FRAMES
 from wmq.cli.calibrate import SETS
 from wmq.dataset.store import FORMAT_VERSION, Dataset
 from wmq.inference.model_files import embedded_model

@@ -9,7 +9,7 @@ import pytest
 
 import calib.statistics.collect
 import wmq.calibration.statistics
-from calib.step.runner import Player
+from calib.step.runner import StepRunner
 from tests.support.calibrating import FRAMES, info, run, write_dataset
 from wmq.calibration.play import LEAST_GAMES
 from wmq.dataset.store import Game, write_game
@@ -91,14 +91,14 @@ def test_ctrl_c_keeps_what_was_observed_and_the_next_run_goes_on(
     monkeypatch.setattr(Cache, "write", write)
     monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 1000.0)
     played = []
-    play = Player.play
+    play = StepRunner.play
 
-    def counted(self: Player, *arguments: object) -> Iterator[dict[str, np.ndarray]]:
+    def counted(self: StepRunner, *arguments: object) -> Iterator[dict[str, np.ndarray]]:
         for found in play(self, *arguments):
             played.append(self.frames)
             yield found
 
-    monkeypatch.setattr(Player, "play", counted)
+    monkeypatch.setattr(StepRunner, "play", counted)
     assert run(model, "-o", tmp_path / "a.wmq", *data).exit_code == 0
     assert played[0] > 200
     assert (tmp_path / "a.wmq").read_bytes() == (tmp_path / "whole.wmq").read_bytes()

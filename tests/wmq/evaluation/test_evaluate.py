@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numba.core import config
 
 from calib.lowering.lower import lower
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import build_step, read_step, to_bytes
 from wmq.calibration.play import calibration_game
@@ -99,7 +99,7 @@ def onnx_model(model: WorldModel):
         "wmq.run": "0" * 64,
         "wmq.training": "{}",
     }
-    return build_step(CONFIG, SCHEMA.to_json(), weights, metadata)
+    return build_step(CONFIG, SCHEMA.step, weights, metadata)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,10 @@ def wmq_file(onnx_file: Path, dataset: Dataset) -> Path:
     played = [dataset.load(info, SCHEMA) for info in dataset.games]
     games = [calibration_game(SCHEMA, game.frames, game.controllers) for game in played]
     program = lower(
-        step, collect(step, games).ranges(), {"onnx_sha256": "0" * 64}, State(headroom_bits=2)
+        step,
+        collect(step, games).ranges(),
+        {"onnx_sha256": "0" * 64},
+        RecurrentState(headroom_bits=2),
     )
     path = onnx_file.with_suffix(".wmq")
     path.write_bytes(encode(program))

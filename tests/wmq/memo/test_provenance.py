@@ -27,7 +27,7 @@ MEASURING = {
     "wmq.sensitivity.run": (
         "wmq.evaluation.metrics",
         "calib.simulation.simulate",
-        "calib.statistics.clipping",
+        "calib.simulation.clipping",
         "wmq.evaluation.rollout_error",
         "wmq_kernels.engine.kernels",
     ),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from calib.lowering.lower import lower
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
 from tests.support.made_up import write_results
@@ -183,7 +183,7 @@ def test_models_that_do_not_belong_together_are_refused(models: Path, tmp_path: 
     statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
     other = tmp_path / "other.wmq"
     provenance = {"set": "random", "onnx_sha256": "0" * 64}
-    other.write_bytes(encode(lower(step, statistics, provenance, State(headroom_bits=2))))
+    other.write_bytes(encode(lower(step, statistics, provenance, RecurrentState(headroom_bits=2))))
     with pytest.raises(WmqError, match="was made from the float model 0000000000000000"):
         open_pair(str(models / "small.onnx"), str(other))
     step = small_step(tmp_path, projectiles=True)

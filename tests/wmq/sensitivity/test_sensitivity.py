@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from calib.lowering.lower import lower
-from calib.recipe import State
+from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
 from tests.support.small_step import random_play, small_step
@@ -71,7 +71,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     played = [calibration_game(SCHEMA, game.frames, game.controllers) for game in games]
     about = {"onnx_sha256": hashlib.sha256(content).hexdigest()}
     program = lower(
-        step, collect(step, played).ranges(), about, State(headroom_bits=2), ["heads.*"]
+        step, collect(step, played).ranges(), about, RecurrentState(headroom_bits=2), ["heads.*"]
     )
     path = folder / "small.wmq"
     path.write_bytes(encode(program))

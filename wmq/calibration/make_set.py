@@ -1,6 +1,6 @@
 """The embedded calibration set: frames that a model made, so that it can be shipped.
 
-    python -m wmq.calibration.sets MODEL.wmq -o calib/sets/NAME.safetensors
+    python -m wmq.calibration.make_set MODEL.wmq -o calib/sets/NAME.safetensors
 
 No frame of a recorded game is in it: sixteen matches on the legal stages with random
 controllers, a few seconds each from the end of the entry on, while both players are in play.

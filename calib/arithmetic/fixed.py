@@ -18,7 +18,7 @@ LARGEST_SHIFT = 62
 
 
 def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
-    """(m, shift) with m / 2^shift next to `factor`, m below 2^bits and as large as may be.
+    """Find (m, shift) with m / 2^shift nearest to `factor`, m below 2^bits and as large as may be.
 
     Raises CalibrationError if the factor is negative, not finite, or too large for shift 0.
     """
@@ -39,26 +39,26 @@ def multiplier(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
 
 
 def multipliers(factors: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, np.ndarray]:
-    """`multiplier` of each element; two int32 arrays."""
+    """Find the `multiplier` of each element, as two int32 arrays."""
     pairs = [multiplier(float(f), bits) for f in factors]
     factor, shift = zip(*pairs, strict=True)
     return np.array(factor, dtype=np.int32), np.array(shift, dtype=np.int32)
 
 
 def row_scales(weight: np.ndarray) -> np.ndarray:
-    """What one unit of an int8 row in [-127, 127] stands for, (out,); weight (out, in)."""
+    """Scale each row of a weight (out, in) to int8: natural units per integer, (out,)."""
     top = np.abs(weight).max(1)
     return np.where(top > 0, top, 1.0) / INT8_LIMIT
 
 
 def power_at_least(value: float) -> int:
-    """The smallest e with 2^e >= value > 0."""
+    """Find the smallest e with 2^e >= value > 0."""
     mantissa, exponent = math.frexp(value)
     return exponent - (mantissa == 0.5)
 
 
 def to_int(values: np.ndarray, dtype: str, what: str) -> np.ndarray:
-    """Rounded to the nearest integer; raises UnfitWeight if the type cannot hold it."""
+    """Round to the nearest integer.  Raises UnfitWeight if the type cannot hold it."""
     rounded = np.rint(values)
     limits = np.iinfo(dtype)
     if not np.isfinite(rounded).all() or (np.abs(rounded) > limits.max).any():

@@ -1,27 +1,27 @@
 """The weights of a float step as an integer program holds them.
 
 A step and a program that was lowered from it come in; what leaves are the same weights in
-the step's own units, with all that lowering folded into them taken out again: norm weights
+the step's own units, without what lowering folded into them: norm weights
 from columns, spreads from the rows of number heads.  Scales are taken back out of the
 program's multipliers, so that it does not matter how the integers were chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arithmetic.grid import Grid
+from calib.arithmetic.hadamard import mixed
 from calib.errors import CalibrationError
-from calib.statistics.collect import Rounding
 from calib.step.graph import StepModel
-from calib.step.sizes import NUMBER_HEADS, module_name
-from calib.weights.hadamard import signs
+from calib.step.schema import NUMBER_HEADS, Q16
+from calib.step.sizes import module_name
 from wmq_kernels.isa import DIGITS_LIMIT
 from wmq_kernels.program import Program, Slice, Step
 
-Q16 = 1 << 16
 PORT_UNIT = {"controllers": 1 / Q16, "next_controllers": 1 / Q16}
 
 
@@ -42,7 +42,7 @@ class HeldLinear:
 
 
 def linears(step: StepModel) -> list[str]:
-    """The 26 Linears of a four-layer model, in the order of the graph."""
+    """Name all Linears in the order of the graph, 26 of a four-layer model."""
     layers = range(step.sizes.n_layer)
     inner = [f"layers.{i}.mamba.{part}" for i in layers for part in ("in_proj", "out_proj")]
     return ["frame_proj", "ctrl_proj", *inner,
@@ -50,7 +50,7 @@ def linears(step: StepModel) -> list[str]:
 
 
 def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
-    """One Linear.  Raises CalibrationError if the program does not compute it by dots."""
+    """Read one Linear back.  Raises CalibrationError if the program does not compute it by dots."""
     sums = _sums(step, program, name)
     if name in ("frame_proj", "ctrl_proj"):
         return _held_projection(step, program, sums)
@@ -77,8 +77,8 @@ def held_linear(step: StepModel, program: Program, name: str) -> HeldLinear:
     )
 
 
-def input_rounding(step: StepModel, program: Program, name: str) -> tuple[Rounding, int]:
-    """Of what the norm before a Linear leaves, as far as this Linear reads it.
+def input_grid(step: StepModel, program: Program, name: str) -> tuple[Grid, int]:
+    """Find the grid of what the norm before a Linear leaves, as far as this Linear reads it.
 
     The scale is one, or one a channel; the second is the length of the blocks that a hadamard
     mixes before the norm, 1 without any.
@@ -87,20 +87,12 @@ def input_rounding(step: StepModel, program: Program, name: str) -> tuple[Roundi
     norm, value = _norm(program, name, unit), program.values[unit]
     scale = norm.scale if np.ptp(norm.scale) else norm.scale[:1]
     if low:
-        return Rounding(scale, -DIGITS_LIMIT, DIGITS_LIMIT), norm.block
-    return Rounding(scale * (128 if norm.digits else 1), value.lo, value.hi), norm.block
+        return Grid(scale, -DIGITS_LIMIT, DIGITS_LIMIT), norm.block
+    return Grid(scale * (128 if norm.digits else 1), value.lo, value.hi), norm.block
 
 
-def mixed(values: np.ndarray, block: int) -> np.ndarray:
-    """The last axis in blocks, each times the orthogonal Sylvester-Hadamard matrix; its inverse."""
-    if block == 1:
-        return values
-    parts = values.reshape(*values.shape[:-1], -1, block)
-    return (parts @ (signs(block) / np.sqrt(block))).reshape(values.shape)
-
-
-def number_roundings(step: StepModel, program: Program) -> dict[str, Rounding]:
-    """Of the numbers that enter as digits: `numbers.scaled`, `controllers`, `next_controllers`.
+def number_grids(step: StepModel, program: Program) -> dict[str, Grid]:
+    """Find the grids of `numbers.scaled`, `controllers`, `next_controllers`, which enter as digits.
 
     A scale a column.  No interval: the digits hold all of a field's, and a stick's lies
     around its centre.
@@ -115,19 +107,19 @@ def number_roundings(step: StepModel, program: Program) -> dict[str, Rounding]:
                 scale[places.index(slot.place)] = slot.scale
         if not (scale > 0).all():
             raise CalibrationError(f"{tensor}: a column does not enter the program as digits")
-        found[tensor] = Rounding(scale, -2 * DIGITS_LIMIT, 2 * DIGITS_LIMIT)
+        found[tensor] = Grid(scale, -2 * DIGITS_LIMIT, 2 * DIGITS_LIMIT)
     return found
 
 
 def held_embeddings(step: StepModel, program: Program) -> dict[str, np.ndarray]:
-    """The tables, by the name of their weight, float32."""
+    """Read the embeddings back, by the name of their weight, float32."""
     names = [f"embeddings.{name}.weight" for name in step.sizes.embeddings]
     return {n: (program.data[n].reshape(program.values[n].shape) * program.values[n].scale)
             .astype(np.float32) for n in names}  # fmt: skip
 
 
 def held_convolution(step: StepModel, program: Program, layer: int) -> dict[str, np.ndarray]:
-    """Taps and bias of a layer's convolution, by the name of their weight, float32."""
+    """Read a layer's convolution back: taps and bias by the name of their weight, float32."""
     at = f"layers.{layer}.mamba"
     values, data = program.values, program.data
     factor = _factors(program, f"{at}.conv1d.multiplier", f"{at}.conv1d.shift")
@@ -149,7 +141,7 @@ class _Sums:
     widths: Mapping[str, int]
 
     def matrix(self, value: str) -> np.ndarray:
-        """What multiplies the elements of a value, (out, size of the value) float64."""
+        """Add up what multiplies the elements of a value, (out, size of the value) float64."""
         whole = np.zeros((len(self.unit), self.widths[value]))
         for x, ints in self.terms:
             if x.value == value:
@@ -184,7 +176,7 @@ def _sums(step: StepModel, program: Program, name: str) -> _Sums:
 
 
 def _requantized(step: StepModel, program: Program, name: str) -> Iterator[tuple[Step, float]]:
-    """The steps that take a Linear's rows from its sum, in order, and the scale of what they make.
+    """Yield the steps that take a Linear's rows from its sum, with the scale of what they make.
 
     A head's rows lie in the value `heads`, each head at a scale of its own.
     """
@@ -209,7 +201,7 @@ def _factors(program: Program, multiplier: str, shift: str) -> np.ndarray:
 
 
 def _digits(program: Program, name: str, sums: _Sums) -> tuple[str, str]:
-    """The values that hold the Linear's input: its only or high digit, and the low one or ""."""
+    """Find the values that hold the Linear's input: its only or high digit, the low one or ""."""
     read = {x.value for x, _ in sums.terms}
     lows = {value for value in read if value.endswith(".low")}
     high = read - lows
@@ -232,7 +224,7 @@ class _Norm:
 
 
 def _norm(program: Program, name: str, unit: str) -> _Norm:
-    """out = x * numerator / (sqrt(sum x^2) * 2^shift), in units of x / sqrt(mean x^2)."""
+    """Read out = x * numerator / (sqrt(sum x^2) * 2^shift), in units of x / sqrt(mean x^2)."""
     outs = ("out", "high")
     made = [s for s in program.steps for out in outs
             if out in s.operands and s.operands[out].value == unit]  # fmt: skip
@@ -251,7 +243,7 @@ def _norm(program: Program, name: str, unit: str) -> _Norm:
 
 
 def _folded(step: StepModel, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What lowering multiplied a Linear's columns and rows by, and added to its bias, float64."""
+    """Find the factors of a Linear's columns and rows in lowering, and what its bias gained."""
     weights, rows = step.weights, len(step.weights[f"{name}.weight"])
     ones, zeros = np.ones(rows), np.zeros(rows)
     at, _, part = name.rpartition(".")
@@ -286,7 +278,7 @@ class _Slot:
 
 
 def _digit_slots(step: StepModel, program: Program) -> Iterator[_Slot]:
-    fields = step.schema["fields"]
+    fields = step.schema.fields
     for made in program.steps:
         if made.op != "digits":
             continue
@@ -296,24 +288,23 @@ def _digit_slots(step: StepModel, program: Program) -> Iterator[_Slot]:
         for k in range(x.count):
             place, unit = x.start + k, PORT_UNIT.get(x.value, 0.0)
             if x.value == "frame":
-                entry = fields[place % len(fields)]
-                unit = entry["scale"] / (Q16 if entry["kind"] == "fixed" else 1)
+                field = fields[place % len(fields)]
+                unit = field.scale / field.quantum
             for part, digit in (("high", 128), ("low", 1)):
                 to = made.operands[part]
                 yield _Slot(to.value, to.start + k, x.value, place, part == "high",
                             digit * unit / factor[k], unit * float(offset[k]))  # fmt: skip
 
 
-def _number_places(step: StepModel) -> dict[str, list[int]]:
-    """The places of numbers in each port, in the order of the columns of the step's input."""
-    fields, pads = step.schema["fields"], list(range(step.sizes.controllers))
-    frame = [p * len(fields) + i for p in (0, 1) for i, f in enumerate(fields)
-             if f["kind"] != "class"]  # fmt: skip
-    return {"frame": frame, "controllers": pads, "next_controllers": pads}
+def _number_places(step: StepModel) -> dict[str, Sequence[int]]:
+    """List the places of numbers in each port, in the order of the step's input columns."""
+    pads = range(step.sizes.controllers)
+    return {"frame": step.schema.number_index.tolist(), "controllers": pads,
+            "next_controllers": pads}  # fmt: skip
 
 
 def _held_projection(step: StepModel, program: Program, sums: _Sums) -> HeldLinear:
-    """frame_proj or ctrl_proj: the digits of a number have weights of their own."""
+    """Read frame_proj or ctrl_proj back: the digits of a number have weights of their own."""
     value = sums.terms[0][0].value
     ints = sums.matrix(value) * sums.unit[:, None]
     places, sizes = _number_places(step), step.sizes
@@ -340,14 +331,12 @@ def _held_projection(step: StepModel, program: Program, sums: _Sums) -> HeldLine
 def _embedded(
     step: StepModel, program: Program, value: str
 ) -> Iterator[tuple[int, int, int, float]]:
-    """Column, place in the value, width and scale of each embedding that is looked up into it."""
-    sizes, fields = step.sizes, step.schema["fields"]
+    """Yield column, place in the value, width and scale of each embedding that is read into it."""
+    sizes = step.sizes
     first = len(sizes.number_scales) + sizes.controllers
-    classes = [p * len(fields) + i for p in (0, 1) for i, f in enumerate(fields)
-               if f["kind"] == "class"]  # fmt: skip
-    places = [*classes, 2 * len(fields)]
     widths = [sizes.embeddings[name][1] for name in sizes.class_inputs]
-    starts = dict(zip(places, first + np.cumsum([0, *widths[:-1]]), strict=True))
+    starts = dict(zip(step.schema.class_index.tolist(), first + np.cumsum([0, *widths[:-1]]),
+                      strict=True))  # fmt: skip
     for made in program.steps:
         if made.op == "embed" and made.operands["out"].value == value:
             to, table = made.operands["out"], program.values[made.operands["table"].value]

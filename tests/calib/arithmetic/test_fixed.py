@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calib.arithmetic.fixed import multiplier, power_at_least, row_scales, to_int
 from calib.errors import CalibrationError
-from calib.lowering.fixed import multiplier, power_at_least, row_scales, to_int
 
 
 @given(st.floats(1e-9, 1e6), st.integers(22, 31))
