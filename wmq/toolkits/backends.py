@@ -38,7 +38,7 @@ NAMES: dict[str, str] = {
 
 def module_of(name: str) -> str:
     """The module of this folder that makes a row."""
-    return "torch_ways" if _is_torch(name) else "onnx_ways"
+    return "torch_methods" if _is_torch(name) else "onnx_methods"
 
 
 def inputs(name: str) -> str:
