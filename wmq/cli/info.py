@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from wmq.cli.rollout import all_stays, compile_first, open_model
+from wmq.cli.models import compile_first, frozen_garbage, open_model
 from wmq.files.names import printable
 
 NAME, WIDTH = 13, 98
@@ -31,7 +31,7 @@ def info(model: str | None, as_json: bool) -> None:
     if model is not None and model.lower().endswith(".onnx"):
         facts, opened = step_facts(model), open_model(model, "float32")
     else:
-        with all_stays():
+        with frozen_garbage():
             program = open_program(model)
             facts, opened = program_facts(program), IntegerPredictor(program)
     compile_first(opened)

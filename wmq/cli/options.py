@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from textwrap import fill
 
 import click
 
 from wmq.cli.progress import be_verbose
-from wmq.game.names import CHARACTERS, STAGES
 
-# For the end of a command's help; click would break a name at its hyphen.
-NAMES = "\n\n".join(
-    "\b\n" + fill(f"{title}: {', '.join(sorted(names))}", 78, break_on_hyphens=False)
-    for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
-)
 KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
 
 
@@ -70,37 +62,6 @@ def verbose_option() -> click.Option:
         callback=lambda ctx, option, count: be_verbose(count),
         help="Say more on stderr; -vv for what helps to find a bug.",
     )
-
-
-def match_options(command: Callable) -> Callable:
-    """--stage, --p1-character, --p2-character; None where not given."""
-    characters = click.Choice(sorted(CHARACTERS), case_sensitive=False)
-    stages = click.Choice(sorted(STAGES), case_sensitive=False)
-    for option in (
-        click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
-                     help="Of a match; names below."),
-        click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
-                     help="Of a match; names below."),
-        click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
-                     help="Of a match; names below."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def controller_options(command: Callable) -> Callable:
-    """--p1, --p2, None where not given, and --seed."""
-    metavar = "replay|idle|random|script:FILE"
-    for option in (
-        click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
-                     help="Of random controllers."),
-        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
-                     help="Controller of player 2."),
-        click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
-                     help="Controller of player 1."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 def echo_embedded(given: object) -> None:

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import NAMES, controller_options, cores, echo_embedded, match_options
-from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
+from wmq.cli.match import (
+    NAMES,
+    controller_options,
+    controller_texts,
+    match_options,
+    open_start,
+    parse_controllers,
+    usual_frames,
+)
+from wmq.cli.models import compile_first, frozen_garbage
+from wmq.cli.options import cores, echo_embedded
 from wmq.errors import WmqError
 from wmq.files.output_path import output_path
 
@@ -83,23 +92,19 @@ def report(
     from wmq.cli.progress import progress_bar
     from wmq.report.compare import compare, open_pair
     from wmq.report.load import check_models, read_results
-    from wmq.rollout.controllers import parse_source
     from wmq.rollout.rollout import both_controllers
 
     page, worlds = _targets(folder, out, viewer)
     results = None if folder is None else read_results(folder)
-    with all_stays():
+    with frozen_garbage():
         models = open_pair(floats, int8)
     if folder is not None and results:
         check_models(folder, results, {"float": models[0].sha256, "int8": models[1].sha256})
     characters = (p1_character, p2_character)
     begin = _start(models[0].schema, data, start, stage, characters)
-    usual = "random" if begin.following is None else "replay"
-    texts = (p1 or usual, p2 or usual)
-    sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
-    if frames is None:
-        left = len(begin.following) if begin.following is not None and "replay" in texts else MINUTE
-        frames = min(MINUTE, max(left, 1))
+    texts = controller_texts(begin, p1, p2)
+    sources = parse_controllers(texts)
+    frames = usual_frames(begin, texts) if frames is None else frames
     pads = both_controllers(sources, begin, frames, seed)
     compile_first(models[1])
     with progress_bar() as progress:

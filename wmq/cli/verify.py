@@ -7,8 +7,8 @@ import sys
 
 import click
 
+from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import kernels_option, threads_option
-from wmq.cli.rollout import compile_first, open_model
 from wmq.errors import WmqError
 
 
