@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from calib.errors import CalibrationError
-from wmq.cli.options import Group, verbose_option
+from wmq.cli.options import CommandGroup, verbose_option
 from wmq.cli.preconditions import check_needs
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
@@ -34,7 +34,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """A group that imports a command's module when it is asked for."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import click
 
 from wmq.cli.bench_quantization import quantization
-from wmq.cli.options import Group, echo_embedded
+from wmq.cli.options import CommandGroup, echo_embedded
 from wmq.errors import WmqError
 
 EPILOG = """\b
@@ -16,7 +16,7 @@ Examples:
   wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg"""
 
 
-@click.group(name="bench", cls=Group, epilog=EPILOG)
+@click.group(name="bench", cls=CommandGroup, epilog=EPILOG)
 def bench() -> None:
     """Measure what the README says, on this machine."""
 
@@ -74,9 +74,9 @@ def speed(
 
     About 40 minutes with all rows and batches; without models, of the embedded pair.
     """
-    from wmq.bench import report as tables
-    from wmq.bench.rows import chosen
-    from wmq.bench.speed import Settings, measure
+    from wmq.bench.speed import text as tables
+    from wmq.bench.speed.contenders import chosen
+    from wmq.bench.speed.measure import SpeedSettings, measure
     from wmq.cli.progress import progress_bar
 
     if len(models) not in (0, 2):
@@ -86,12 +86,12 @@ def speed(
     rows, batches = tuple(chosen(only)), tuple(dict.fromkeys(batches))
     out = None
     if chart:
-        from wmq.bench.chart import draw
+        from wmq.bench.speed.chart import draw
         from wmq.files.pictures import check_picture
 
         out = check_picture(chart)
     program, onnx = models or (None, None)
-    settings = Settings(rows, batches, seconds, repeats, profile, program, onnx)
+    settings = SpeedSettings(rows, batches, seconds, repeats, profile, program, onnx)
     with progress_bar() as progress:
         found = measure(settings, progress)
     if as_json:

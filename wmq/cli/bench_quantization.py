@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import cores, echo_embedded
+from wmq.cli.options import echo_embedded
 from wmq.cli.resume import command_line, resumable
 from wmq.errors import WmqError
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.bench.quantization.runner import Settings

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import Group, cores
+from wmq.cli.options import CommandGroup
 from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq_kernels.conformance.pack import Pack
@@ -31,7 +32,7 @@ Examples:
   wmq conformance run pack"""
 
 
-@click.group(name="conformance", cls=Group, epilog=EPILOG)
+@click.group(name="conformance", cls=CommandGroup, epilog=EPILOG)
 def conformance() -> None:
     """Check an engine against the oracle: build a pack of programs and numbers, and run it.
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from wmq.cli.options import Group, counted, finite
+from wmq.cli.options import CommandGroup, counted, finite
 from wmq.cli.progress import warn
 from wmq.files.names import printable
 
 
-@click.group(name="dataset", cls=Group, epilog="Example: wmq dataset split dataset --val-share 0.1")
+@click.group(
+    name="dataset", cls=CommandGroup, epilog="Example: wmq dataset split dataset --val-share 0.1"
+)
 def dataset() -> None:
     """Look at a dataset, and move games between train and val."""
 

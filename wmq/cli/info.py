@@ -24,8 +24,9 @@ def info(model: str | None, as_json: bool) -> None:
 
     The latency is measured: one world, one frame after the other, on one thread.
     """
-    from wmq.bench.model_facts import latency, program_facts, step_facts
+    from wmq.bench.latency import latency
     from wmq.inference.integer_predictor import IntegerPredictor
+    from wmq.inference.model_facts import program_facts, step_facts
     from wmq.inference.model_files import open_program
 
     if model is not None and model.lower().endswith(".onnx"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 
 import click
 
 from wmq.cli.progress import be_verbose
+from wmq.memo.machine import cores
 
 KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
 
@@ -17,7 +17,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that lists its commands with whole sentences, which click would cut."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -32,10 +32,6 @@ def finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number", ctx, option)
     return value
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 kernels_option = click.option(

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from wmq.cli.dataset import total
-from wmq.cli.options import cores, counted, finite
+from wmq.cli.options import counted, finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.cli.resume import resumable
 from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.dataset.prepare import Summary

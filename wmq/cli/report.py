@@ -18,9 +18,10 @@ from wmq.cli.match import (
     usual_frames,
 )
 from wmq.cli.models import compile_first, frozen_garbage
-from wmq.cli.options import cores, echo_embedded
+from wmq.cli.options import echo_embedded
 from wmq.errors import WmqError
 from wmq.files.output_path import output_path
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.game.schema import Schema

@@ -27,10 +27,10 @@ from wmq.files.atomic import write_atomically
 from wmq.inference.float_predictor import LANES
 from wmq.inference.onnx_session import SessionStep
 from wmq.memo.provenance import sources, versions
+from wmq.toolkits.float_model import FloatModel, calibration_play
 from wmq.toolkits.methods import Context
-from wmq.toolkits.onnx_export import Play, plain_export
-from wmq.toolkits.opened import Opened, play
-from wmq.toolkits.silence import silent
+from wmq.toolkits.onnx_export import CalibrationReader, plain_export
+from wmq.toolkits.silence import silenced
 
 PART = 512  # frames, of which the tools keep every activation and the states: 0.9 MB each
 STATIC_FRAMES = 16 * PART
@@ -47,7 +47,7 @@ DYNAMIC: dict[str, dict] = {
 }
 
 
-def dynamic(opened: Opened, folder: Path, variant: str) -> bytes:
+def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
     """A key of DYNAMIC."""
 
     def make(source: Path, out: Path) -> None:
@@ -56,14 +56,14 @@ def dynamic(opened: Opened, folder: Path, variant: str) -> bytes:
     return _found_or_made(opened, folder, f"dynamic-{variant}", make)
 
 
-def static(opened: Opened, context: Context, method: str) -> tuple[bytes, str]:
+def static(opened: FloatModel, context: Context, method: str) -> tuple[bytes, str]:
     """A key of METHODS, all Linears, weights per channel; and what it was calibrated on.
 
     Raises WmqError or CalibrationError.
     """
-    source, what = play(context, opened.schema, min(context.frames, STATIC_FRAMES))
+    source, what = calibration_play(context, opened.schema, min(context.frames, STATIC_FRAMES))
     step = SessionStep(to_bytes(plain_export(opened.step)), opened.schema, opened.path)
-    reader = Play(step, list(source.games()), LANES, PART // LANES)
+    reader = CalibrationReader(step, list(source.games()), LANES, PART // LANES)
 
     def make(plain: Path, out: Path) -> None:
         quantize_static(
@@ -107,7 +107,7 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _found_or_made(
-    opened: Opened, folder: Path, name: str, make: Callable[[Path, Path], None],
+    opened: FloatModel, folder: Path, name: str, make: Callable[[Path, Path], None],
     facts: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
     """make(the plain export, the file to be written)."""
@@ -119,7 +119,7 @@ def _found_or_made(
         with TemporaryDirectory() as scratch:
             plain, out = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
             write_atomically(plain, to_bytes(plain_export(opened.step)))
-            with silent():  # the advice to use quant_pre_process: it makes the static form slow
+            with silenced():  # the advice to use quant_pre_process: it makes the static form slow
                 make(plain, out)
             write_atomically(path, out.read_bytes())
     return path.read_bytes()

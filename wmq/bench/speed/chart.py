@@ -1,11 +1,11 @@
-"""A `Report` as a picture: bars with ranges, one panel for each number of worlds."""
+"""A `SpeedReport` as a picture: bars with ranges, one panel for each number of worlds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wmq.bench.speed import OURS, Report
+from wmq.bench.speed.measure import OURS, SpeedReport
 from wmq.files.pictures import save_picture
 
 if TYPE_CHECKING:
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
 
 
-def draw(report: Report, out: Path) -> None:
+def draw(report: SpeedReport, out: Path) -> None:
     """Raises WmqError if it cannot be written."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Rates
 
     cells = [cell for cell in report.cells if cell.figure]
     batches = list(dict.fromkeys(cell.batch for cell in cells))
     labels = list(dict.fromkeys(cell.row for cell in cells))
-    figure = Figure(figsize=(3 + 3.2 * max(1, len(batches)), 1.5 + 0.24 * len(labels)),
+    figure = Rates(figsize=(3 + 3.2 * max(1, len(batches)), 1.5 + 0.24 * len(labels)),
                     layout="constrained")  # fmt: skip
     panels = figure.subplots(1, max(1, len(batches)), sharey=True, squeeze=False)[0]
     for panel, batch in zip(panels, batches, strict=False):
