@@ -252,7 +252,7 @@ def test_row_whose_process_is_killed_says_so_and_the_others_go_on(
         died = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
         return [sys.executable, "-c", died] if setup.kind == "onnxruntime" else usual(setup)
 
-    monkeypatch.setattr(workers, "command", command)
+    monkeypatch.setattr("wmq.bench.speed.measure.command", command)
     settings = SpeedSettings((PORTABLE, FLOAT), (1,), 0.01, 2, False, *map(str, pair))
     found = measure(settings, quietly)
     reasons = {cell.row: (cell.reason, cell.figure is None) for cell in found.cells}
@@ -359,7 +359,8 @@ def test_profile_names_instructions_and_the_whole(small: SpeedReport) -> None:
 
 
 def test_chart_is_drawn(small: SpeedReport, tmp_path: Path) -> None:
-    from wmq.files.pictures import check_picture, draw
+    from wmq.bench.speed.chart import draw
+    from wmq.files.pictures import check_picture
 
     out = check_picture(str(tmp_path / "speed.svg"))
     draw(small, out)
