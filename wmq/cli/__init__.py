@@ -29,7 +29,7 @@ COMMANDS = {
     name: f"wmq.cli.{name}"
     for name in (
         "prepare", "dataset", "train", "export", "calibrate", "recipes", "rollout", "evaluate",
-        "drift", "sensitivity", "report", "verify", "info", "conformance", "bench",
+        "drift", "sensitivity", "report", "verify", "info", "conformance", "bench", "completion",
     )
 }  # fmt: skip
 
@@ -149,5 +149,6 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
 def main() -> None:
     """Turn a trained game world model into an integer program with the same rollout everywhere.
 
-    The way: prepare, train, export, calibrate; then rollout, evaluate, drift, report, verify.
+    From replays to a program: prepare, train, export, calibrate.  Then rollout, evaluate, drift,
+    report, verify.
     """

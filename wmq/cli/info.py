@@ -11,6 +11,7 @@ import click
 
 from calib.errors import CalibrationError
 from wmq.cli.environment import environment, environment_lines
+from wmq.cli.file_types import MODEL
 from wmq.cli.models import compile_first, frozen_garbage, open_model
 from wmq.errors import WmqError
 from wmq.files.names import printable
@@ -21,7 +22,7 @@ LONGEST_LIST = 8  # entries of a list that stands in a line
 
 
 @click.command(name="info", epilog="Example: wmq info model.wmq")
-@click.argument("model", required=False)
+@click.argument("model", type=MODEL, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(model: str | None, as_json: bool) -> None:
     """Show what a .wmq or .onnx MODEL holds.  Without MODEL, the embedded program.

@@ -30,11 +30,11 @@ def match_options(command: Callable) -> Callable:
     stages = click.Choice(sorted(STAGES), case_sensitive=False)
     for option in (
         click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
-                     help="Of a match; names below."),
+                     help="Of the match; names below."),
         click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
-                     help="Of a match; names below."),
+                     help="Of the match; names below."),
         click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
-                     help="Of a match; names below."),
+                     help="Of the match; names below."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -45,7 +45,7 @@ def controller_options(command: Callable) -> Callable:
     metavar = "replay|idle|random|script:FILE"
     for option in (
         click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
-                     help="Of random controllers."),
+                     help="Seed of random controllers."),
         click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 2."),
         click.option("--p1", metavar=metavar, show_default="replay for a game, else random",

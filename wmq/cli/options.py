@@ -13,7 +13,7 @@ KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numb
 
 
 def counted(number: int, what: str) -> str:
-    """A number and its noun, as in "1 frame" and "3,600 frames"."""
+    """Write a number and its noun, as in "1 frame" and "3,600 frames"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
@@ -28,7 +28,7 @@ class CommandGroup(click.Group):
 
 
 def finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
-    """Let no NaN or infinity pass."""
+    """Refuse NaN and infinity."""
     if not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number", ctx, option)
     return value
@@ -39,14 +39,14 @@ kernels_option = click.option(
     type=click.Choice(KERNELS),
     default="auto",
     show_default=True,
-    help="What computes the integers: vnni needs AVX-512 VNNI; the bits are the same.",
+    help="Kernels of the integer engine; vnni needs AVX-512 VNNI. The bits are the same.",
 )
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="number of cores",
-    help="Of the computation; the result does not depend on it.",
+    help="Threads that compute; the result does not depend on them.",
 )
 
 
@@ -56,12 +56,12 @@ def verbose_option() -> click.Option:
         count=True,
         expose_value=False,
         callback=lambda ctx, option, count: be_verbose(count),
-        help="Say more on stderr; -vv for what helps to find a bug.",
+        help="Print more on stderr; -vv for debugging.",
     )
 
 
 def echo_embedded(given: object) -> None:
-    """Print, as the first line of a command's text, that no model was given, if none was."""
+    """Name the embedded model in the first line of a command's text if none was given."""
     if not given:
         from wmq.inference.model_files import EMBEDDED_NAME
 

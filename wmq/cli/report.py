@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.file_types import FLOAT_STEP, FOLDER, HTML, JSON, PROGRAM
 from wmq.cli.match import (
     NAMES,
     controller_options,
@@ -41,13 +42,20 @@ Examples:
 
 
 @click.command(name="report", epilog=f"{EPILOG}\n\n{NAMES}")
-@click.argument("folder", required=False)
-@click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
-@click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
-@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program.")
+@click.argument("folder", type=FOLDER, required=False)
+@click.option(
+    "-o", "out", type=HTML, metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page."
+)
+@click.option(
+    "--viewer", type=JSON, metavar="FILE.json", help="Write both worlds for public viewers."
+)
+@click.option(
+    "--int8", type=PROGRAM, metavar="MODEL.wmq", show_default="embedded", help="Integer program."
+)
 @click.option(
     "--float",
     "floats",
+    type=FLOAT_STEP,
     metavar="MODEL.onnx",
     show_default="the .onnx file beside MODEL.wmq",
     help="Float step that the program was calibrated from.",
@@ -56,9 +64,11 @@ Examples:
     "--frames",
     type=click.IntRange(1, LONGEST),
     show_default="3600, one minute, or what a replay has",
-    help="New frames that are played.",
+    help="Number of new frames.",
 )
-@click.option("--data", metavar="DATASET", help="Start in a validation game of it.")
+@click.option(
+    "--data", type=FOLDER, metavar="DATASET", help="Start in one of its validation games."
+)
 @click.option(
     "--start",
     metavar="match|GAME.slp@FRAME|SHA256@FRAME",
@@ -85,10 +95,10 @@ def report(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write a page with the results in FOLDER, where float and int8 play side by side.
+    """Write a page of the results in FOLDER, with float and int8 playing side by side.
 
-    FOLDER holds suite.json, drift.json, sensitivity.json, or some of them.  Without FOLDER,
-    --viewer alone writes the two worlds.
+    FOLDER holds some of suite.json, drift.json and sensitivity.json.  Without FOLDER, --viewer
+    alone writes both worlds.
     """
     from wmq.cli.progress import progress_bar
     from wmq.report.compare import compare, open_pair

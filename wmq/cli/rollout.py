@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.file_types import ANY_FILE, MODEL, TABLE
 from wmq.cli.match import (
     NAMES,
     controller_options,
@@ -44,19 +45,22 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
 
 
 @click.command(name="rollout", epilog=f"{EPILOG}\n\n{NAMES}")
-@click.argument("model", required=False)
-@click.option("--int8", "arithmetic", flag_value="int8", help="Integers only (a .wmq MODEL).")
-@click.option("--float", "arithmetic", flag_value="float32", help="onnxruntime (a .onnx MODEL).")
+@click.argument("model", type=MODEL, required=False)
+@click.option("--int8", "arithmetic", flag_value="int8", help="Use integers only (a .wmq MODEL).")
+@click.option(
+    "--float", "arithmetic", flag_value="float32", help="Use onnxruntime (a .onnx MODEL)."
+)
 @click.option(
     "--frames",
     type=click.IntRange(1, LARGEST),
     show_default="3600, one minute, or what a replay has",
-    help="New frames.",
+    help="Number of new frames.",
 )
 @click.option(
     "--start",
     default="match",
     show_default=True,
+    type=ANY_FILE,
     metavar="match|GAME.slp@FRAME",
     help="First frame of a match, or a frame of a real game.",
 )
@@ -66,7 +70,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     type=click.IntRange(1, 100_000),
     default=240,
     show_default=True,
-    help="Real frames, ending in FRAME, that warm the state up.",
+    help="Real frames up to FRAME that warm up the state.",
 )
 @controller_options
 @click.option(
@@ -81,6 +85,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
 @click.option(
     "-o",
     "out",
+    type=TABLE,
     metavar="FILE",
     help="Write the rollout: .npz (for wmq verify), or a table in natural units, .csv, .arrow or "
     ".parquet.",
@@ -104,7 +109,7 @@ def rollout(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Roll a model out: frame after frame from its own frames.  Without MODEL, the embedded one."""
+    """Roll a model out, each frame from its own last one.  Without MODEL, the embedded one."""
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import check_output, write_rollout
     from wmq.rollout.rollout import both_controllers, roll
