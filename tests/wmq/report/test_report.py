@@ -24,6 +24,7 @@ from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
 from wmq.evaluation.results import read_result, shown_name, write_result
 from wmq.files.output_path import output_path
+from wmq.progress import silent
 from wmq.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -82,7 +83,7 @@ def played(models: Path) -> Comparison:
     pair = open_pair(str(models / "small.onnx"), str(models / "small.wmq"))
     start = a_start()
     pads = both_controllers(RANDOM, start, 40, 5)
-    return compare(pair, start, pads, 5, ("random", "random"), 1, lambda what, done, total: None)
+    return compare(pair, start, pads, 5, ("random", "random"), 1, silent)
 
 
 @pytest.fixture(scope="module")

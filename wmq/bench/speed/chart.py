@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wmq.bench.speed.measure import OURS, SpeedReport
 from wmq.files.pictures import save_picture
-
-if TYPE_CHECKING:
-    pass
 
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
 
 
 def draw(report: SpeedReport, out: Path) -> None:
-    """Raises WmqError if it cannot be written."""
-    from matplotlib.figure import Rates
+    """Draw the report into a file.  Raises WmqError if it cannot be written."""
+    from matplotlib.figure import Figure
 
     cells = [cell for cell in report.cells if cell.figure]
     batches = list(dict.fromkeys(cell.batch for cell in cells))
     labels = list(dict.fromkeys(cell.row for cell in cells))
-    figure = Rates(figsize=(3 + 3.2 * max(1, len(batches)), 1.5 + 0.24 * len(labels)),
+    figure = Figure(figsize=(3 + 3.2 * max(1, len(batches)), 1.5 + 0.24 * len(labels)),
                     layout="constrained")  # fmt: skip
     panels = figure.subplots(1, max(1, len(batches)), sharey=True, squeeze=False)[0]
     for panel, batch in zip(panels, batches, strict=False):
