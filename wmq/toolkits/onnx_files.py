@@ -27,9 +27,9 @@ from wmq.files.atomic import write_atomically
 from wmq.inference.float_predictor import LANES
 from wmq.inference.onnx_session import SessionStep
 from wmq.memo.provenance import sources, versions
-from wmq.toolkits.float_model import FloatModel, calibration_play
 from wmq.toolkits.methods import Context
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
+from wmq.toolkits.opened import Opened, play
 from wmq.toolkits.silence import silenced
 
 PART = 512  # frames, of which the tools keep every activation and the states: 0.9 MB each
@@ -47,7 +47,7 @@ DYNAMIC: dict[str, dict] = {
 }
 
 
-def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
+def dynamic(opened: Opened, folder: Path, variant: str) -> bytes:
     """A key of DYNAMIC."""
 
     def make(source: Path, out: Path) -> None:
@@ -56,12 +56,12 @@ def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
     return _found_or_made(opened, folder, f"dynamic-{variant}", make)
 
 
-def static(opened: FloatModel, context: Context, method: str) -> tuple[bytes, str]:
+def static(opened: Opened, context: Context, method: str) -> tuple[bytes, str]:
     """A key of METHODS, all Linears, weights per channel; and what it was calibrated on.
 
     Raises WmqError or CalibrationError.
     """
-    source, what = calibration_play(context, opened.schema, min(context.frames, STATIC_FRAMES))
+    source, what = play(context, opened.schema, min(context.frames, STATIC_FRAMES))
     step = SessionStep(to_bytes(plain_export(opened.step)), opened.schema, opened.path)
     reader = CalibrationReader(step, list(source.games()), LANES, PART // LANES)
 
@@ -107,7 +107,7 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _found_or_made(
-    opened: FloatModel, folder: Path, name: str, make: Callable[[Path, Path], None],
+    opened: Opened, folder: Path, name: str, make: Callable[[Path, Path], None],
     facts: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
     """make(the plain export, the file to be written)."""

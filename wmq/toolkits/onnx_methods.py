@@ -9,9 +9,9 @@ from llvmlite import binding
 from wmq.inference.float_predictor import LANES, OnnxPredictor, StepPredictor
 from wmq.inference.onnx_session import SessionStep
 from wmq.toolkits import methods, onnx_files
-from wmq.toolkits.float_model import FloatModel, open_float
 from wmq.toolkits.methods import Context, Way
 from wmq.toolkits.onnx_count import counts
+from wmq.toolkits.opened import Opened, open_float
 
 DYNAMIC = {
     "onnxruntime dynamic": "all",
@@ -41,7 +41,7 @@ def make(name: str, context: Context) -> Way:
     return _way(opened, onnx_files.weights_only(opened.step), context, LANES)
 
 
-def _float32(opened: FloatModel, context: Context) -> Way:
+def _float32(opened: Opened, context: Context) -> Way:
     content = opened.path.read_bytes()
     found = counts(content)
     half = ("large weights are float16 in the file",) if opened.step.half else ()
@@ -49,7 +49,7 @@ def _float32(opened: FloatModel, context: Context) -> Way:
                found.static_layers, found.float_operations, len(content), half)  # fmt: skip
 
 
-def _way(opened: FloatModel, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
+def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
     found = counts(content)
     if found.dequantized:
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")

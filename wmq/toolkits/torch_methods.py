@@ -10,8 +10,8 @@ from wmq.inference.float_predictor import StepPredictor
 from wmq.models.world import WorldModel
 from wmq.toolkits import torch_models
 from wmq.toolkits.backends import BACKENDS
-from wmq.toolkits.float_model import FloatModel, open_float
 from wmq.toolkits.methods import MOST, TORCH_ALONE, Context, Way
+from wmq.toolkits.opened import Opened, open_float
 from wmq.toolkits.torch_predictor import SequencePredictor, TorchModelStep, TorchSequence
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
@@ -48,7 +48,7 @@ def make(name: str, context: Context) -> Way:
 
 
 def _sequence(
-    opened: FloatModel, plain: WorldModel, model: WorldModel, context: Context, dtype: torch.dtype,
+    opened: Opened, plain: WorldModel, model: WorldModel, context: Context, dtype: torch.dtype,
     notes: tuple[str, ...],
 ) -> Way:  # fmt: skip
     """A way that may take many frames at once, as nothing in it depends on what shares a call."""
@@ -60,7 +60,7 @@ def _sequence(
 
 
 def _dynamic(
-    opened: FloatModel, plain: WorldModel, backend: str, as_planned: bool, context: Context
+    opened: Opened, plain: WorldModel, backend: str, as_planned: bool, context: Context
 ) -> Way:
     step, model = _dynamic_step(plain, backend, as_planned)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes=1)

@@ -69,8 +69,10 @@ def test_every_row_names_the_module_that_makes_it() -> None:
     """Two of them are imported by a computed name, which no graph shows."""
     for name in backends.NAMES:
         assert backends.inputs(name) == sources(f"wmq.toolkits.{backends.module_of(name)}")
-    makers = {backends.module_of(name) for name in backends.NAMES}
-    assert makers == {"torch_methods", "onnx_methods"}
+    assert {backends.module_of(name) for name in backends.NAMES} == {
+        "torch_methods",
+        "onnx_methods",
+    }
 
 
 def test_a_name_that_no_file_has_is_an_error() -> None:

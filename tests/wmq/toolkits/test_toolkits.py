@@ -24,11 +24,11 @@ from wmq.inference.predictor import StartRow
 from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
 from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
-from wmq.toolkits.float_model import calibration_play, open_float
 from wmq.toolkits.methods import Context, Lacking, Way
 from wmq.toolkits.onnx_count import counts
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.onnx_methods import saturates
+from wmq.toolkits.opened import open_float, play
 from wmq.toolkits.torch_predictor import TorchModelStep, TorchSequence
 from wmq.training.config import RunConfig
 
@@ -191,9 +191,8 @@ def test_sequence_in_pieces_is_the_step(plain: WorldModel, games: list[Game]) ->
         heads, state = sequence.run(game.frames[first:last], game.controllers[first : last + 1],
                                     state)  # fmt: skip
         pieces.append(heads["p2.action"])
-    one = steps(
-        TorchModelStep(plain, plain.step), game.frames[:100, None], game.controllers[:101, None]
-    )
+    one = steps(TorchModelStep(plain, plain.step), game.frames[:100, None],
+                game.controllers[:101, None])  # fmt: skip
     expected = np.concatenate([heads["p2.action"] for heads in one])
     np.testing.assert_allclose(np.concatenate(pieces), expected, rtol=1e-4, atol=1e-5)
 
@@ -253,7 +252,7 @@ def test_threads_change_no_bit(context: Context, games: list[Game]) -> None:
 def test_calibration_sees_the_state_that_the_torch_model_carries(
     context: Context, plain: WorldModel
 ) -> None:
-    source, what = calibration_play(context, open_float(context).schema, 256)
+    source, what = play(context, open_float(context).schema, 256)
     assert what == "7 training games"
     played = list(source.games())
     reader = CalibrationReader(OnnxStep(context.onnx), played, lanes=2, part=3)
@@ -282,8 +281,8 @@ def test_min_max_scale_is_that_of_the_inputs_that_were_played(
     gemm = next(node for node in model.graph.node
                 if node.op_type == "Gemm" and "frame_proj" in node.input[1])  # fmt: skip
     scale = constants[maker[gemm.input[0]].input[1]]
-    games = list(calibration_play(context, opened.schema, 256)[0].games())
-    reader = CalibrationReader(OnnxStep(context.onnx), games,
+    reader = CalibrationReader(OnnxStep(context.onnx),
+                               list(play(context, opened.schema, 256)[0].games()),
                                onnx_files.LANES, onnx_files.PART // onnx_files.LANES)  # fmt: skip
     keys = ("numbers", "controllers", "classes")
     with torch.inference_mode():

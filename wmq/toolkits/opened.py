@@ -1,4 +1,4 @@
-"""The float step that every method begins with, and the play that calibrates it."""
+"""What every way begins with: the float step, and play to calibrate on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SET = "self-play"  # frames that the embedded model made itself from real starts
 
 
 @dataclass(frozen=True)
-class FloatModel:
-    """The float step of a context, read.
+class Opened:
+    """The float step of a context.
 
     sha256   of its file
     spreads  of the targets of each number head
@@ -34,11 +34,11 @@ class FloatModel:
     spreads: Spreads
 
 
-def open_float(context: Context) -> FloatModel:
-    """Read the float step of a context.  Raises ModelError or CalibrationError."""
+def open_float(context: Context) -> Opened:
+    """Raises ModelError or CalibrationError."""
     path = model_path(context.onnx, ".onnx")
     step = read_step(path)
-    return FloatModel(
+    return Opened(
         path=path,
         sha256=file_sha256(path),
         step=step,
@@ -47,8 +47,8 @@ def open_float(context: Context) -> FloatModel:
     )
 
 
-def calibration_play(context: Context, schema: Schema, frames: int) -> tuple[Source, str]:
-    """Choose training games of the dataset, else the embedded set; and name it, for a note.
+def play(context: Context, schema: Schema, frames: int) -> tuple[Source, str]:
+    """Training games of the dataset, else the embedded set; and what it is, for a note.
 
     Raises WmqError or CalibrationError.
     """
