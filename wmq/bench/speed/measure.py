@@ -60,8 +60,8 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """World-frames a second of a row, or the reason why there are none.
+class ContenderSpeed:
+    """World-frames a second of a contender, or the reason why there are none.
 
     way    "session", the model's call alone, or "frame", with encoding, argmax and update
     share  of the limit; None if one of the two is not known
@@ -108,7 +108,7 @@ class SpeedReport:
     seconds: float
     repeats: int
     work: FrameCost
-    cells: tuple[Measurement, ...]
+    cells: tuple[ContenderSpeed, ...]
     ratios: tuple[Ratio, ...]
     limits: tuple[Limit, ...]
     peaks: tuple[Peak, ...]
@@ -250,14 +250,14 @@ def _limits(work: FrameCost, settings: SpeedSettings,
 
 
 def _cell(row: Contender, batch: int, way: str, answers: Sequence[Answer],
-          tops: dict[tuple[int, int], Limit]) -> Measurement:  # fmt: skip
+          tops: dict[tuple[int, int], Limit]) -> ContenderSpeed:  # fmt: skip
     figure, reason = _figure(answers)
     top = tops.get((batch, row.threads))
     share = figure.median / top.frames_per_second if figure and top else None
-    return Measurement(row.name, row.library, row.threads, batch, way, figure, reason, share)
+    return ContenderSpeed(row.name, row.library, row.threads, batch, way, figure, reason, share)
 
 
-def ratios(cells: Sequence[Measurement]) -> Iterable[Ratio]:
+def ratios(cells: Sequence[ContenderSpeed]) -> Iterable[Ratio]:
     """Of every row of ours to every other with as many worlds and threads."""
     for ours in cells:
         for other in cells:

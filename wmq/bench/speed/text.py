@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wmq.bench.markdown import table
-from wmq.bench.speed.measure import OURS, Measurement, Rates, SpeedReport
+from wmq.bench.speed.measure import OURS, ContenderSpeed, Rates, SpeedReport
 from wmq.bench.worker.messages import WHOLE
 from wmq.memo.machine import machine
 
@@ -111,7 +111,7 @@ def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
 
 
 def _fastest(
-    cells: Sequence[Measurement], found: dict[tuple[str, str], float], ours: str
+    cells: Sequence[ContenderSpeed], found: dict[tuple[str, str], float], ours: str
 ) -> Iterator[str]:
     """The best of the others, by either figure."""
     for way in ("session", "frame"):
@@ -174,5 +174,5 @@ def _times(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-def _share(cell: Measurement) -> str:
+def _share(cell: ContenderSpeed) -> str:
     return "-" if cell.share is None else f"{cell.share:.0%}"
