@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from calib.errors import CalibrationError
-from wmq.cli.options import Group, verbose_option
+from wmq.cli.options import CommandGroup, verbose_option
 from wmq.cli.preconditions import check_needs
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
@@ -29,12 +29,12 @@ COMMANDS = {
     name: f"wmq.cli.{name}"
     for name in (
         "prepare", "dataset", "train", "export", "calibrate", "recipes", "rollout", "evaluate",
-        "drift", "sensitivity", "report", "verify", "info", "conformance", "bench",
+        "drift", "sensitivity", "report", "verify", "info", "conformance", "bench", "completion",
     )
 }  # fmt: skip
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """A group that imports a command's module when it is asked for."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -149,5 +149,6 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
 def main() -> None:
     """Turn a trained game world model into an integer program with the same rollout everywhere.
 
-    The way: prepare, train, export, calibrate; then rollout, evaluate, drift, report, verify.
+    From replays to a program: prepare, train, export, calibrate.  Then rollout, evaluate, drift,
+    report, verify.
     """

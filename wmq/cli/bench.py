@@ -1,4 +1,4 @@
-"""`wmq bench`: how fast the integer program is, and what it loses, beside other ways."""
+"""`wmq bench`: speed and quality of the integer program beside other libraries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import click
 
 from wmq.cli.bench_quantization import quantization
-from wmq.cli.options import Group, echo_embedded
+from wmq.cli.file_types import MODEL, PICTURE
+from wmq.cli.options import CommandGroup, echo_embedded
 from wmq.errors import WmqError
 
 EPILOG = """\b
@@ -16,16 +17,16 @@ Examples:
   wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg"""
 
 
-@click.group(name="bench", cls=Group, epilog=EPILOG)
+@click.group(name="bench", cls=CommandGroup, epilog=EPILOG)
 def bench() -> None:
-    """Measure what the README says, on this machine."""
+    """Measure speed and quality on this machine, as the README quotes them."""
 
 
 bench.add_command(quantization)
 
 
 @bench.command(name="speed", epilog=EPILOG)
-@click.argument("models", nargs=-1, metavar="[MODEL.wmq MODEL.onnx]")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL.wmq MODEL.onnx]")
 @click.option(
     "--only",
     multiple=True,
@@ -46,17 +47,17 @@ bench.add_command(quantization)
     type=click.FloatRange(0, 60, min_open=True),
     default=0.5,
     show_default=True,
-    help="Of a measurement; more where one step takes longer.",
+    help="Length of a measurement; more where one step takes longer.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
     default=7,
     show_default=True,
-    help="Measurements of each row, which come in turn.",
+    help="Measurements of each row, taken in turn.",
 )
-@click.option("--profile", is_flag=True, help="Also microseconds of a frame by instruction.")
-@click.option("--chart", metavar="FILE", help="Also draw a picture, .svg or .png.")
+@click.option("--profile", is_flag=True, help="Also print microseconds of a frame by instruction.")
+@click.option("--chart", type=PICTURE, metavar="FILE", help="Also draw a picture, .svg or .png.")
 @click.option("--markdown", is_flag=True, help="Print two tables for the README.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def speed(
@@ -70,13 +71,13 @@ def speed(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Frames a second of the integer program, onnxruntime and torch, and what limits them.
+    """Measure frames a second of wmq, onnxruntime and torch, and the hardware limit.
 
-    About 40 minutes with all rows and batches; without models, of the embedded pair.
+    Takes about 40 minutes with all rows and batches; without models, the embedded pair.
     """
-    from wmq.bench import report as tables
-    from wmq.bench.rows import chosen
-    from wmq.bench.speed import Settings, measure
+    from wmq.bench.speed import text as tables
+    from wmq.bench.speed.contenders import chosen
+    from wmq.bench.speed.measure import SpeedSettings, measure
     from wmq.cli.progress import progress_bar
 
     if len(models) not in (0, 2):
@@ -86,12 +87,12 @@ def speed(
     rows, batches = tuple(chosen(only)), tuple(dict.fromkeys(batches))
     out = None
     if chart:
-        from wmq.bench.chart import draw
+        from wmq.bench.speed.chart import draw
         from wmq.files.pictures import check_picture
 
         out = check_picture(chart)
     program, onnx = models or (None, None)
-    settings = Settings(rows, batches, seconds, repeats, profile, program, onnx)
+    settings = SpeedSettings(rows, batches, seconds, repeats, profile, program, onnx)
     with progress_bar() as progress:
         found = measure(settings, progress)
     if as_json:

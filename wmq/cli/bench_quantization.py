@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import cores, echo_embedded
+from wmq.cli.file_types import FLOAT_STEP, FOLDER
+from wmq.cli.options import echo_embedded
 from wmq.cli.resume import command_line, resumable
 from wmq.errors import WmqError
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.bench.quantization.runner import Settings
@@ -24,17 +26,19 @@ Examples:
 
 
 @click.command(name="quantization", epilog=EPILOG)
-@click.argument("model", required=False, metavar="[MODEL.onnx]")
-@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.argument("model", required=False, type=FLOAT_STEP, metavar="[MODEL.onnx]")
 @click.option(
-    "-o", "out", required=True, metavar="FOLDER",
-    help="For suite.json and what is kept; the same command resumes where it stopped.",
+    "--data", required=True, type=FOLDER, metavar="DATASET", help="Folder made by wmq prepare."
+)
+@click.option(
+    "-o", "out", required=True, type=FOLDER, metavar="FOLDER",
+    help="Folder for suite.json and finished rows; to resume, run the same command again.",
 )  # fmt: skip
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Only rows with this in their name, and nothing but the table; repeatable.",
+    help="Only rows with this in their name, and only the table; repeatable.",
 )
 @click.option("--quick", is_flag=True, help="Few rows, few frames: a minute or two.")
 @click.option(
@@ -56,11 +60,11 @@ def quantization(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Compare every way to quantize a model with float32, on the validation games.
+    """Compare every available quantization method with float32, on the validation games.
 
     One frame ahead on all frames, and rolled out from 300 starts, with the embedded float model
     unless another is given; then wmq drift, wmq sensitivity and a page with everything,
-    FOLDER/report.html.  Wants 4 KB of disk a frame in FOLDER for what float32 says.
+    FOLDER/report.html.  Needs 4 KB of disk a frame in FOLDER for the predictions of float32.
     """
     if markdown and as_json:
         raise WmqError("--markdown and --json: only one of them can be printed")

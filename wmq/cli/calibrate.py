@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.file_types import FLOAT_STEP, FOLDER, PROGRAM, RECIPE
 from wmq.cli.resume import RESUME, resumable
 from wmq.errors import WmqError
 
@@ -26,14 +27,16 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
 @click.command(
     name="calibrate", epilog="Example: wmq calibrate model.onnx -o model.wmq --data dataset"
 )
-@click.argument("model", metavar="MODEL.onnx")
-@click.option("-o", "out", metavar="MODEL.wmq", help="File of the program.")
-@click.option("--data", metavar="DATASET", help="Dataset; its training games are played.")
+@click.argument("model", type=FLOAT_STEP, metavar="MODEL.onnx")
+@click.option("-o", "out", type=PROGRAM, metavar="MODEL.wmq", help="File of the program.")
+@click.option(
+    "--data", type=FOLDER, metavar="DATASET", help="Dataset whose training games calibrate."
+)
 @click.option(
     "--play",
     type=click.Choice(["real", "self", "mixed"]),
     show_default="the recipe's, or real",
-    help="The games as they are, as the model itself goes on from their frames, or half of each.",
+    help="Calibrate on the games as recorded, on the model's own continuations, or on both.",
 )
 @click.option(
     "--set",
@@ -45,33 +48,34 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
     "--recipe",
     default="static-best",
     show_default=True,
+    type=RECIPE,
     metavar="FILE.toml",
-    help="A file, or one of those that `wmq recipes` lists.",
+    help="A recipe file, or a name that `wmq recipes` lists.",
 )
 @click.option(
     "--promote",
     multiple=True,
     metavar="LINEAR",
-    help="Two digits for this input too, as layers.1.mamba.in_proj, for more products; repeatable.",
+    help="Give this Linear's input two digits, as layers.1.mamba.in_proj; repeatable.",
 )
 @click.option(
     "--frames",
     type=int,
     default=64_000,
     show_default=True,
-    help="Frames to play at most; real games hold 3,600 a minute.",
+    help="Use at most this many frames; a minute has 3,600.",
 )
 @click.option(
     "--state-bits",
     type=click.Choice(["8", "16", "32"]),
     show_default="the recipe's",
-    help="Width of the recurrent state in bits; less than 32 is for study.",
+    help="Width of the recurrent state; fewer than 32 bits are for study.",
 )
 @click.option(
     "--state-error-feedback/--no-state-error-feedback",
     default=None,
     show_default="the recipe's",
-    help="Whether what the state's rounding leaves is carried to the next frame; off is for study.",
+    help="Carry the state's rounding remainder to the next frame; off is for study.",
 )
 @click.option(
     "--show-statistics",
@@ -93,10 +97,10 @@ def calibrate(
     show_statistics: bool,
     as_json: bool,
 ) -> None:
-    """Lower a float step to an integer program, with ranges found in play.
+    """Calibrate a float step, and lower it to an integer program.
 
-    What a pass over the play found is kept in the user's cache, so that another recipe takes
-    seconds, and an interrupted pass is resumed.
+    The statistics of a pass are kept in the user's cache, so another recipe takes seconds.  To
+    resume an interrupted pass, run the same command again.
     """
     if out is None and not show_statistics:
         raise WmqError("no file for the program; give -o MODEL.wmq, or --show-statistics")

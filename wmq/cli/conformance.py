@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import Group, cores
+from wmq.cli.file_types import FOLDER
+from wmq.cli.options import CommandGroup
 from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq_kernels.conformance.pack import Pack
@@ -31,26 +33,28 @@ Examples:
   wmq conformance run pack"""
 
 
-@click.group(name="conformance", cls=Group, epilog=EPILOG)
+@click.group(name="conformance", cls=CommandGroup, epilog=EPILOG)
 def conformance() -> None:
-    """Check an engine against the oracle: build a pack of programs and numbers, and run it.
+    """Build and run a pack of programs and vectors that checks an engine against the oracle.
 
     docs/conformance.md says how an engine in another language runs a pack.
     """
 
 
 @conformance.command(name="build", epilog="Example: wmq conformance build -o pack")
-@click.option("-o", "out", required=True, metavar="DIR", help="New folder for the pack, 60 MB.")
+@click.option(
+    "-o", "out", required=True, type=FOLDER, metavar="DIR", help="New folder for the pack, 60 MB."
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**30),
     default=0,
     show_default=True,
-    help="Of the random graphs.",
+    help="Seed of the random graphs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def build(out: str, seed: int, as_json: bool) -> None:
-    """Write a pack with the oracle, on all cores; the same bytes for a seed everywhere."""
+    """Write a pack with the oracle, on all cores; a seed gives the same bytes everywhere."""
     from wmq.cli.progress import progress_bar
     from wmq.files.atomic import cannot_write
     from wmq_kernels.conformance.building import build as build_pack
@@ -74,14 +78,14 @@ def build(out: str, seed: int, as_json: bool) -> None:
 
 
 @conformance.command(name="run", epilog="Example: wmq conformance run pack --engine oracle")
-@click.argument("pack", metavar="DIR")
+@click.argument("pack", type=FOLDER, metavar="DIR")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="numba",
     show_default=True,
-    help="What computes: the compiled engine, with the kernels that suit this machine or those "
-    "of one kind, or the oracle again.",
+    help="Engine to check: the compiled one with the kernels that suit this machine or those of "
+    "one kind, or the oracle itself.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(pack: str, engine: str, as_json: bool) -> None:

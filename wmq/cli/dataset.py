@@ -1,4 +1,4 @@
-"""`wmq dataset`: look at a dataset, and split it again."""
+"""`wmq dataset`: inspect a dataset, and split it again."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from pathlib import Path
 
 import click
 
-from wmq.cli.options import Group, counted, finite
+from wmq.cli.file_types import FOLDER
+from wmq.cli.options import CommandGroup, counted, finite
 from wmq.cli.progress import warn
 from wmq.files.names import printable
 
 
-@click.group(name="dataset", cls=Group, epilog="Example: wmq dataset split dataset --val-share 0.1")
+@click.group(
+    name="dataset", cls=CommandGroup, epilog="Example: wmq dataset split dataset --val-share 0.1"
+)
 def dataset() -> None:
-    """Look at a dataset, and move games between train and val."""
+    """Inspect a dataset, and move games between train and val."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @dataset.command(name="info", epilog="Example: wmq dataset info dataset")
-@click.argument("data", metavar="DATASET")
+@click.argument("data", type=FOLDER, metavar="DATASET")
 @json_option
 def info(data: str, as_json: bool) -> None:
-    """Show what DATASET holds, and what of the replays is refused, missing or clamped."""
+    """Count what DATASET holds, and what its replays lack: refused, missing or clamped."""
     from wmq.dataset.census import census, census_lines
     from wmq.dataset.splits import empty_split
     from wmq.dataset.store import Dataset
@@ -43,7 +46,7 @@ def info(data: str, as_json: bool) -> None:
 
 
 @dataset.command(name="split", epilog="Example: wmq dataset split dataset --val-share 0.1")
-@click.argument("data", metavar="DATASET")
+@click.argument("data", type=FOLDER, metavar="DATASET")
 @click.option(
     "--val-share",
     type=click.FloatRange(0, 1),
@@ -56,8 +59,8 @@ def info(data: str, as_json: bool) -> None:
 def split(data: str, val_share: float, as_json: bool) -> None:
     """Put a share of the games of DATASET into val, all others into train.
 
-    No replay is read.  The choice goes by content, the same on every machine; a split that
-    was made by hand with `wmq prepare --split` is lost.
+    Reads no replay.  Games are chosen by content, the same on every machine; a split made by
+    hand with `wmq prepare --split` is lost.
     """
     from wmq.dataset.census import census
     from wmq.dataset.splits import empty_split, split_again

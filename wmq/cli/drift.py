@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wmq.cli.file_types import FLOAT_STEP, FOLDER, JSON, MODEL, PROGRAM
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.cli.resume import RESUME, command_line, resumable
@@ -23,8 +24,8 @@ Examples:
   wmq drift model.wmq --data dataset --quick
 
 \b
-An interrupted run resumes where it stopped if it has -o FILE.json, beside which
-FILE.json.stages is kept, or -w FOLDER."""
+To resume an interrupted run that has -o FILE.json or -w FOLDER, run the same
+command again."""
 
 
 def _sized(name: str, help_text: str, most: int):
@@ -38,11 +39,14 @@ def _sized(name: str, help_text: str, most: int):
 
 
 @click.command(name="drift", epilog=EPILOG)
-@click.argument("model", required=False, metavar="[MODEL.wmq]")
-@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.argument("model", required=False, type=PROGRAM, metavar="[MODEL.wmq]")
+@click.option(
+    "--data", required=True, type=FOLDER, metavar="DATASET", help="Folder made by wmq prepare."
+)
 @click.option(
     "--float",
     "onnx",
+    type=FLOAT_STEP,
     metavar="MODEL.onnx",
     show_default="the .onnx file beside MODEL.wmq",
     help="Float step that the program was calibrated from.",
@@ -53,23 +57,25 @@ def _sized(name: str, help_text: str, most: int):
     multiple=True,
     default=("dynamic",),
     show_default="dynamic",
+    type=MODEL,
     metavar="MODEL|dynamic",
     help="Also compare this .onnx or .wmq with float, or what onnxruntime's quantize_dynamic "
     "makes of it; repeatable.",
 )
 @_sized("starts", "Real frames that float and MODEL start from.", 100_000)
 @_sized("horizon", "Frames (60 a second) of those rollouts, with the true controllers.", 3600)
-@_sized("worlds", "Worlds left to themselves, for each kind of controllers.", 10_000)
-@_sized("frames", "Frames of a world.", 36_000)
-@click.option("--quick", is_flag=True, help="A few seconds' work, to see that all is in order.")
+@_sized("worlds", "Free-running worlds for each kind of controllers.", 10_000)
+@_sized("frames", "Frames of each free-running world.", 36_000)
+@click.option("--quick", is_flag=True, help="Take a few seconds, to see that everything works.")
 @threads_option
-@click.option("-o", "out", metavar="FILE.json", help="Write all figures as JSON.")
+@click.option("-o", "out", type=JSON, metavar="FILE.json", help="Write all figures as JSON.")
 @click.option(
     "-w",
     "folder",
+    type=FOLDER,
     metavar="FOLDER",
     show_default="FILE.json.stages",
-    help="Keep finished stages here.",
+    help="Folder for finished stages.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def drift(
@@ -84,10 +90,10 @@ def drift(
     as_json: bool,
     **sizes: int | None,
 ) -> None:
-    """Tell what int8 costs from chaos: float and integer program side by side.
+    """Measure the divergence of int8 from float, and separate it from floating-point chaos.
 
-    Without MODEL, the embedded one is taken.  From real starts with the true controllers; against
-    pairs that are all float; as worlds left to themselves; and in one sentence.
+    Without MODEL, the embedded one.  Compares rollouts from real starts under the true
+    controllers, pairs of float models, and free-running worlds; ends with a one-sentence verdict.
     """
     from wmq.drift import Settings
     from wmq.drift import drift as measure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wmq.cli.file_types import FOLDER, MODEL
 from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.cli.progress import progress_bar
 
@@ -22,8 +23,10 @@ LABEL = 40  # width of the first column
     name="evaluate",
     epilog="Example: wmq evaluate --data dataset model.onnx model.wmq frozen --horizon 20",
 )
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL]...")
+@click.option(
+    "--data", required=True, type=FOLDER, metavar="DATASET", help="Folder made by wmq prepare."
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "val"]),
@@ -35,25 +38,25 @@ LABEL = 40  # width of the first column
     "--games",
     type=click.IntRange(min=1),
     show_default="all",
-    help="No more than so many games, by their hash.",
+    help="Use at most this many games, by their hash.",
 )
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
     show_default="all",
-    help="No more than so many frames of each game.",
+    help="Use at most this many frames of each game.",
 )
 @click.option(
     "--horizon",
     type=click.IntRange(min=1, max=3600),
-    help="Also roll out so many frames (60 a second) from fixed starts.",
+    help="Also roll out this many frames (60 a second) from fixed starts.",
 )
 @click.option(
     "--starts",
     type=click.IntRange(min=1),
     default=300,
     show_default=True,
-    help="Starts of the rollouts, evenly spread over all games.",
+    help="Starts of the rollouts, spread evenly over all games.",
 )
 @threads_option
 @kernels_option
@@ -70,7 +73,7 @@ def evaluate(
     kernels: str,
     as_json: bool,
 ) -> None:
-    """Compare models with real games, and each with the one before it.
+    """Compare models with real games, and each model with the one before it.
 
     A MODEL is a .onnx or .wmq file, "frozen" (nothing changes) or "constant-velocity"; without
     any, the embedded float and integer models are compared.

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import click
 
+from wmq.cli.file_types import FLOAT_STEP, FOLDER
 from wmq.files.output_path import output_path
 
 
 @click.command(name="export", epilog="Example: wmq export run -o model.onnx")
-@click.argument("run", metavar="RUN")
-@click.option("-o", "out", required=True, metavar="MODEL.onnx", help="File to write, .onnx.")
+@click.argument("run", type=FOLDER, metavar="RUN")
+@click.option(
+    "-o", "out", required=True, type=FLOAT_STEP, metavar="MODEL.onnx", help="File to write, .onnx."
+)
 @click.option("--half", is_flag=True, help="Store large weights in 16 bits, for half the size.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(run: str, out: str, half: bool, as_json: bool) -> None:
     """Write the newest checkpoint of a training run as an ONNX model.
 
-    RUN is the folder that `wmq train -o RUN` made; it may still be in training. The model computes
-    one frame from the frame before, the controllers and a recurrent state. Before it is written, it
-    is compared with torch.
+    RUN is the folder that `wmq train -o RUN` made; training may still go on. The
+    model computes one frame from the previous one, the controllers and a recurrent state. It is
+    compared with torch before it is written.
     """
     place = output_path(out, "-o", (".onnx",))
     from wmq.export.onnx import CHECKED_FRAMES, export_run

@@ -1,4 +1,4 @@
-"""`wmq info`: what is in a model file, and what a frame of it costs."""
+"""`wmq info`: what is in a model file, what a frame of it costs, and what it runs on."""
 
 from __future__ import annotations
 
@@ -9,39 +9,57 @@ from typing import Any
 
 import click
 
-from wmq.cli.rollout import all_stays, compile_first, open_model
+from calib.errors import CalibrationError
+from wmq.cli.environment import environment, environment_lines
+from wmq.cli.file_types import MODEL
+from wmq.cli.models import compile_first, frozen_garbage, open_model
+from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq_kernels.errors import ProgramError
 
 NAME, WIDTH = 13, 98
 LONGEST_LIST = 8  # entries of a list that stands in a line
 
 
 @click.command(name="info", epilog="Example: wmq info model.wmq")
-@click.argument("model", required=False)
+@click.argument("model", type=MODEL, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(model: str | None, as_json: bool) -> None:
     """Show what a .wmq or .onnx MODEL holds.  Without MODEL, the embedded program.
 
-    The latency is measured: one world, one frame after the other, on one thread.
+    Measures the latency: one world, one frame after the other, on one thread.  For a bug report,
+    --json also prints versions, processor, kernels and cache, even if MODEL cannot be read.
     """
-    from wmq.bench.model_facts import latency, program_facts, step_facts
+    try:
+        facts = _model_facts(model)
+    except (WmqError, CalibrationError, ProgramError) as error:
+        if as_json:
+            click.echo(json.dumps({"error": str(error), "environment": environment()}, indent=1))
+        raise
+    facts["environment"] = environment()
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    for name, text in (*_lines(facts), *environment_lines(facts["environment"])):
+        click.echo(textwrap.fill(printable(text), WIDTH, initial_indent=f"{name:{NAME}}  ",
+                                 subsequent_indent=" " * (NAME + 2)))  # fmt: skip
+
+
+def _model_facts(model: str | None) -> dict[str, Any]:
+    from wmq.bench.latency import latency
     from wmq.inference.integer_predictor import IntegerPredictor
+    from wmq.inference.model_facts import program_facts, step_facts
     from wmq.inference.model_files import open_program
 
     if model is not None and model.lower().endswith(".onnx"):
         facts, opened = step_facts(model), open_model(model, "float32")
     else:
-        with all_stays():
+        with frozen_garbage():
             program = open_program(model)
             facts, opened = program_facts(program), IntegerPredictor(program)
     compile_first(opened)
     facts["latency"] = latency(opened)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-        return
-    for name, text in _lines(facts):
-        click.echo(textwrap.fill(printable(text), WIDTH, initial_indent=f"{name:{NAME}}  ",
-                                 subsequent_indent=" " * (NAME + 2)))  # fmt: skip
+    return facts
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
-from textwrap import fill
 
 import click
 
 from wmq.cli.progress import be_verbose
-from wmq.game.names import CHARACTERS, STAGES
+from wmq.memo.machine import cores
 
-# For the end of a command's help; click would break a name at its hyphen.
-NAMES = "\n\n".join(
-    "\b\n" + fill(f"{title}: {', '.join(sorted(names))}", 78, break_on_hyphens=False)
-    for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
-)
 KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
 
 
 def counted(number: int, what: str) -> str:
-    """A number and its noun, as in "1 frame" and "3,600 frames"."""
+    """Write a number and its noun, as in "1 frame" and "3,600 frames"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that lists its commands with whole sentences, which click would cut."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -36,14 +28,10 @@ class Group(click.Group):
 
 
 def finite(ctx: click.Context, option: click.Parameter, value: float) -> float:
-    """Let no NaN or infinity pass."""
+    """Refuse NaN and infinity."""
     if not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number", ctx, option)
     return value
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 kernels_option = click.option(
@@ -51,14 +39,14 @@ kernels_option = click.option(
     type=click.Choice(KERNELS),
     default="auto",
     show_default=True,
-    help="What computes the integers: vnni needs AVX-512 VNNI; the bits are the same.",
+    help="Kernels of the integer engine; vnni needs AVX-512 VNNI. The bits are the same.",
 )
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="number of cores",
-    help="Of the computation; the result does not depend on it.",
+    help="Threads that compute; the result does not depend on them.",
 )
 
 
@@ -68,43 +56,12 @@ def verbose_option() -> click.Option:
         count=True,
         expose_value=False,
         callback=lambda ctx, option, count: be_verbose(count),
-        help="Say more on stderr; -vv for what helps to find a bug.",
+        help="Print more on stderr; -vv for debugging.",
     )
 
 
-def match_options(command: Callable) -> Callable:
-    """--stage, --p1-character, --p2-character; None where not given."""
-    characters = click.Choice(sorted(CHARACTERS), case_sensitive=False)
-    stages = click.Choice(sorted(STAGES), case_sensitive=False)
-    for option in (
-        click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
-                     help="Of a match; names below."),
-        click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
-                     help="Of a match; names below."),
-        click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
-                     help="Of a match; names below."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def controller_options(command: Callable) -> Callable:
-    """--p1, --p2, None where not given, and --seed."""
-    metavar = "replay|idle|random|script:FILE"
-    for option in (
-        click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
-                     help="Of random controllers."),
-        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
-                     help="Controller of player 2."),
-        click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
-                     help="Controller of player 1."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 def echo_embedded(given: object) -> None:
-    """Print, as the first line of a command's text, that no model was given, if none was."""
+    """Name the embedded model in the first line of a command's text if none was given."""
     if not given:
         from wmq.inference.model_files import EMBEDDED_NAME
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from wmq.cli.dataset import total
-from wmq.cli.options import cores, counted, finite
+from wmq.cli.file_types import ANY_FILE, FOLDER
+from wmq.cli.options import counted, finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.cli.resume import resumable
 from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.dataset.prepare import Summary
@@ -25,8 +27,10 @@ LISTED = 100  # rejected files in the text output; --json has them all
 
 
 @click.command(name="prepare", epilog="Example: wmq prepare ~/Slippi -o dataset")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-o", "out", required=True, metavar="DATASET", help="Folder of the dataset.")
+@click.argument("paths", nargs=-1, required=True, type=ANY_FILE, metavar="PATH...")
+@click.option(
+    "-o", "out", required=True, type=FOLDER, metavar="DATASET", help="Folder of the dataset."
+)
 @click.option(
     "--split",
     type=click.Choice(["auto", "train", "val"]),
@@ -38,7 +42,7 @@ LISTED = 100  # rejected files in the text output; --json has them all
     "--val-share",
     type=click.FloatRange(0, 1),
     show_default="0.05",
-    help="Share of new games for val, about, with --split auto.",
+    help="Approximate share of new games for val, with --split auto.",
 )
 @click.option(
     "--jobs",
@@ -67,7 +71,10 @@ def prepare(
     as_json: bool,
     strict: bool,
 ) -> None:
-    """Read .slp files and folders into a dataset; an interrupted run is resumed."""
+    """Read .slp files and folders into a dataset.
+
+    To resume an interrupted run, run the same command again.
+    """
     from wmq.dataset.prepare import prepare_dataset
     from wmq.dataset.splits import VAL_SHARE, empty_split
 

@@ -1,4 +1,4 @@
-"""`wmq recipes`: the ways of calibrating that come with wmq, and what each of them loses."""
+"""`wmq recipes`: the calibration recipes that come with wmq, and what each costs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDTH = 12
 @click.command(name="recipes", epilog="Example: wmq recipes --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def recipes(as_json: bool) -> None:
-    """List the recipes of wmq calibrate, with what each loses on the embedded model.
+    """List the recipes of wmq calibrate, and what each costs on the embedded model.
 
     Measured by wmq bench quantization: differences to float32, and the percentage of frames on
     which a player's predicted action is the same.

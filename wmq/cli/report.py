@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import NAMES, controller_options, cores, echo_embedded, match_options
-from wmq.cli.rollout import MINUTE, all_stays, compile_first, open_start
+from wmq.cli.file_types import FLOAT_STEP, FOLDER, HTML, JSON, PROGRAM
+from wmq.cli.match import (
+    NAMES,
+    controller_options,
+    controller_texts,
+    match_options,
+    open_start,
+    parse_controllers,
+    usual_frames,
+)
+from wmq.cli.models import compile_first, frozen_garbage
+from wmq.cli.options import echo_embedded
 from wmq.errors import WmqError
 from wmq.files.output_path import output_path
+from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
     from wmq.game.schema import Schema
@@ -31,13 +42,20 @@ Examples:
 
 
 @click.command(name="report", epilog=f"{EPILOG}\n\n{NAMES}")
-@click.argument("folder", required=False)
-@click.option("-o", "out", metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page.")
-@click.option("--viewer", metavar="FILE.json", help="Both worlds for public viewers.")
-@click.option("--int8", metavar="MODEL.wmq", show_default="embedded", help="Integer program.")
+@click.argument("folder", type=FOLDER, required=False)
+@click.option(
+    "-o", "out", type=HTML, metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page."
+)
+@click.option(
+    "--viewer", type=JSON, metavar="FILE.json", help="Write both worlds for public viewers."
+)
+@click.option(
+    "--int8", type=PROGRAM, metavar="MODEL.wmq", show_default="embedded", help="Integer program."
+)
 @click.option(
     "--float",
     "floats",
+    type=FLOAT_STEP,
     metavar="MODEL.onnx",
     show_default="the .onnx file beside MODEL.wmq",
     help="Float step that the program was calibrated from.",
@@ -46,9 +64,11 @@ Examples:
     "--frames",
     type=click.IntRange(1, LONGEST),
     show_default="3600, one minute, or what a replay has",
-    help="New frames that are played.",
+    help="Number of new frames.",
 )
-@click.option("--data", metavar="DATASET", help="Start in a validation game of it.")
+@click.option(
+    "--data", type=FOLDER, metavar="DATASET", help="Start in one of its validation games."
+)
 @click.option(
     "--start",
     metavar="match|GAME.slp@FRAME|SHA256@FRAME",
@@ -75,31 +95,27 @@ def report(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write a page with the results in FOLDER, where float and int8 play side by side.
+    """Write a page of the results in FOLDER, with float and int8 playing side by side.
 
-    FOLDER holds suite.json, drift.json, sensitivity.json, or some of them.  Without FOLDER,
-    --viewer alone writes the two worlds.
+    FOLDER holds some of suite.json, drift.json and sensitivity.json.  Without FOLDER, --viewer
+    alone writes both worlds.
     """
     from wmq.cli.progress import progress_bar
     from wmq.report.compare import compare, open_pair
     from wmq.report.load import check_models, read_results
-    from wmq.rollout.controllers import parse_source
     from wmq.rollout.rollout import both_controllers
 
     page, worlds = _targets(folder, out, viewer)
     results = None if folder is None else read_results(folder)
-    with all_stays():
+    with frozen_garbage():
         models = open_pair(floats, int8)
     if folder is not None and results:
         check_models(folder, results, {"float": models[0].sha256, "int8": models[1].sha256})
     characters = (p1_character, p2_character)
     begin = _start(models[0].schema, data, start, stage, characters)
-    usual = "random" if begin.following is None else "replay"
-    texts = (p1 or usual, p2 or usual)
-    sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
-    if frames is None:
-        left = len(begin.following) if begin.following is not None and "replay" in texts else MINUTE
-        frames = min(MINUTE, max(left, 1))
+    texts = controller_texts(begin, p1, p2)
+    sources = parse_controllers(texts)
+    frames = usual_frames(begin, texts) if frames is None else frames
     pads = both_controllers(sources, begin, frames, seed)
     compile_first(models[1])
     with progress_bar() as progress:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import shutil
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.options import (
+from wmq.cli.file_types import ANY_FILE, MODEL, TABLE
+from wmq.cli.match import (
     NAMES,
     controller_options,
-    counted,
-    echo_embedded,
-    kernels_option,
+    controller_texts,
     match_options,
-    threads_option,
+    open_start,
+    parse_controllers,
+    usual_frames,
 )
-from wmq.cli.streams import say
+from wmq.cli.models import compile_first, open_model
+from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.errors import WmqError
 from wmq.files.names import printable
 
 if TYPE_CHECKING:
-    from wmq.game.schema import Schema
-    from wmq.rollout.rollout import Rollout, RolloutModel
-    from wmq.rollout.starts import Start
+    from wmq.rollout.rollout import Rollout
     from wmq.rollout.summary import PlayerSummary
 
-MINUTE = 3600  # frames
 LARGEST = 20_000_000  # frames in all worlds
-SLOW_COMPILE = 1.0  # seconds after which we say what is going on
 
 EPILOG = """\b
 Examples:
@@ -54,19 +45,22 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
 
 
 @click.command(name="rollout", epilog=f"{EPILOG}\n\n{NAMES}")
-@click.argument("model", required=False)
-@click.option("--int8", "arithmetic", flag_value="int8", help="Integers only (a .wmq MODEL).")
-@click.option("--float", "arithmetic", flag_value="float32", help="onnxruntime (a .onnx MODEL).")
+@click.argument("model", type=MODEL, required=False)
+@click.option("--int8", "arithmetic", flag_value="int8", help="Use integers only (a .wmq MODEL).")
+@click.option(
+    "--float", "arithmetic", flag_value="float32", help="Use onnxruntime (a .onnx MODEL)."
+)
 @click.option(
     "--frames",
     type=click.IntRange(1, LARGEST),
     show_default="3600, one minute, or what a replay has",
-    help="New frames.",
+    help="Number of new frames.",
 )
 @click.option(
     "--start",
     default="match",
     show_default=True,
+    type=ANY_FILE,
     metavar="match|GAME.slp@FRAME",
     help="First frame of a match, or a frame of a real game.",
 )
@@ -76,7 +70,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     type=click.IntRange(1, 100_000),
     default=240,
     show_default=True,
-    help="Real frames, ending in FRAME, that warm the state up.",
+    help="Real frames up to FRAME that warm up the state.",
 )
 @controller_options
 @click.option(
@@ -91,6 +85,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
 @click.option(
     "-o",
     "out",
+    type=TABLE,
     metavar="FILE",
     help="Write the rollout: .npz (for wmq verify), or a table in natural units, .csv, .arrow or "
     ".parquet.",
@@ -114,22 +109,17 @@ def rollout(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Roll a model out: frame after frame from its own frames.  Without MODEL, the embedded one."""
+    """Roll a model out, each frame from its own last one.  Without MODEL, the embedded one."""
     from wmq.cli.progress import progress_bar
-    from wmq.rollout.controllers import parse_source
     from wmq.rollout.files import check_output, write_rollout
     from wmq.rollout.rollout import both_controllers, roll
 
     target = check_output(out) if out else None
     opened = open_model(model, arithmetic, kernels)
     begin = open_start(opened.schema, start, stage, (p1_character, p2_character), warmup)
-    usual = "random" if begin.following is None else "replay"
-    texts = (p1 or usual, p2 or usual)
-    sources = (parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2"))
-    if frames is None:
-        left = None if begin.following is None else len(begin.following)
-        follows = "replay" in texts and left is not None
-        frames = min(MINUTE, max(left, 1)) if follows and left is not None else MINUTE
+    texts = controller_texts(begin, p1, p2)
+    sources = parse_controllers(texts)
+    frames = usual_frames(begin, texts) if frames is None else frames
     if frames * worlds > LARGEST:
         raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
                        f"{LARGEST:,} frames in all")  # fmt: skip
@@ -147,98 +137,6 @@ def rollout(
         _print(rolled, texts)
         if target:
             click.echo(f"written         {target}")
-
-
-def open_model(path: str | None, arithmetic: str | None, kernels: str = "auto") -> RolloutModel:
-    """The model of a command line; the arithmetic follows from the file if it is not named."""
-    from wmq.inference.float_predictor import OnnxPredictor
-    from wmq.inference.integer_predictor import IntegerPredictor
-    from wmq.inference.model_files import open_program
-
-    if arithmetic is None:
-        arithmetic = "float32" if path and path.lower().endswith(".onnx") else "int8"
-    if arithmetic == "int8":
-        with all_stays():
-            return IntegerPredictor(open_program(path), kernels=kernels)
-    if kernels != "auto":
-        raise WmqError(f"--kernels {kernels}: only for integer programs; leave it out")
-    return OnnxPredictor(path)
-
-
-def compile_first(model: RolloutModel) -> None:
-    """Have the engine compiled before the time is taken, and say so if it takes long."""
-    if model.kernels is None:
-        model.compile()
-        return
-    from wmq_kernels.engine.compiling import folder
-
-    kept = "the first run compiles it, later ones reuse it" if folder() else "each run compiles it"
-    with _told_if_slow(f"wmq: preparing the engine; {kept}"), all_stays():
-        model.compile()
-
-
-@contextmanager
-def all_stays() -> Iterator[None]:
-    """Keep Python from looking for garbage in what is made here, neither now nor later.
-
-    numba makes a hundred thousand objects; the looking took a fifth of a short rollout's time.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@contextmanager
-def _told_if_slow(message: str) -> Iterator[None]:
-    """Say what takes long: a terminal shows the seconds as they pass, until it is done."""
-    done = threading.Event()
-
-    def tell() -> None:
-        if done.wait(SLOW_COMPILE):
-            return
-        if not (sys.stderr and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
-            say(message)
-            return
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-        width = shutil.get_terminal_size().columns  # rich would take COLUMNS=0 at its word
-        console = Console(stderr=True, width=width)
-        with Progress(*columns, console=console, transient=True) as shown:
-            shown.add_task(message)
-            done.wait()
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        done.set()
-        teller.join()
-
-
-def open_start(
-    schema: Schema,
-    text: str,
-    stage: str | None,
-    characters: tuple[str | None, str | None],
-    warmup: int,
-) -> Start:
-    """What a command line's --start means.  Raises WmqError."""
-    from wmq.rollout.starts import match_start, parse_replay_start, replay_start
-
-    if text != "match":
-        given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
-        for option, value in given.items():
-            if value:
-                raise WmqError(f"{option} {value}: only for --start match; the game has its own")
-        return replay_start(schema, *parse_replay_start(text), warmup)
-    names = (characters[0] or "fox", characters[1] or "falco")
-    return match_start(schema, stage or "battlefield", names)
 
 
 def _summaries(rolled: Rollout) -> list[tuple[PlayerSummary, ...]]:

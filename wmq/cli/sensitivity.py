@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wmq.cli.file_types import FLOAT_STEP, FOLDER, JSON, PICTURE, PROGRAM
 from wmq.cli.options import echo_embedded, threads_option
 from wmq.cli.progress import progress_bar
 from wmq.cli.resume import command_line, resumable
@@ -27,11 +28,14 @@ MARK = b'"entries"'  # a key of each FILE.json
     name="sensitivity",
     epilog="Example: wmq sensitivity model.wmq --data dataset --chart sensitivity.svg",
 )
-@click.argument("model", required=False, metavar="[MODEL.wmq]")
-@click.option("--data", required=True, metavar="DATASET", help="Folder made by wmq prepare.")
+@click.argument("model", required=False, type=PROGRAM, metavar="[MODEL.wmq]")
+@click.option(
+    "--data", required=True, type=FOLDER, metavar="DATASET", help="Folder made by wmq prepare."
+)
 @click.option(
     "--float",
     "float_step",
+    type=FLOAT_STEP,
     metavar="MODEL.onnx",
     show_default="the .onnx file beside MODEL.wmq",
     help="Float step that the program was calibrated from.",
@@ -41,21 +45,21 @@ MARK = b'"entries"'  # a key of each FILE.json
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="No more than so many validation games, by their hash.",
+    help="Use at most this many validation games, by their hash.",
 )
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="No more than so many frames of each game (60 a second).",
+    help="Use at most this many frames of each game (60 a second).",
 )
 @click.option(
     "--starts",
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="Starts of rollouts of 20 frames, evenly spread over all games.",
+    help="Starts of rollouts of 20 frames, spread evenly over all games.",
 )
 @threads_option
 @click.option(
@@ -63,10 +67,13 @@ MARK = b'"entries"'  # a key of each FILE.json
     "out",
     default="sensitivity.json",
     show_default=True,
+    type=JSON,
     metavar="FILE.json",
     help="File of the result; FILE.json.measured beside it lets a run resume.",
 )
-@click.option("--chart", metavar="FILE", help="Also draw the ranking, as .svg or .png.")
+@click.option(
+    "--chart", type=PICTURE, metavar="FILE", help="Also draw the ranking, as .svg or .png."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def sensitivity(
     model: str | None,
@@ -80,10 +87,10 @@ def sensitivity(
     chart: str | None,
     as_json: bool,
 ) -> None:
-    """Say where a program loses quality: its tensors rounded one class, and one layer, at a time.
+    """Rank a program's tensors, by class and by layer, by the quality that rounding them costs.
 
     Each is rounded in the float model as the program rounds it, while all else stays float32, and
-    is ranked by what it costs on validation games.  Without MODEL, the embedded one is taken.
+    is measured on validation games.  Without MODEL, the embedded one.
     """
     from wmq.dataset.store import Dataset
     from wmq.sensitivity.run import Settings

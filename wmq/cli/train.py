@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from wmq.cli.file_types import FOLDER
 from wmq.cli.options import finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.files.names import printable
@@ -59,12 +60,18 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
     help="Size of the model.",
 )
 @click.option(
-    "--data", "data", required=True, metavar="DATASET", help="Folder made by `wmq prepare`."
+    "--data",
+    "data",
+    required=True,
+    type=FOLDER,
+    metavar="DATASET",
+    help="Folder made by `wmq prepare`.",
 )
 @click.option(
     "-o",
     "out",
     required=True,
+    type=FOLDER,
     metavar="RUN",
     help="Folder of the run: a new one, or one to resume.",
 )
@@ -77,14 +84,17 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
     help="Passes over the training games. A run may be resumed with more.",
 )
 @click.option(
-    "--base", metavar="RUN", help="Start from the weights of another run instead of random ones."
+    "--base",
+    type=FOLDER,
+    metavar="RUN",
+    help="Start from the weights of another run instead of random ones.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=DEFAULTS.seed,
     show_default=True,
-    help="Of the first weights and the order of games.",
+    help="Seed of the initial weights and the order of games.",
 )
 @click.option(
     "--lr",

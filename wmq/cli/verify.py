@@ -1,4 +1,4 @@
-"""`wmq verify`: compute a stored rollout again, and compare."""
+"""`wmq verify`: recompute a stored rollout, and compare."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import sys
 
 import click
 
+from wmq.cli.file_types import ROLLOUT
+from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import kernels_option, threads_option
-from wmq.cli.rollout import compile_first, open_model
 from wmq.errors import WmqError
 
 
 @click.command(name="verify", epilog="Example: wmq verify model.wmq minute.npz")
-@click.argument("files", nargs=-1, required=True, metavar="[MODEL.wmq] ROLLOUT.npz")
+@click.argument("files", nargs=-1, required=True, type=ROLLOUT, metavar="[MODEL.wmq] ROLLOUT.npz")
 @threads_option
 @kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) -> None:
-    """Compute a stored rollout again; exit with 1 and name the first frame if it differs.
+    """Recompute a stored rollout; exit with 1 and name the first frame if it differs.
 
     ROLLOUT.npz is what `wmq rollout -o` wrote, on any machine.  Without MODEL.wmq, the
     embedded model.

@@ -127,9 +127,9 @@ def read_replay(
     """Read one replay in this process.
 
     expected  SHA-256 that the bytes need to have, if any
-    peppi-py may loop or grow without end on a hostile file; `wmq.dataset.prepare` therefore calls
-    this in a worker.  Raises ReplayError, which is an UnreadableError unless the reason lies
-    in the content.
+    peppi-py may loop or grow without end on a hostile file; `wmq.replays.worker_pool` therefore
+    calls this in a worker.  Raises ReplayError, which is an UnreadableError unless the reason
+    lies in the content.
     """
     copy, sha256 = held_copy(path)
     with copy:

@@ -76,9 +76,9 @@ def parse_replay_start(text: str) -> tuple[Path, int]:
 
 def replay_start(schema: Schema, path: Path, frame: int, warmup: int = WARMUP) -> Start:
     """Start at a frame of a real game, after up to `warmup` frames of it.  Raises WmqError."""
-    from wmq.replays.guarded import read_guarded
+    from wmq.replays.sandbox import read_sandboxed
 
-    game = read_guarded(path)
+    game = read_sandboxed(path)
     at = frame - FIRST_FRAME
     if not 0 <= at < game.info.frames:
         last = FIRST_FRAME + game.info.frames - 1

@@ -33,7 +33,7 @@ def plain_export(step: StepModel) -> onnx.ModelProto:
     return model
 
 
-class Play(CalibrationDataReader):
+class CalibrationReader(CalibrationDataReader):
     """Frames of games, with the state that the float model carries.
 
     `set_range` begins the next part of the calls: the tools keep all that they saw until a

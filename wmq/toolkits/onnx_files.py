@@ -28,9 +28,9 @@ from wmq.inference.float_predictor import LANES
 from wmq.inference.onnx_session import SessionStep
 from wmq.memo.provenance import sources, versions
 from wmq.toolkits.methods import Context
-from wmq.toolkits.onnx_export import Play, plain_export
+from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.opened import Opened, play
-from wmq.toolkits.silence import silent
+from wmq.toolkits.silence import silenced
 
 PART = 512  # frames, of which the tools keep every activation and the states: 0.9 MB each
 STATIC_FRAMES = 16 * PART
@@ -63,7 +63,7 @@ def static(opened: Opened, context: Context, method: str) -> tuple[bytes, str]:
     """
     source, what = play(context, opened.schema, min(context.frames, STATIC_FRAMES))
     step = SessionStep(to_bytes(plain_export(opened.step)), opened.schema, opened.path)
-    reader = Play(step, list(source.games()), LANES, PART // LANES)
+    reader = CalibrationReader(step, list(source.games()), LANES, PART // LANES)
 
     def make(plain: Path, out: Path) -> None:
         quantize_static(
@@ -119,7 +119,7 @@ def _found_or_made(
         with TemporaryDirectory() as scratch:
             plain, out = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
             write_atomically(plain, to_bytes(plain_export(opened.step)))
-            with silent():  # the advice to use quant_pre_process: it makes the static form slow
+            with silenced():  # the advice to use quant_pre_process: it makes the static form slow
                 make(plain, out)
             write_atomically(path, out.read_bytes())
     return path.read_bytes()

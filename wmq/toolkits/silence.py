@@ -1,4 +1,4 @@
-"""Libraries that say more than their user wants to read."""
+"""Silence for libraries that say more than their user wants to read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Without what is logged, warned of and printed inside."""
+def silenced() -> Iterator[None]:
+    """Suppress what is logged, warned of and printed inside."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

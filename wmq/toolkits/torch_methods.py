@@ -12,7 +12,7 @@ from wmq.toolkits import torch_models
 from wmq.toolkits.backends import BACKENDS
 from wmq.toolkits.methods import MOST, TORCH_ALONE, Context, Way
 from wmq.toolkits.opened import Opened, open_float
-from wmq.toolkits.torch_predictor import SequencePredictor, TorchSequence, TorchStep
+from wmq.toolkits.torch_predictor import SequencePredictor, TorchModelStep, TorchSequence
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
 LEFT_FLOAT = 3  # outputs of the smallest heads, l_cancel and hurtbox
@@ -72,7 +72,7 @@ def _dynamic(
              and _same(step, _dynamic_step(plain, other, as_planned)[0])]  # fmt: skip
     if twins:
         notes.append(f"the same bits as {twins[0]} on {PROBE} frames")
-    eager = TorchStep(plain, model.step)
+    eager = TorchModelStep(plain, model.step)
     int8_layers = torch_models.int8_layers(model)
     return Way(predictor, 1, TORCH_ALONE, int8_layers, 0, _float_operations(eager),
                torch_models.stored_bytes(model), tuple(notes))  # fmt: skip
@@ -80,10 +80,10 @@ def _dynamic(
 
 def _dynamic_step(
     plain: WorldModel, backend: str, as_planned: bool
-) -> tuple[TorchStep, WorldModel]:
+) -> tuple[TorchModelStep, WorldModel]:
     model = torch_models.dynamic(plain, backend, left_float(plain) if as_planned else ())
     state, inputs = plain.zero_state(1), _inputs(plain, 1)
-    return TorchStep(plain, torch_models.traced(model, state, inputs, backend)), model
+    return TorchModelStep(plain, torch_models.traced(model, state, inputs, backend)), model
 
 
 def left_float(plain: WorldModel) -> list[str]:
@@ -100,7 +100,7 @@ def _why_float(plain: WorldModel, model: WorldModel, backend: str) -> str:
             "(qconfig_spec)")  # fmt: skip
 
 
-def _same(one: TorchStep, other: TorchStep) -> bool:
+def _same(one: TorchModelStep, other: TorchModelStep) -> bool:
     """Whether all heads have the same bits over PROBE frames, each with its own state carried."""
     frames, pads = usual_frames(one.schema, PROBE + 1)
     states = [one.zero_state(), other.zero_state()]
@@ -117,10 +117,10 @@ def _same(one: TorchStep, other: TorchStep) -> bool:
 
 def _inputs(plain: WorldModel, batch: int) -> tuple[torch.Tensor, ...]:
     frames, pads = usual_frames(plain.schema, batch + 1)
-    return TorchStep(plain, plain.step).inputs(frames[:batch], pads[:batch], pads[1:])
+    return TorchModelStep(plain, plain.step).inputs(frames[:batch], pads[:batch], pads[1:])
 
 
-def _float_operations(step: TorchStep) -> int:
+def _float_operations(step: TorchModelStep) -> int:
     frames, pads = usual_frames(step.schema, 2)
     state = step.layers(step.zero_state())
     inputs = step.inputs(frames[:1], pads[:1], pads[1:])

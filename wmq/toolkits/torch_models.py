@@ -17,7 +17,7 @@ from calib.step.graph import StepModel
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 from wmq.toolkits.methods import Lacking
-from wmq.toolkits.silence import silent
+from wmq.toolkits.silence import silenced
 
 # Operations that move values, make views of them, look them up, or fill new memory
 MOVES = {
@@ -108,7 +108,7 @@ def torchao(plain: WorldModel, dynamic_inputs: bool) -> WorldModel:
     Raises Lacking.
     """
     try:
-        with silent():  # it names every library of other processors that it cannot load
+        with silenced():  # it names every library of other processors that it cannot load
             from torchao import quantization as ao
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torchao":

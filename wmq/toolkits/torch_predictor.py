@@ -26,7 +26,7 @@ SIDE_BY_SIDE = 32  # starts rolled out together: what a call costs hardly depend
 KEYS = ("conv", "state")
 
 
-class TorchStep:
+class TorchModelStep:
     """A `wmq.inference.float_predictor.Step`.
 
     plain    knows schema and states, in float32
@@ -66,7 +66,7 @@ class TorchStep:
         ]  # fmt: skip
 
 
-class TorchSequence(TorchStep):
+class TorchSequence(TorchModelStep):
     """The same of a model that can also take many frames of a game at once, (batch, t, ..).
 
     forward  for those

@@ -10,31 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from wmq.cli import rollout
+from wmq.cli import models
 
 ROOT = Path(__file__).parents[3]
 SLOW = """
 import time
-from wmq.cli import rollout
-rollout.SLOW_COMPILE = 0.01
-with rollout._told_if_slow("wmq: preparing the engine"):
+from wmq.cli import models
+models.SLOW_COMPILE = 0.01
+with models.announced_if_slow("wmq: preparing the engine"):
     time.sleep(0.5)
 """
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "SLOW_COMPILE", 0.05)
+    monkeypatch.setattr(models, "SLOW_COMPILE", 0.05)
 
 
 def test_what_is_quick_is_not_announced(capsys: pytest.CaptureFixture[str]) -> None:
-    with rollout._told_if_slow("slow"):
+    with models.announced_if_slow("slow"):
         pass
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_is_slow_is_announced_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with rollout._told_if_slow("slow"):
+    with models.announced_if_slow("slow"):
         time.sleep(0.2)
     assert capsys.readouterr() == ("", "slow\n")
 
@@ -62,10 +62,10 @@ def test_only_an_engine_that_is_kept_is_promised_to_later_runs(tmp_path: Path) -
     """The command's own words, with all that is slow left out."""
     script = (
         "from contextlib import nullcontext\n"
-        "from wmq.cli import rollout\n"
-        "rollout._told_if_slow = lambda text: print(text) or nullcontext()\n"
+        "from wmq.cli import models\n"
+        "models.announced_if_slow = lambda text: print(text) or nullcontext()\n"
         "class Model:\n    kernels = 'portable'\n    compile = staticmethod(lambda: None)\n"
-        "rollout.compile_first(Model)\n"
+        "models.compile_first(Model)\n"
     )
     (tmp_path / "file").write_text("")
     for place, kept in (("cache", True), ("file", False)):

@@ -42,7 +42,7 @@ LINES = [
     (["bench", "speed", "--chart", "out.png"], ("matplotlib",)),
     (["bench", "quantization", *DATA, "-o", "out"], ("torch", *FLOAT, "matplotlib", "pyarrow")),
 ]
-BASE_ALONE = {"dataset", "recipes", "verify", "conformance"}
+BASE_ALONE = {"dataset", "recipes", "verify", "conformance", "completion"}
 
 BLOCKED = """
 import json, sys

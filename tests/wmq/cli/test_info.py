@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.replay_files import ROOT
 from tests.support.rollout_models import wmq
 from wmq.inference.model_files import open_program
 from wmq_kernels.program import Program, encode
@@ -57,7 +63,18 @@ def test_its_page_holds_no_json_and_fits_a_terminal(models: Path, name: str) -> 
     assert not set('{}"') & set(page)
     assert all(len(line) <= 100 for line in page.splitlines())
     titles = {line.split("  ")[0].strip() for line in page.splitlines()}
-    assert {"file", "network", "latency", "weights", "a world", "training", "heads"} <= titles
+    assert {
+        "file",
+        "network",
+        "latency",
+        "weights",
+        "a world",
+        "training",
+        "heads",
+        "machine",
+        "software",
+        "kernel cache",
+    } <= titles
     assert f"{facts(models / name)['state bytes']:,} bytes of state" in page
 
 
@@ -90,3 +107,37 @@ def test_what_is_no_model_is_named_in_one_line(tmp_path: Path, name: str, conten
     result = wmq("info", path)
     assert result.exit_code == 2 and not result.stdout
     assert result.stderr.startswith(f"wmq: {path}: ") and result.stderr.count("\n") == 1
+
+
+def test_a_bug_report_has_the_versions_that_are_installed(models: Path) -> None:
+    found = facts(models / "small.wmq")["environment"]
+    assert found["python"] == platform.python_version() and found["wmq"] == version("wmq")
+    for library, said in found["libraries"].items():
+        assert said == version(library)
+    assert {"numpy", "numba", "llvmlite", "onnxruntime", "torch"} <= found["libraries"].keys()
+    assert found["cores"] == len(os.sched_getaffinity(0))
+    assert (found["kernels"] == "vnni") == (found["not vnni"] == "")
+
+
+def test_a_bug_report_says_where_kernels_are_kept_or_why_nowhere(tmp_path: Path) -> None:
+    """A file stands where the second folder should be."""
+    (tmp_path / "file").touch()
+    for folder in ("cache", "file"):
+        env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder), "PYTHONPATH": str(ROOT)}
+        code = (
+            "import json; from wmq.cli.environment import environment as e; print(json.dumps(e()))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], env=env, text=True, capture_output=True)
+        found = json.loads(done.stdout)
+        if folder == "cache":
+            assert Path(found["cache"]).parent == tmp_path / "cache" and not found["cache obstacle"]
+        else:
+            assert found["cache"] is None and str(tmp_path / "file") in found["cache obstacle"]
+
+
+def test_a_bug_report_can_be_had_though_the_model_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "noise.wmq").write_bytes(b"\0" * 99)
+    result = wmq("info", tmp_path / "noise.wmq", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 2 and found["environment"]["python"]
+    assert result.stderr == f"wmq: {found['error']}\n"

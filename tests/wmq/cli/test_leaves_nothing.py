@@ -15,8 +15,8 @@ from tests.support.tiny import walking_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "from wmq.cli import main; main(prog_name='wmq')"
-LIBRARY = "from wmq.rollout.rollout import FloatWorlds; FloatWorlds()"
-WORKER = "import wmq.bench.worker.onnx_files"
+LIBRARY = "from wmq.inference.float_predictor import OnnxPredictor; OnnxPredictor()"
+WORKER = "import wmq.bench.worker.onnx_variants"
 
 
 def files(folder: Path) -> list[str]:

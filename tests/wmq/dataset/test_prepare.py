@@ -17,9 +17,12 @@ from click.testing import CliRunner, Result
 from tests.support.replay_files import EDGE, ROOT, OddFiles
 from wmq.cli.prepare import prepare
 from wmq.dataset import prepare as machinery
-from wmq.dataset.prepare import find_replays, prepare_dataset
-from wmq.dataset.store import Dataset, write_index
+from wmq.dataset.earlier_runs import locked_dataset
+from wmq.dataset.prepare import prepare_dataset
+from wmq.dataset.store import Dataset, Rejection, write_index, write_rejection
 from wmq.errors import WmqError
+from wmq.replays.find import find_replays
+from wmq.replays.replay_file import sha256_of
 
 pytest_plugins = ("tests.support.replay_files",)
 
@@ -214,9 +217,9 @@ def test_file_that_took_too_long_is_tried_again_with_more_time(
     (tmp_path / "d").mkdir()
     write_index(tmp_path / "d", [], [])
     (tmp_path / "d" / "rejected").mkdir()
-    sha256 = machinery.sha256_of(val_games[0])
-    slow = machinery.Rejection("g.slp", sha256, "took longer than 5 s", 5.0)
-    machinery.write_rejection(tmp_path / "d", slow)
+    sha256 = sha256_of(val_games[0])
+    slow = Rejection("g.slp", sha256, "took longer than 5 s", 5.0)
+    write_rejection(tmp_path / "d", slow)
     assert prepare_dataset(val_games[:1], tmp_path / "d", seconds=5).games == ()
     assert len(prepare_dataset(val_games[:1], tmp_path / "d", seconds=30).games) == 1
     assert not list(tmp_path.glob("d/rejected/*"))
@@ -272,7 +275,7 @@ def test_wrong_calls_are_one_line_that_names_the_path(tmp_path: Path, case: str)
 
 def test_two_runs_at_once_are_refused(val_games: list[Path], tmp_path: Path) -> None:
     with (
-        machinery._locked_dataset(tmp_path / "d", pytest.fail),
+        locked_dataset(tmp_path / "d", pytest.fail),
         pytest.raises(WmqError, match="another `wmq prepare`"),
     ):
         prepare_dataset(val_games[:1], tmp_path / "d")

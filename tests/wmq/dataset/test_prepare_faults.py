@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.replay_files import ROOT
-from wmq.dataset.prepare import find_replays, prepare_dataset
+from wmq.dataset.prepare import prepare_dataset
 from wmq.dataset.store import Dataset, Rejection, rejection_path, write_index
 from wmq.errors import WmqError
 from wmq.game.schema import Schema
+from wmq.replays.find import find_replays
 from wmq.replays.replay_file import sha256_of
 from wmq.rollout.starts import replay_start
 

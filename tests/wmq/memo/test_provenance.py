@@ -68,10 +68,11 @@ def test_what_is_reached_is_what_grimp_finds(graph: grimp.ImportGraph, module: s
 def test_every_row_names_the_module_that_makes_it() -> None:
     """Two of them are imported by a computed name, which no graph shows."""
     for name in backends.NAMES:
-        assert backends.inputs(name) == sources(
-            f"wmq.bench.quantization.{backends.module_of(name)}"
-        )
-    assert {backends.module_of(name) for name in backends.NAMES} == {"torch_ways", "onnx_ways"}
+        assert backends.inputs(name) == sources(f"wmq.toolkits.{backends.module_of(name)}")
+    assert {backends.module_of(name) for name in backends.NAMES} == {
+        "torch_methods",
+        "onnx_methods",
+    }
 
 
 def test_a_name_that_no_file_has_is_an_error() -> None:

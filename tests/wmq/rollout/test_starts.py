@@ -15,7 +15,7 @@ from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Q16, Schema
 from wmq.game.transitions import seen_transitions
-from wmq.replays.guarded import read_guarded
+from wmq.replays.sandbox import read_sandboxed
 from wmq.replays.slippi import read_replay
 from wmq.rollout.controllers import AT_REST, Source
 from wmq.rollout.make_tables import start_table, transition_table
@@ -100,9 +100,9 @@ def test_start_is_parsed() -> None:
 
 @pytest.fixture
 def short_game(monkeypatch: pytest.MonkeyPatch) -> int:
-    """The id of the last frame of a game of ten, which `read_guarded` gives for any file."""
+    """The id of the last frame of a game of ten, which `read_sandboxed` gives for any file."""
     game = made_game("aa", "val", 31, [322] * 10)
-    monkeypatch.setattr("wmq.replays.guarded.read_guarded", lambda path: game)
+    monkeypatch.setattr("wmq.replays.sandbox.read_sandboxed", lambda path: game)
     return FIRST_FRAME + 9
 
 
@@ -134,20 +134,20 @@ def test_frames_outside_of_the_game_are_named(short_game: int, frame: int) -> No
 
 def test_bad_replays_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(WmqError, match="no such file"):
-        read_guarded(tmp_path / "none.slp")
+        read_sandboxed(tmp_path / "none.slp")
     with pytest.raises(WmqError, match="not a regular file"):
-        read_guarded(tmp_path)
+        read_sandboxed(tmp_path)
     path = tmp_path / "bad.slp"
     path.write_bytes(b"\0" * 100)
     with pytest.raises(WmqError, match="choose another game") as caught:
-        read_guarded(path)
+        read_sandboxed(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_odd_replays_never_end_the_program(odd: OddFiles) -> None:
     for path in sorted(odd.folder.glob("*.slp"))[::8]:
         try:
-            read_guarded(path, 20)
+            read_sandboxed(path, 20)
         except WmqError as error:
             assert str(path) in str(error) and "\n" not in str(error)
 

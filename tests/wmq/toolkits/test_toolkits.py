@@ -26,10 +26,10 @@ from wmq.replays.slippi import Game
 from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
 from wmq.toolkits.methods import Context, Lacking, Way
 from wmq.toolkits.onnx_count import counts
-from wmq.toolkits.onnx_export import Play, plain_export
+from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.onnx_methods import saturates
 from wmq.toolkits.opened import open_float, play
-from wmq.toolkits.torch_predictor import TorchSequence, TorchStep
+from wmq.toolkits.torch_predictor import TorchModelStep, TorchSequence
 from wmq.training.config import RunConfig
 
 LINEARS = 2 + 2 * TINY.n_layer + 16  # projections of inputs, of layers, and the heads
@@ -141,7 +141,7 @@ def test_float_ways_roll_as_the_torch_step_alone(
     ticks: list[int] = []
     rolled = way.predictor.roll(games, STARTS, states, 9, ticks.append)
     assert sum(ticks) == 9 * len(STARTS)
-    alone = StepPredictor(TorchStep(plain, plain.step), {}, 1, lanes=1)
+    alone = StepPredictor(TorchModelStep(plain, plain.step), {}, 1, lanes=1)
     expected = alone.roll(
         games, STARTS, alone.walk(games, STARTS, lambda *_: None), 9, ticks.append
     )
@@ -179,7 +179,7 @@ def test_trace_and_eager_step_have_the_same_bits(plain: WorldModel, games: list[
     backend = torch.backends.quantized.supported_engines[-1]
     step, model = torch_methods._dynamic_step(plain, backend, as_planned=False)
     frames, pads = games[0].frames[:40, None], games[0].controllers[:41, None]
-    eager = steps(TorchStep(plain, model.step), frames, pads)
+    eager = steps(TorchModelStep(plain, model.step), frames, pads)
     for one, other in zip(steps(step, frames, pads), eager, strict=True):
         assert all((one[head] == other[head]).all() for head in one)
 
@@ -191,7 +191,8 @@ def test_sequence_in_pieces_is_the_step(plain: WorldModel, games: list[Game]) ->
         heads, state = sequence.run(game.frames[first:last], game.controllers[first : last + 1],
                                     state)  # fmt: skip
         pieces.append(heads["p2.action"])
-    one = steps(TorchStep(plain, plain.step), game.frames[:100, None], game.controllers[:101, None])
+    one = steps(TorchModelStep(plain, plain.step), game.frames[:100, None],
+                game.controllers[:101, None])  # fmt: skip
     expected = np.concatenate([heads["p2.action"] for heads in one])
     np.testing.assert_allclose(np.concatenate(pieces), expected, rtol=1e-4, atol=1e-5)
 
@@ -205,7 +206,7 @@ def test_scale_of_a_dynamic_call_is_of_all_games_in_it_and_a_static_one_is_not(
     backend = torch.backends.quantized.supported_engines[-1]
     models = {
         "onnxruntime dynamic": SessionStep(dynamic, opened.schema, opened.path),
-        "torch dynamic": TorchStep(plain, torch_models.dynamic(plain, backend).step),
+        "torch dynamic": TorchModelStep(plain, torch_models.dynamic(plain, backend).step),
         "onnxruntime static": SessionStep(static, opened.schema, opened.path),
     }
     wild, pads = usual_frames(opened.schema, 12)
@@ -254,7 +255,7 @@ def test_calibration_sees_the_state_that_the_torch_model_carries(
     source, what = play(context, open_float(context).schema, 256)
     assert what == "7 training games"
     played = list(source.games())
-    reader = Play(OnnxStep(context.onnx), played, lanes=2, part=3)
+    reader = CalibrationReader(OnnxStep(context.onnx), played, lanes=2, part=3)
     assert len(reader) % 3 == 0
     feeds = list(reader)
     assert len(feeds) == len(reader) and sum(len(f["numbers"]) for f in feeds) == reader.frames
@@ -280,8 +281,9 @@ def test_min_max_scale_is_that_of_the_inputs_that_were_played(
     gemm = next(node for node in model.graph.node
                 if node.op_type == "Gemm" and "frame_proj" in node.input[1])  # fmt: skip
     scale = constants[maker[gemm.input[0]].input[1]]
-    reader = Play(OnnxStep(context.onnx), list(play(context, opened.schema, 256)[0].games()),
-                  onnx_files.LANES, onnx_files.PART // onnx_files.LANES)  # fmt: skip
+    reader = CalibrationReader(OnnxStep(context.onnx),
+                               list(play(context, opened.schema, 256)[0].games()),
+                               onnx_files.LANES, onnx_files.PART // onnx_files.LANES)  # fmt: skip
     keys = ("numbers", "controllers", "classes")
     with torch.inference_mode():
         seen = [plain.encode(*(torch.from_numpy(feeds[key]) for key in keys)).numpy()

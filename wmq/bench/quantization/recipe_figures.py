@@ -28,7 +28,7 @@ FILE = FOLDER / "figures.json"
 SHOWN = ("val_loss", "pos_mae", "change_acc", "same_action", "rc(20)")
 
 
-class Measured(msgspec.Struct, frozen=True):
+class MeasuredRecipe(msgspec.Struct, frozen=True):
     """recipe  digest of the recipe as it was; figures: SHOWN, beside float32's"""
 
     recipe: str
@@ -41,7 +41,7 @@ class RecipeFigures(msgspec.Struct, frozen=True):
     onnx_sha256: str
     games: int
     frames: int
-    recipes: dict[str, Measured]
+    recipes: dict[str, MeasuredRecipe]
 
 
 def from_suite(suite: Suite, where: str) -> RecipeFigures:
@@ -57,7 +57,7 @@ def from_suite(suite: Suite, where: str) -> RecipeFigures:
         row = rows.get(f"wmq {DEFAULT}, first {MOST:.0%}" if name == DEFAULT else f"wmq {name}")
         if row:
             figures = {figure: row.figures[figure] for figure in SHOWN}
-            recipes[name] = Measured(recipe_digest(read_recipe(name)), figures)
+            recipes[name] = MeasuredRecipe(recipe_digest(read_recipe(name)), figures)
             frames = row.frames
     if not recipes:
         raise WmqError(f"{where}: rows: none is of a recipe; measure without --only")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from wmq.bench.report import table
+from wmq.bench.markdown import table
 from wmq.evaluation.bootstrap import caveat
 from wmq.evaluation.results import Figure, Row, Suite
 

@@ -10,16 +10,16 @@ from importlib import import_module
 import msgspec
 
 from calib.errors import CalibrationError
-from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.errors import WmqError
 from wmq.extras import EXTRAS, pip_command
 from wmq_kernels.errors import ProgramError
 
 KINDS = {
-    "wmq": "wmq.bench.worker.ours",
-    "onnxruntime": "wmq.bench.worker.onnx_peer",
-    "torch": "wmq.bench.worker.torch_peer",
-    "machine": "wmq.bench.worker.machine",
+    "wmq": "wmq.bench.worker.integer_worlds",
+    "onnxruntime": "wmq.bench.worker.onnx_worlds",
+    "torch": "wmq.bench.worker.torch_worlds",
+    "machine": "wmq.bench.worker.peaks",
 }
 
 

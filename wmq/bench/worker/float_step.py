@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calib.step.graph import StepModel, read_step
-from wmq.bench.messages import Setup
+from wmq.bench.worker.messages import Setup
 from wmq.errors import WmqError
 from wmq.game.schema import Schema
 from wmq.inference.model_files import model_path, open_program, schema_of

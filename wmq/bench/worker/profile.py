@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from wmq.bench.messages import EMPTY, WHOLE
+from wmq.bench.worker.messages import EMPTY, WHOLE
 from wmq_kernels.engine import Engine, Group, loop
 from wmq_kernels.isa import OPCODE
 

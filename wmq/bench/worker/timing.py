@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from wmq.bench.messages import Answer
+from wmq.bench.worker.messages import Answer
 
 WARM = 2  # steps first: both sets of buffers are touched, and what compiles has compiled
 PILOT = 0.2  # of the time: how long a first measurement lasts, which is thrown away

@@ -1,21 +1,17 @@
-"""A `Report` as a picture: bars with ranges, one panel for each number of worlds."""
+"""A `SpeedReport` as a picture: bars with ranges, one panel for each number of worlds."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from wmq.bench.speed import OURS, Report
+from wmq.bench.speed.measure import OURS, SpeedReport
 from wmq.files.pictures import save_picture
-
-if TYPE_CHECKING:
-    pass
 
 COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
 
 
-def draw(report: Report, out: Path) -> None:
-    """Raises WmqError if it cannot be written."""
+def draw(report: SpeedReport, out: Path) -> None:
+    """Draw the report into a file.  Raises WmqError if it cannot be written."""
     from matplotlib.figure import Figure
 
     cells = [cell for cell in report.cells if cell.figure]

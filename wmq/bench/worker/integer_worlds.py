@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from wmq.bench.limit import group_size
-from wmq.bench.messages import Answer, Request, Setup
-from wmq.bench.worker.play import LENGTH, beginnings
+from wmq.bench.speed.hardware_limit import group_size
+from wmq.bench.worker.matches import LENGTH, beginnings
+from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.profile import profile
 from wmq.bench.worker.timing import measured
 from wmq.game.schema import Schema

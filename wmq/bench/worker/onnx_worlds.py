@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from wmq.bench.messages import Answer, Request, Setup
-from wmq.bench.rows import SPLIT
+from wmq.bench.speed.contenders import SPLIT
 from wmq.bench.worker.float_step import float_step
-from wmq.bench.worker.onnx_files import quantized
-from wmq.bench.worker.play import LENGTH, beginnings
+from wmq.bench.worker.matches import LENGTH, beginnings
+from wmq.bench.worker.messages import Answer, Request, Setup
+from wmq.bench.worker.onnx_variants import quantized
 from wmq.bench.worker.timing import measured
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
@@ -28,7 +28,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """setup.variant: "float32" or a key of `onnx_files`, with SPLIT or without."""
+    """setup.variant: "float32" or a key of `onnx_variants`, with SPLIT or without."""
     step, schema = float_step(setup)
     split = setup.variant.endswith(SPLIT)
     path = quantized(step, schema, setup.variant.removesuffix(SPLIT), Path(setup.folder))
@@ -41,9 +41,9 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
     def answer(request: Request) -> Answer:
         parts = np.array_split(np.arange(request.batch), len(sessions))
-        worlds = [_Worlds(session, schema, len(part))
+        worlds = [SessionWorlds(session, schema, len(part))
                   for session, part in zip(sessions, parts, strict=True)]  # fmt: skip
-        how = _Worlds.call if request.do == "session" else _Worlds.frame
+        how = SessionWorlds.call if request.do == "session" else SessionWorlds.frame
         with ThreadPoolExecutor(len(worlds)) as pool:
             found = measured(lambda n: list(pool.map(how, worlds, [n] * len(worlds))),
                              request.batch, request.seconds)  # fmt: skip
@@ -54,7 +54,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     return answer
 
 
-class _Worlds:
+class SessionWorlds:
     """A batch of worlds in bound memory; `values` holds what is bound, heads included."""
 
     def __init__(self, session: onnxruntime.InferenceSession, schema: Schema, batch: int):

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from wmq.errors import WmqError
-from wmq.replays import sandbox
-from wmq.replays.sandbox import MEMORY_LIMIT, Outcome, Task, WorkerPool
+from wmq.replays import worker_pool
+from wmq.replays.worker_pool import MEMORY_LIMIT, Task, TaskOutcome, WorkerPool
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 # What a hostile file may do to the reader, chosen by the file's name; run in a worker.
-def misbehave(task: Task) -> Outcome:
+def misbehave(task: Task) -> TaskOutcome:
     name = task.file.name
     if name == "loop":
         while True:
@@ -29,19 +29,21 @@ def misbehave(task: Task) -> Outcome:
         os.kill(os.getpid(), signal.SIGSEGV)
     if name == "swallow":
         try:
-            return Outcome(sha256=f"{len(bytearray(2 * MEMORY_LIMIT))} bytes")
+            return TaskOutcome(sha256=f"{len(bytearray(2 * MEMORY_LIMIT))} bytes")
         except MemoryError:
-            return Outcome(reason="no memory")
+            return TaskOutcome(reason="no memory")
     if name == "sleep":
         time.sleep(1.2)
     if name == "wait":
         signal.pause()
     if name == "fatal":
-        return Outcome(fatal="disk full")
-    return Outcome(sha256=f"{os.getpid()}")
+        return TaskOutcome(fatal="disk full")
+    return TaskOutcome(sha256=f"{os.getpid()}")
 
 
-def in_pool(perform: Callable[[Task], Outcome], *names: str, jobs: int) -> dict[str, Outcome]:
+def in_pool(
+    perform: Callable[[Task], TaskOutcome], *names: str, jobs: int
+) -> dict[str, TaskOutcome]:
     with WorkerPool(perform, jobs, seconds=0.5) as pool:
         done = pool.run([Task(Path(name)) for name in names])
         return {task.file.name: outcome for task, outcome in done}
@@ -64,9 +66,9 @@ def test_only_processor_time_counts() -> None:
 def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sandbox, "LEAST_SILENCE", 3.0)
-    monkeypatch.setattr(sandbox, "SILENT_LIMITS", 1.0)
-    monkeypatch.setattr(sandbox, "TICK", 0.1)
+    monkeypatch.setattr(worker_pool, "LEAST_SILENCE", 3.0)
+    monkeypatch.setattr(worker_pool, "SILENT_LIMITS", 1.0)
+    monkeypatch.setattr(worker_pool, "TICK", 0.1)
     outcomes = in_pool(misbehave, "wait", "good", "sleep", jobs=1)
     assert outcomes["wait"].reason.startswith("no answer for 3 s")
     assert not outcomes["wait"].final and not outcomes["wait"].timed_out
@@ -76,17 +78,17 @@ def test_worker_that_never_answers_is_ended_and_its_file_not_judged(
 STOPPED = """
 import os, sys, time
 from pathlib import Path
-from wmq.replays import sandbox
-sandbox.LEAST_SILENCE, sandbox.SILENT_LIMITS, sandbox.TICK = 1.5, 1.0, 0.1
+from wmq.replays import worker_pool
+worker_pool.LEAST_SILENCE, worker_pool.SILENT_LIMITS, worker_pool.TICK = 1.5, 1.0, 0.1
 
 def perform(task):
     print("at work", flush=True)
     time.sleep(1)
-    return sandbox.Outcome(sha256="done")
+    return worker_pool.TaskOutcome(sha256="done")
 
 if __name__ == "__main__":
-    with sandbox.WorkerPool(perform, 1, 0.5) as pool:
-        for _, outcome in pool.run([sandbox.Task(Path("a"))]):
+    with worker_pool.WorkerPool(perform, 1, 0.5) as pool:
+        for _, outcome in pool.run([worker_pool.Task(Path("a"))]):
             print(outcome.sha256, outcome.reason)
 """
 

@@ -15,8 +15,8 @@ from calib.step.graph import StepModel, to_bytes
 from wmq.calibration.play import from_set
 from wmq.game.schema import Schema
 from wmq.inference.onnx_session import SessionStep
-from wmq.toolkits.onnx_export import Play, plain_export
-from wmq.toolkits.silence import silent
+from wmq.toolkits.onnx_export import CalibrationReader, plain_export
+from wmq.toolkits.silence import silenced
 
 SET = "self-play"  # its first game gives the ranges of the static form
 LINEAR = {"op_types_to_quantize": ["Gemm", "MatMul"]}
@@ -43,12 +43,12 @@ def quantized(step: StepModel, schema: Schema, variant: str, folder: Path) -> Pa
         return path
     source, beside = folder / f"{os.getpid()}.onnx", folder / f"{os.getpid()}-new.onnx"
     source.write_bytes(to_bytes(plain_export(step)))
-    with silent():  # both tools recommend quant_pre_process
+    with silenced():  # both tools recommend quant_pre_process
         if variant in DYNAMIC:
             quantize_dynamic(source, beside, **DYNAMIC[variant])
         elif variant in STATIC:
             float_step = SessionStep(source.read_bytes(), schema, source)
-            reader = Play(float_step, [next(from_set(SET, schema).games())])
+            reader = CalibrationReader(float_step, [next(from_set(SET, schema).games())])
             quantize_static(source, beside, reader, quant_format=QuantFormat.QDQ, **STATIC[variant])
         else:
             os.replace(source, beside)

@@ -20,7 +20,7 @@ from types import TracebackType
 
 import msgspec
 
-from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.messages import Answer, Request, Setup
 
 LIMIT = 300.0  # seconds for an answer beyond what is measured: some compile first
 

@@ -23,16 +23,17 @@ import torch
 from calib.step.graph import read_step
 from tests.support.replay_files import ROOT
 from tests.support.rollout_models import wmq
-from wmq.bench import report as tables
-from wmq.bench import workers
-from wmq.bench.limit import Limit, Work, between, group_size, limit, work_of
-from wmq.bench.messages import EMPTY, WHOLE, Request, Setup
-from wmq.bench.rows import Row, chosen, rows
-from wmq.bench.speed import Report, Settings, measure
-from wmq.bench.worker import onnx_files, onnx_peer, ours, torch_peer
-from wmq.bench.worker.play import LENGTH, beginnings
-from wmq.bench.workers import Worker
+from wmq.bench.speed import text as tables
+from wmq.bench.speed.contenders import Contender, chosen, contenders
+from wmq.bench.speed.hardware_limit import Limit, between, group_size, limit
+from wmq.bench.speed.measure import SpeedReport, SpeedSettings, measure
+from wmq.bench.worker import integer_worlds, onnx_variants, onnx_worlds, torch_worlds
+from wmq.bench.worker import process as workers
+from wmq.bench.worker.matches import LENGTH, beginnings
+from wmq.bench.worker.messages import EMPTY, WHOLE, Request, Setup
+from wmq.bench.worker.process import Worker
 from wmq.game.frame_update import next_frames
+from wmq.inference.model_facts import FrameCost, frame_cost
 from wmq.inference.model_files import open_program, schema_of
 from wmq.inference.onnx_session import OnnxStep
 from wmq.models.presets import ModelConfig
@@ -44,8 +45,8 @@ from wmq_kernels.program import Program, Slice, Step, Value
 
 pytest_plugins = ("tests.support.replay_files", "tests.support.rollout_models")
 
-FLOAT = Row("onnxruntime", "float32", 1)
-PORTABLE = Row("wmq", "portable", 1)
+FLOAT = Contender("onnxruntime", "float32", 1)
+PORTABLE = Contender("wmq", "portable", 1)
 SHORT = ("--seconds", 0.02, "--repeats", 3, "--batch", 1, "--batch", 6)
 
 
@@ -68,8 +69,8 @@ def facts(pair: tuple[Path, Path]) -> dict:
 
 
 @pytest.fixture(scope="module")
-def small(pair: tuple[Path, Path]) -> Report:
-    settings = Settings((PORTABLE, FLOAT), (1, 6), 0.02, 2, True, *map(str, pair))
+def small(pair: tuple[Path, Path]) -> SpeedReport:
+    settings = SpeedSettings((PORTABLE, FLOAT), (1, 6), 0.02, 2, True, *map(str, pair))
     return measure(settings, quietly)
 
 
@@ -108,7 +109,7 @@ def test_shares_are_of_the_limit_of_their_batch_and_threads(facts: dict) -> None
     assert all(peak["figure"]["median"] > 1e9 for peak in facts["peaks"] if peak["size"])
 
 
-WORK = Work(weights=4_000_000, states=1_000_000, products=5_000_000)
+WORK = FrameCost(weights=4_000_000, states=1_000_000, products=5_000_000)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,8 @@ def test_work_counts_a_shared_weight_once_and_its_products_twice() -> None:
     steps = (Step("dot", weight, {}), Step("dot_add", weight, {}), Step("dot", other, {}),
              Step("add", {"a": Slice("t", 0, 9)}, {}))  # fmt: skip
     program = Program({v.name: v for v in values}, steps, {}, {})
-    assert work_of(program) == Work(weights=40, states=4 * 15 + 2 * 7, products=24 + 24 + 16)
+    expected = FrameCost(weights=40, states=4 * 15 + 2 * 7, products=24 + 24 + 16)
+    assert frame_cost(program) == expected
 
 
 def following(schema, step, count: int, worlds: int) -> np.ndarray:
@@ -182,7 +184,7 @@ def test_onnxruntime_plays_what_the_float_step_plays(pair: tuple[Path, Path]) ->
         heads, state = plain.step(*inputs, state)
         return heads
 
-    bound = onnx_peer._Worlds(plain.session, plain.schema, 3)
+    bound = onnx_worlds.SessionWorlds(plain.session, plain.schema, 3)
     bound.frame(5)
     assert (bound.frames == following(plain.schema, step, 5, 3)).all()
     assert np.abs(bound.values["next_state.0"] - state["state.0"]).max() < 1e-5
@@ -193,8 +195,8 @@ def test_torch_plays_nearly_what_the_float_step_plays(pair: tuple[Path, Path]) -
     source = read_step(pair[1])
     model = WorldModel(ModelConfig(**source.config)).eval()
     model.load_state_dict({name: torch.from_numpy(a) for name, a in source.weights.items()})
-    bound = onnx_peer._Worlds(OnnxStep(pair[1]).session, model.schema, 3)
-    peer = torch_peer._Worlds(model.step, model, 3)
+    bound = onnx_worlds.SessionWorlds(OnnxStep(pair[1]).session, model.schema, 3)
+    peer = torch_worlds.TorchWorlds(model.step, model, 3)
     bound.frame(4)
     peer.frame(4)
     assert np.abs(bound.frames - peer.frames).max() <= 8  # of 2^16 units
@@ -206,7 +208,7 @@ def test_worlds_of_the_integer_program_play_as_alone(pair: tuple[Path, Path], th
     engine = Engine(opened.program, "portable")
     frames, pads = beginnings(opened.schema, 7)
     with ThreadPoolExecutor(threads) as pool:
-        worlds = ours._ManyWorlds(engine, opened.schema, 7, pool, threads)
+        worlds = integer_worlds._ManyWorlds(engine, opened.schema, 7, pool, threads)
         worlds.advance(4)
         worlds.advance(4)
     for number in range(7):
@@ -223,15 +225,15 @@ def test_quantized_forms_multiply_integers_and_stay_near(
     schema = schema_of(step.schema, pair[1])
     gemms = sum(node.op_type == "Gemm" for node in step.model.graph.node)
     peers = {}
-    for variant in ("float32", *onnx_files.DYNAMIC, *onnx_files.STATIC):
-        path = onnx_files.quantized(step, schema, variant, tmp_path)
+    for variant in ("float32", *onnx_variants.DYNAMIC, *onnx_variants.STATIC):
+        path = onnx_variants.quantized(step, schema, variant, tmp_path)
         kinds = [node.op_type for node in onnx.load(path).graph.node]
-        if variant in onnx_files.DYNAMIC:
+        if variant in onnx_variants.DYNAMIC:
             assert kinds.count("MatMulInteger") == gemms and "Gemm" not in kinds, variant
-        elif variant in onnx_files.STATIC:
+        elif variant in onnx_variants.STATIC:
             assert kinds.count("DequantizeLinear") >= 2 * gemms, variant
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        peers[variant] = onnx_peer._Worlds(session, schema, 4)
+        peers[variant] = onnx_worlds.SessionWorlds(session, schema, 4)
         peers[variant].call(2)
     exact = peers.pop("float32").values["p1.action"]
     for variant, peer in peers.items():
@@ -250,8 +252,8 @@ def test_row_whose_process_is_killed_says_so_and_the_others_go_on(
         died = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
         return [sys.executable, "-c", died] if setup.kind == "onnxruntime" else usual(setup)
 
-    monkeypatch.setattr(workers, "command", command)
-    settings = Settings((PORTABLE, FLOAT), (1,), 0.01, 2, False, *map(str, pair))
+    monkeypatch.setattr("wmq.bench.speed.measure.command", command)
+    settings = SpeedSettings((PORTABLE, FLOAT), (1,), 0.01, 2, False, *map(str, pair))
     found = measure(settings, quietly)
     reasons = {cell.row: (cell.reason, cell.figure is None) for cell in found.cells}
     assert reasons == {PORTABLE.name: ("", False),
@@ -262,8 +264,8 @@ def test_row_whose_process_is_killed_says_so_and_the_others_go_on(
 
 
 def test_split_sessions_share_the_worlds(pair: tuple[Path, Path]) -> None:
-    split = Row("onnxruntime", "float32 split", 2)
-    settings = Settings((split,), (1, 3), 0.01, 1, False, *map(str, pair))
+    split = Contender("onnxruntime", "float32 split", 2)
+    settings = SpeedSettings((split,), (1, 3), 0.01, 1, False, *map(str, pair))
     found = measure(settings, quietly)
     assert [(cell.batch, cell.way, cell.reason) for cell in found.cells] == [
         (3, "session", ""), (3, "frame", "")
@@ -331,11 +333,11 @@ def test_rows_are_chosen_by_parts_of_their_names() -> None:
     assert [row.name for row in chosen(["portable", "torch compile, 2"])] == [
         "wmq portable, 1 thread", "wmq portable, 2 threads", "torch compile, 2 threads"
     ]  # fmt: skip
-    assert chosen([]) == rows() and len(rows()) == len(set(rows()))
+    assert chosen([]) == contenders() and len(contenders()) == len(set(contenders()))
     assert all(row.threads == row.least_batch == 2 for row in chosen(["split"]))
 
 
-def test_tables_hold_every_median(small: Report) -> None:
+def test_tables_hold_every_median(small: SpeedReport) -> None:
     shown, markdown = "\n".join(tables.text(small)), "\n".join(tables.markdown(small))
     for cell in small.cells:
         assert cell.figure is not None
@@ -350,14 +352,15 @@ def test_tables_hold_every_median(small: Report) -> None:
         assert not line.startswith("|") or line.count("|") == 5  # two names, two batches
 
 
-def test_profile_names_instructions_and_the_whole(small: Report) -> None:
+def test_profile_names_instructions_and_the_whole(small: SpeedReport) -> None:
     kinds = small.profile["portable"]
     assert set(kinds) <= {*TABLE, "dots", WHOLE, EMPTY} and {"dots", "scan_carry"} <= set(kinds)
     assert kinds[WHOLE] > kinds["dots"] > 0 and list(kinds)[:2] == [WHOLE, EMPTY]
 
 
-def test_chart_is_drawn(small: Report, tmp_path: Path) -> None:
-    from wmq.files.pictures import check_picture, draw
+def test_chart_is_drawn(small: SpeedReport, tmp_path: Path) -> None:
+    from wmq.bench.speed.chart import draw
+    from wmq.files.pictures import check_picture
 
     out = check_picture(str(tmp_path / "speed.svg"))
     draw(small, out)

@@ -1,16 +1,15 @@
-"""A `Report` as tables in Markdown with columns of even width, which a terminal shows as well."""
+"""A `SpeedReport` as text: tables in Markdown, the machine, and what was left out."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from wmq.bench.messages import WHOLE
-from wmq.bench.speed import OURS, Cell, Figure, Report
-from wmq.memo.provenance import versions
+from wmq.bench.markdown import table
+from wmq.bench.speed.measure import OURS, ContenderSpeed, Rates, SpeedReport
+from wmq.bench.worker.messages import WHOLE
+from wmq.memo.machine import machine
 
 LIBRARIES = ("numba", "numpy", "onnxruntime", "torch")
 WHAT = (
@@ -20,33 +19,13 @@ WHAT = (
 )
 
 
-def plain(report: Report) -> dict[str, Any]:
-    """For JSON."""
-    return {"machine": machine(), **asdict(report)}
+def plain(report: SpeedReport) -> dict[str, Any]:
+    """Turn a report into plain data for JSON."""
+    return {"machine": machine(LIBRARIES), **asdict(report)}
 
 
-def machine() -> dict[str, Any]:
-    """Where this runs: processor, cores that may be used, versions of what is installed."""
-    found: dict[str, Any] = {"system": platform.system(), "architecture": platform.machine()}
-    found["processor"] = _processor()
-    found["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    found["python"] = platform.python_version()
-    return found | versions(LIBRARIES)
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            names = [
-                line.partition(":")[2].strip() for line in file if line.startswith("model name")
-            ]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or "unknown"
-
-
-def text(report: Report) -> Iterator[str]:
-    """All lines: a table for each number of worlds and threads, the machine, what was left out."""
+def text(report: SpeedReport) -> Iterator[str]:
+    """Yield a table for each number of worlds and threads, the machine, and what was left out."""
     yield _heading(report)
     yield WHAT
     for threads, batch in dict.fromkeys((cell.threads, cell.batch) for cell in report.cells):
@@ -55,13 +34,13 @@ def text(report: Report) -> Iterator[str]:
     yield ""
     yield from _machine(report)
     yield from _left_out(report)
-    for path, table in report.profile.items():
+    for path, kinds in report.profile.items():
         yield ""
-        yield from _profile(path, table)
+        yield from _profile(path, kinds)
 
 
-def markdown(report: Report) -> Iterator[str]:
-    """The figures in one table and the ratios in another, a column for each number of worlds."""
+def markdown(report: SpeedReport) -> Iterator[str]:
+    """Yield a table of figures and one of ratios, with a column for each number of worlds."""
     batches = list(dict.fromkeys(cell.batch for cell in report.cells))
     titles = [f"{batch} world{'s' if batch > 1 else ''}" for batch in batches]
     yield f"{_heading(report)}. {WHAT}"
@@ -89,20 +68,20 @@ def markdown(report: Report) -> Iterator[str]:
     yield from _left_out(report)
 
 
-def _heading(report: Report) -> str:
-    here = machine()
+def _heading(report: SpeedReport) -> str:
+    here = machine(LIBRARIES)
     versions = ", ".join(f"{name} {here[name]}" for name in ("python", *LIBRARIES) if name in here)
     return (f"{here['processor']}, {here['cores']} cores, {versions}; {report.program} and "
             f"{report.onnx}; measured {report.repeats} times for {report.seconds:g} s")  # fmt: skip
 
 
-def _best(report: Report, threads: int) -> str:
+def _best(report: SpeedReport, threads: int) -> str:
     """Our first row that was measured: the one that this processor gets."""
     ours = (c for c in report.cells if (c.library, c.threads) == (OURS, threads) and c.figure)
     return next((cell.row for cell in ours), "")
 
 
-def _columns(report: Report, threads: int, batch: int) -> Iterator[str]:
+def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
     """All rows with so many threads and worlds."""
     cells = [c for c in report.cells if (c.threads, c.batch) == (threads, batch) and c.figure]
     if not cells:
@@ -132,7 +111,7 @@ def _columns(report: Report, threads: int, batch: int) -> Iterator[str]:
 
 
 def _fastest(
-    cells: Sequence[Cell], found: dict[tuple[str, str], float], ours: str
+    cells: Sequence[ContenderSpeed], found: dict[tuple[str, str], float], ours: str
 ) -> Iterator[str]:
     """The best of the others, by either figure."""
     for way in ("session", "frame"):
@@ -143,7 +122,7 @@ def _fastest(
             yield f"fastest other {way}: {best.row.partition(',')[0]}; {ours} has {ratio:.2f} times"
 
 
-def _machine(report: Report) -> Iterator[str]:
+def _machine(report: SpeedReport) -> Iterator[str]:
     work = report.work
     yield (f"a frame: {work.weights:,} bytes of int8 weights, {work.states:,} of states, "
            f"{work.products:,} products of int8")  # fmt: skip
@@ -159,7 +138,7 @@ def _machine(report: Report) -> Iterator[str]:
     yield from table(titles, [*lines, ["10^9 products of int8 a second", *products]])
 
 
-def _left_out(report: Report) -> Iterator[str]:
+def _left_out(report: SpeedReport) -> Iterator[str]:
     """One line for each reason, with what it kept from being measured."""
     reasons: dict[str, dict[str, list[int]]] = {}
     for cell in report.cells:
@@ -185,17 +164,7 @@ def _profile(path: str, kinds: dict[str, float]) -> Iterator[str]:
                       for name, spent in (kinds | beyond).items()])  # fmt: skip
 
 
-def table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Markdown; the first column to the left, figures to the right."""
-    widths = [max(3, *(len(line[i]) for line in (titles, *lines))) for i in range(len(titles))]
-    rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    for line in (titles, rule, *lines):
-        cells = [cell.ljust(w) if i == 0 else cell.rjust(w)
-                 for i, (cell, w) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
-        yield f"| {' | '.join(cells)} |"
-
-
-def _range(figure: Figure | None) -> str:
+def _range(figure: Rates | None) -> str:
     if figure is None:
         return "-"
     return f"{figure.median:,.0f} ({figure.lowest:,.0f}-{figure.highest:,.0f})"
@@ -205,5 +174,5 @@ def _times(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-def _share(cell: Cell) -> str:
+def _share(cell: ContenderSpeed) -> str:
     return "-" if cell.share is None else f"{cell.share:.0%}"

@@ -1,17 +1,15 @@
 """What a model file holds and what a frame of it costs, as plain data.
 
-A path comes in, one flat mapping of titles leaves: `wmq info` prints it, or hands it on as
-JSON.
+A model comes in, one flat mapping of titles leaves, which `wmq info` prints.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,23 +17,46 @@ import numpy as np
 from wmq.files.digest import file_sha256
 from wmq.files.names import printable
 from wmq.inference.model_files import IntegerModel, model_path, schema_of
-from wmq.rollout.starts import Start, match_start
+from wmq_kernels.program import NUMPY, Program
 
 if TYPE_CHECKING:
     from calib.step.graph import StepModel
     from wmq.game.schema import Schema
-    from wmq.rollout.rollout import RolloutModel
 
-WARM, TIMED = 10, 200  # frames
-LONGEST = 0.5  # seconds after which no more frames are timed
+
+@dataclass(frozen=True)
+class FrameCost:
+    """What a frame of one world has to do.
+
+    weights   bytes of int8 weights, each once
+    states    bytes of what lives from frame to frame: states, their carries, convolutions
+    products  of two int8
+    """
+
+    weights: int
+    states: int
+    products: int
+
+
+def frame_cost(program: Program) -> FrameCost:
+    """Count what a frame takes; a weight that several instructions share is read once."""
+    weights: dict[tuple[str, int], int] = {}
+    products = 0
+    for step in program.steps:
+        if step.op in ("dot", "dot_add"):
+            at = step.operands["weight"]
+            weights[at.value, at.start] = at.count
+            products += at.count
+    states = sum(value.size * np.dtype(NUMPY[value.dtype]).itemsize
+                 for value in program.values.values() if value.kind == "state")  # fmt: skip
+    return FrameCost(sum(weights.values()), states, products)
 
 
 def program_facts(opened: IntegerModel) -> dict[str, Any]:
-    """Of an integer program."""
-    from wmq.bench.limit import work_of
+    """Describe an integer program."""
     from wmq_kernels.engine.cpu import chosen, obstacle, processor
 
-    program, meta, work = opened.program, opened.program.meta, work_of(opened.program)
+    program, meta, cost = opened.program, opened.program.meta, frame_cost(opened.program)
     elements = Counter[str]()
     for value in program.values.values():
         elements[f"{value.kind} {value.dtype}"] += prod(value.shape)
@@ -54,8 +75,8 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
         "calibration": _table(meta.get("calibration")),
         "int8 weights": elements["const i8"],
         "constant bytes": sum(array.nbytes for array in program.data.values()),
-        "state bytes": work.states,
-        "products": work.products,
+        "state bytes": cost.states,
+        "products": cost.products,
         "elements": dict(sorted(elements.items())),
         "values": len(program.values),
         "instructions": len(program.steps),
@@ -67,7 +88,7 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
 
 
 def step_facts(name: str) -> dict[str, Any]:
-    """Of a float model.  Raises ModelError or CalibrationError."""
+    """Describe a float step.  Raises ModelError or CalibrationError."""
     from calib.step.graph import read_step
     from wmq.game.targets import head_widths
 
@@ -91,32 +112,6 @@ def step_facts(name: str) -> dict[str, Any]:
         "state bytes": sum(array.nbytes for array in state.values()),
         "nodes": len(step.model.graph.node),
     }
-
-
-def a_start(schema: Schema) -> Start:
-    """Any first frame, on which a model can be tried."""
-    return match_start(schema, "battlefield", ("fox", "falco"))
-
-
-def latency(model: RolloutModel) -> dict[str, Any]:
-    """How long one frame of one world takes on one thread, called frame by frame.
-
-    To be called with a model whose engine has been compiled.
-    """
-    start = a_start(model.schema)
-    worlds = model.worlds(1)
-    pads = np.repeat(start.controllers[None, -1:], 2, axis=1)
-    frame = start.given[None, -1:]
-    seconds: list[float] = []
-    until = time.perf_counter() + LONGEST
-    while len(seconds) < WARM + TIMED:
-        began = time.perf_counter()
-        frame = worlds.advance(frame, pads, 1)
-        seconds.append(time.perf_counter() - began)
-        if len(seconds) > WARM and began > until:
-            break
-    timed = seconds[WARM:]
-    return {"milliseconds": round(1000 * median(timed), 4), "frames": len(timed), "threads": 1}
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wmq.bench.messages import Answer, Request, Setup
 from wmq.bench.worker.float_step import float_step
-from wmq.bench.worker.play import LENGTH, beginnings
+from wmq.bench.worker.matches import LENGTH, beginnings
+from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.timing import measured
 from wmq.errors import WmqError
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
-from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
+from wmq.toolkits.torch_models import world_model
 
 DYNAMIC = "dynamic int8 "  # and the backend's name
 
@@ -27,7 +27,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     torch.set_num_threads(setup.threads)
     torch.set_num_interop_threads(1)
     warnings.simplefilter("ignore")  # quantize_dynamic is deprecated
-    plain = _model(setup)
+    plain = world_model(float_step(setup)[0])
     step = plain.step
     if setup.variant.startswith(DYNAMIC):
         step = _quantized(plain, setup.variant.removeprefix(DYNAMIC)).step
@@ -37,19 +37,11 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
     def answer(request: Request) -> Answer:
         with torch.inference_mode():
-            worlds = _Worlds(step, plain, request.batch)
+            worlds = TorchWorlds(step, plain, request.batch)
             advance = worlds.call if request.do == "session" else worlds.frame
             return measured(advance, request.batch, request.seconds)
 
     return answer
-
-
-def _model(setup: Setup) -> WorldModel:
-    """With the float step's weights."""
-    source, _ = float_step(setup)
-    model = WorldModel(ModelConfig(**source.config)).eval()
-    model.load_state_dict({name: torch.from_numpy(a) for name, a in source.weights.items()})
-    return model
 
 
 def _quantized(model: WorldModel, backend: str) -> WorldModel:
@@ -60,7 +52,7 @@ def _quantized(model: WorldModel, backend: str) -> WorldModel:
     return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
 
 
-class _Worlds:
+class TorchWorlds:
     """A batch of worlds; `plain` knows schema and states."""
 
     def __init__(self, step: Callable[..., tuple[dict[str, Tensor], list]], plain: WorldModel,

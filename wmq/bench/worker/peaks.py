@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from wmq.bench.messages import Answer, Request, Setup
+from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.timing import measured
 from wmq_kernels.engine.compiling import kernel
 from wmq_kernels.engine.cpu import obstacle

@@ -1,4 +1,4 @@
-"""The ways to run the model that are measured, one row each."""
+"""The contenders of the speed benchmark: a library, what it makes of the model, its threads."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """A library, what it makes of the model, and its threads."""
+class Contender:
+    """One row of the table."""
 
     library: str
     variant: str
@@ -47,16 +47,16 @@ class Row:
         return f"{self.way}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
-def rows() -> list[Row]:
-    """All of them, ours first."""
-    return [Row(library, variant, threads) for library, variants in VARIANTS.items()
+def contenders() -> list[Contender]:
+    """List all contenders, wmq first."""
+    return [Contender(library, variant, threads) for library, variants in VARIANTS.items()
             for variant in variants for threads in THREADS
             if threads > 1 or not variant.endswith(SPLIT)]  # fmt: skip
 
 
-def chosen(only: Sequence[str]) -> list[Row]:
-    """The rows with one of these texts in their name, or all.  Raises WmqError."""
-    found = rows()
+def chosen(only: Sequence[str]) -> list[Contender]:
+    """Select the contenders with one of these texts in their name, or all.  Raises WmqError."""
+    found = contenders()
     for text in only:
         if not any(text in row.name for row in found):
             names = ", ".join(dict.fromkeys(row.way for row in found))

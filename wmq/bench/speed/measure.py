@@ -1,6 +1,6 @@
-"""The measurements: every row in turn, repetition after repetition, one at a time.
+"""Measure every contender in turn, repetition after repetition, one at a time.
 
-`Settings` come in; a `Report` leaves, which is plain data: `report` prints it, `chart`
+`SpeedSettings` come in; a `SpeedReport` leaves, which is plain data: `text` prints it, `chart`
 draws it.  A row that cannot be measured has a reason instead of a figure.
 """
 
@@ -16,11 +16,11 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from wmq.bench import limit as limits
-from wmq.bench import workers
-from wmq.bench.messages import Answer, Request, Setup
-from wmq.bench.rows import THREADS, WAYS, Row
-from wmq.bench.workers import Worker
+from wmq.bench.speed.contenders import THREADS, WAYS, Contender
+from wmq.bench.speed.hardware_limit import Limit, between, limit
+from wmq.bench.worker.messages import Answer, Request, Setup
+from wmq.bench.worker.process import Worker, command
+from wmq.inference.model_facts import FrameCost, frame_cost
 from wmq.inference.model_files import model_path, open_program
 from wmq.progress import Progress
 
@@ -33,14 +33,14 @@ OURS = "wmq"
 
 
 @dataclass(frozen=True)
-class Settings:
+class SpeedSettings:
     """What to measure.
 
     program, onnx  paths, or None for the embedded models
     seconds        of a measurement
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Contender, ...]
     batches: tuple[int, ...] = BATCHES
     seconds: float = 0.5
     repeats: int = 7
@@ -50,7 +50,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Rates:
     """Rates of all repetitions, a second, in their order."""
 
     median: float
@@ -60,8 +60,8 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """World-frames a second of a row, or the reason why there are none.
+class ContenderSpeed:
+    """World-frames a second of a contender, or the reason why there are none.
 
     way    "session", the model's call alone, or "frame", with encoding, argmax and update
     share  of the limit; None if one of the two is not known
@@ -72,7 +72,7 @@ class Cell:
     threads: int
     batch: int
     way: str
-    figure: Figure | None
+    figure: Rates | None
     reason: str
     share: float | None
 
@@ -95,22 +95,22 @@ class Peak:
 
     threads: int
     size: int
-    figure: Figure | None
+    figure: Rates | None
     reason: str
 
 
 @dataclass(frozen=True)
-class Report:
+class SpeedReport:
     """All that was measured; profile: path -> instruction -> microseconds of a frame."""
 
     program: str
     onnx: str
     seconds: float
     repeats: int
-    work: limits.Work
-    cells: tuple[Cell, ...]
+    work: FrameCost
+    cells: tuple[ContenderSpeed, ...]
     ratios: tuple[Ratio, ...]
-    limits: tuple[limits.Limit, ...]
+    limits: tuple[Limit, ...]
     peaks: tuple[Peak, ...]
     profile: dict[str, dict[str, float]]
 
@@ -155,12 +155,12 @@ class _Crew:
 
     def _begun(self, setup: Setup) -> Worker:
         errors = self._folder / f"{next(self._numbers)}.err"
-        worker = Worker(workers.command(setup), errors, setup.threads)
+        worker = Worker(command(setup), errors, setup.threads)
         self._workers[setup] = self._stack.enter_context(worker)
         return worker
 
 
-def measure(settings: Settings, progress: Progress) -> Report:
+def measure(settings: SpeedSettings, progress: Progress) -> SpeedReport:
     """Raises WmqError or ProgramError for the models; workers end with it, whatever happens."""
     program = open_program(settings.program)
     onnx = model_path(settings.onnx, ".onnx")
@@ -201,13 +201,13 @@ def measure(settings: Settings, progress: Progress) -> Report:
                 if not found.reason:
                     profiles[variant] = found.table
     found_peaks = tuple(Peak(*at, *_figure(answers[task])) for at, task in peaks.items())
-    work = limits.work_of(program.program)
+    work = frame_cost(program.program)
     tops = _limits(work, settings, found_peaks)
     # Measured batch by batch, and told row by row.
     cells = tuple(_cell(row, batch, way, answers[tasks[row, batch, way]], tops)
                   for row in settings.rows for batch in settings.batches
                   for way in WAYS[row.library] if (row, batch, way) in tasks)  # fmt: skip
-    return Report(
+    return SpeedReport(
         program.path.name, onnx.name, settings.seconds, settings.repeats, work, cells,
         tuple(ratios(cells)), tuple(tops.values()), found_peaks, profiles,
     )  # fmt: skip
@@ -224,17 +224,17 @@ def _rounds(crew: _Crew, tasks: Sequence[_Task], repeats: int,
     return answers
 
 
-def _figure(answers: Sequence[Answer]) -> tuple[Figure | None, str]:
+def _figure(answers: Sequence[Answer]) -> tuple[Rates | None, str]:
     """Of all repetitions, or the reason of the first that failed."""
     for answer in answers:
         if answer.reason:
             return None, answer.reason
     rates = tuple(answer.amount / answer.seconds for answer in answers)
-    return Figure(median(rates), min(rates), max(rates), rates), ""
+    return Rates(median(rates), min(rates), max(rates), rates), ""
 
 
-def _limits(work: limits.Work, settings: Settings,
-            peaks: Sequence[Peak]) -> dict[tuple[int, int], limits.Limit]:  # fmt: skip
+def _limits(work: FrameCost, settings: SpeedSettings,
+            peaks: Sequence[Peak]) -> dict[tuple[int, int], Limit]:  # fmt: skip
     """By batch and threads; of the threads of which readings are known."""
     found = {}
     for threads in THREADS:
@@ -243,21 +243,21 @@ def _limits(work: limits.Work, settings: Settings,
         products = mine.pop(0, None)
         if not mine:
             continue
-        read = limits.between(mine)
+        read = between(mine)
         for batch in settings.batches:
-            found[batch, threads] = limits.limit(work, batch, threads, read, products)
+            found[batch, threads] = limit(work, batch, threads, read, products)
     return found
 
 
-def _cell(row: Row, batch: int, way: str, answers: Sequence[Answer],
-          tops: dict[tuple[int, int], limits.Limit]) -> Cell:  # fmt: skip
+def _cell(row: Contender, batch: int, way: str, answers: Sequence[Answer],
+          tops: dict[tuple[int, int], Limit]) -> ContenderSpeed:  # fmt: skip
     figure, reason = _figure(answers)
     top = tops.get((batch, row.threads))
     share = figure.median / top.frames_per_second if figure and top else None
-    return Cell(row.name, row.library, row.threads, batch, way, figure, reason, share)
+    return ContenderSpeed(row.name, row.library, row.threads, batch, way, figure, reason, share)
 
 
-def ratios(cells: Sequence[Cell]) -> Iterable[Ratio]:
+def ratios(cells: Sequence[ContenderSpeed]) -> Iterable[Ratio]:
     """Of every row of ours to every other with as many worlds and threads."""
     for ours in cells:
         for other in cells:

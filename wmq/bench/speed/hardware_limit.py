@@ -11,23 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wmq_kernels.program import NUMPY, Program
+from wmq.inference.model_facts import FrameCost
 
 GROUP = 4  # worlds of ours that share a reading of the weights
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a frame of one world has to do.
-
-    weights   bytes of int8 weights, each once
-    states    bytes of what lives from frame to frame: states, their carries, convolutions
-    products  of two int8
-    """
-
-    weights: int
-    states: int
-    products: int
 
 
 @dataclass(frozen=True)
@@ -47,28 +33,14 @@ class Limit:
     working_set: int
 
 
-def work_of(program: Program) -> Work:
-    """A weight that several instructions use, as for the two digits of an input, is read once."""
-    weights: dict[tuple[str, int], int] = {}
-    products = 0
-    for step in program.steps:
-        if step.op in ("dot", "dot_add"):
-            at = step.operands["weight"]
-            weights[at.value, at.start] = at.count
-            products += at.count
-    states = sum(value.size * np.dtype(NUMPY[value.dtype]).itemsize
-                 for value in program.values.values() if value.kind == "state")  # fmt: skip
-    return Work(sum(weights.values()), states, products)
-
-
 def group_size(batch: int, threads: int) -> int:
-    """Worlds that are computed side by side: GROUP, or fewer where threads would be idle."""
+    """Count the worlds computed side by side: GROUP, or fewer, so that no thread is idle."""
     return min(GROUP, -(-batch // threads))
 
 
-def limit(work: Work, batch: int, threads: int, read: Callable[[float], float],
+def limit(cost: FrameCost, batch: int, threads: int, read: Callable[[float], float],
           products: float | None) -> Limit:  # fmt: skip
-    """The longer of two times of a world's frame, turned over.
+    """Invert the longer of two times of a world's frame.
 
     Reading: (weights / g + states) / read(w).  The weights are read once for a group
     of g = group_size worlds (g is 1 for one world, whatever the threads), and each state
@@ -84,17 +56,17 @@ def limit(work: Work, batch: int, threads: int, read: Callable[[float], float],
     products  of int8 a second, of `threads` threads; None where it is not known
     """
     group, sets = group_size(batch, threads), min(batch, threads)
-    working_set = work.weights + group * sets * work.states
-    moved = work.weights / group + work.states
+    working_set = cost.weights + group * sets * cost.states
+    moved = cost.weights / group + cost.states
     reading = moved / read(working_set)
-    multiplying = work.products / products if products else 0.0
+    multiplying = cost.products / products if products else 0.0
     bound = "reading" if reading >= multiplying else "products"
-    return Limit(batch, threads, 1 / max(reading, multiplying), bound, moved, work.products,
+    return Limit(batch, threads, 1 / max(reading, multiplying), bound, moved, cost.products,
                  working_set)  # fmt: skip
 
 
 def between(rates: Mapping[int, float]) -> Callable[[float], float]:
-    """The rate at any size, from rates at some: straight lines over the logarithm of the size."""
+    """Interpolate rates linearly over the logarithm of the size."""
     sizes = np.array(sorted(rates), dtype=np.float64)
     values = np.array([rates[int(size)] for size in sizes])
     return lambda size: float(np.interp(np.log2(size), np.log2(sizes), values))

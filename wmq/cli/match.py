@@ -1,0 +1,95 @@
+"""The match of a command line: its first frame, its controllers, and how long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import click
+
+from wmq.errors import WmqError
+from wmq.game.names import CHARACTERS, STAGES
+
+if TYPE_CHECKING:
+    from wmq.game.schema import Schema
+    from wmq.rollout.controllers import Source
+    from wmq.rollout.starts import Start
+
+MINUTE = 3600  # frames
+# For the end of a command's help; click would break a name at its hyphen.
+NAMES = "\n\n".join(
+    "\b\n" + fill(f"{title}: {', '.join(sorted(names))}", 78, break_on_hyphens=False)
+    for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
+)
+
+
+def match_options(command: Callable) -> Callable:
+    """--stage, --p1-character, --p2-character; None where not given."""
+    characters = click.Choice(sorted(CHARACTERS), case_sensitive=False)
+    stages = click.Choice(sorted(STAGES), case_sensitive=False)
+    for option in (
+        click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
+                     help="Of the match; names below."),
+        click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
+                     help="Of the match; names below."),
+        click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
+                     help="Of the match; names below."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def controller_options(command: Callable) -> Callable:
+    """--p1, --p2, None where not given, and --seed."""
+    metavar = "replay|idle|random|script:FILE"
+    for option in (
+        click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
+                     help="Seed of random controllers."),
+        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
+                     help="Controller of player 2."),
+        click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
+                     help="Controller of player 1."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def open_start(
+    schema: Schema,
+    text: str,
+    stage: str | None,
+    characters: tuple[str | None, str | None],
+    warmup: int,
+) -> Start:
+    """Read --start and the options of a match.  Raises WmqError."""
+    from wmq.rollout.starts import match_start, parse_replay_start, replay_start
+
+    if text != "match":
+        given = {"--stage": stage, "--p1-character": characters[0], "--p2-character": characters[1]}
+        for option, value in given.items():
+            if value:
+                raise WmqError(f"{option} {value}: only for --start match; the game has its own")
+        return replay_start(schema, *parse_replay_start(text), warmup)
+    names = (characters[0] or "fox", characters[1] or "falco")
+    return match_start(schema, stage or "battlefield", names)
+
+
+def controller_texts(start: Start, p1: str | None, p2: str | None) -> tuple[str, str]:
+    """Fill in --p1 and --p2: the replay's own controllers in a game, random ones in a match."""
+    usual = "random" if start.following is None else "replay"
+    return p1 or usual, p2 or usual
+
+
+def parse_controllers(texts: tuple[str, str]) -> tuple[Source, Source]:
+    """Read --p1 and --p2.  Raises WmqError."""
+    from wmq.rollout.controllers import parse_source
+
+    return parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2")
+
+
+def usual_frames(start: Start, texts: tuple[str, str]) -> int:
+    """Count the new frames of a rollout: a minute, or what is left of a replay that it follows."""
+    if start.following is None or "replay" not in texts:
+        return MINUTE
+    return min(MINUTE, max(len(start.following), 1))
