@@ -38,7 +38,7 @@ NAMES: dict[str, str] = {
 
 def module_of(name: str) -> str:
     """The module of this folder that makes a row."""
-    return "torch_ways" if _is_torch(name) else "onnx_ways"
+    return "torch_methods" if _is_torch(name) else "onnx_methods"
 
 
 def inputs(name: str) -> str:
@@ -53,12 +53,12 @@ def make(name: str, context: Context) -> Way:
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings would cut progress bars
     try:
-        ways = import_module(f"{__package__}.{module_of(name)}")
+        methods = import_module(f"{__package__}.{module_of(name)}")
     except ModuleNotFoundError as error:
         lacking = (error.name or str(error)).split(".")[0]
         extra = "train" if _is_torch(name) else "quantize"
         raise Lacking(f"{lacking} is not installed: pip install 'wmq[{extra}]'") from None
-    return ways.make(name, context)
+    return methods.make(name, context)
 
 
 def _is_torch(name: str) -> bool:

@@ -68,10 +68,11 @@ def test_what_is_reached_is_what_grimp_finds(graph: grimp.ImportGraph, module: s
 def test_every_row_names_the_module_that_makes_it() -> None:
     """Two of them are imported by a computed name, which no graph shows."""
     for name in backends.NAMES:
-        assert backends.inputs(name) == sources(
-            f"wmq.bench.quantization.{backends.module_of(name)}"
-        )
-    assert {backends.module_of(name) for name in backends.NAMES} == {"torch_ways", "onnx_ways"}
+        assert backends.inputs(name) == sources(f"wmq.toolkits.{backends.module_of(name)}")
+    assert {backends.module_of(name) for name in backends.NAMES} == {
+        "torch_methods",
+        "onnx_methods",
+    }
 
 
 def test_a_name_that_no_file_has_is_an_error() -> None:
@@ -112,7 +113,7 @@ def test_another_metric_is_another_key(tmp_path: Path, monkeypatch: pytest.Monke
                             ".wmq", ".onnx", ".safetensors", "__pycache__"))])  # fmt: skip
     before = {module: sources(module) for module in MEASURING}
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    metrics = tmp_path / "wmq" / "metrics.py"
+    metrics = tmp_path / "wmq" / "evaluation" / "metrics.py"
     try:
         for change, same in (("", True), ("# another", False)):
             metrics.write_text(metrics.read_text("utf-8") + change, "utf-8")
