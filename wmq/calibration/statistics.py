@@ -7,11 +7,12 @@ stale is ever found.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from safetensors.numpy import save
 
 from calib.errors import CalibrationError
 from calib.recipe import Recipe
@@ -25,6 +26,7 @@ from calib.statistics.store import (
 )
 from calib.statistics.store import statistics_of as read_statistics
 from calib.step.graph import StepModel
+from wmq.calibration.cache_form import safetensors_form
 from wmq.calibration.play import PLAYS, Source, content_sha256, from_dataset, from_set
 from wmq.calibration.self_play import Pair, own_play
 from wmq.errors import WmqError
@@ -99,8 +101,7 @@ def statistics_of(step: StepModel, onnx_sha256: str, source: Source, frames: int
     An interrupted pass is resumed.  Raises CalibrationError.
     """
     frames = min(frames, source.frames)
-    key = f"{_key(onnx_sha256)} {FORMAT_VERSION} {frames} {content_sha256(source)}"
-    name = f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    key = _key(onnx_sha256), FORMAT_VERSION, frames, content_sha256(source)
 
     def of_this_step(arrays: Arrays, where: str) -> Statistics:
         return _fitting(step, read_statistics(arrays, where), where)
@@ -108,20 +109,18 @@ def statistics_of(step: StepModel, onnx_sha256: str, source: Source, frames: int
     def under_way(arrays: Arrays, where: str) -> Checkpoint:
         return _fitting(step, checkpoint_of(arrays, where), where)
 
-    found = cache.read(f"statistics-{name}", of_this_step)
-    if found is not None:
-        return found
-    unfinished = f"unfinished-{name}"
-    found = collect(
-        step,
-        source.games(),
-        frames,
-        progress,
-        cache.read(unfinished, under_way),
-        lambda checkpoint: cache.write(unfinished, checkpoint_arrays(checkpoint)),
-    )
-    cache.write(f"statistics-{name}", arrays_of(found))
-    cache.remove(unfinished)
+    whole = safetensors_form(lambda found: save(arrays_of(found)), of_this_step)
+    begun = safetensors_form(lambda found: save(checkpoint_arrays(found)), under_way)
+
+    def make() -> Statistics:
+        def save_begun(checkpoint: Checkpoint) -> None:
+            cache.write("unfinished", key, begun, checkpoint)
+
+        before = cache.read("unfinished", key, begun)
+        return collect(step, source.games(), frames, progress, before, save_begun)
+
+    found = cache.kept("statistics", key, whole, make)
+    cache.remove("unfinished", key, begun)
     return found
 
 

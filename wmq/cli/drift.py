@@ -89,7 +89,7 @@ def drift(
     Without MODEL, the embedded one is taken.  From real starts with the true controllers; against
     pairs that are all float; as worlds left to themselves; and in one sentence.
     """
-    from wmq.drift import Settings
+    from wmq.drift import DriftSettings
     from wmq.drift import drift as measure
     from wmq.drift.text import lines
     from wmq.evaluation.results import as_json as written
@@ -97,7 +97,7 @@ def drift(
 
     path = output_path(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
-    settings = Settings(
+    settings = DriftSettings(
         data=Path(data),
         program=Path(model) if model else None,
         onnx=Path(onnx) if onnx else None,

@@ -157,19 +157,19 @@ def test_a_record_that_was_interrupted_is_no_record(
 
     with pytest.raises(KeyboardInterrupt):
         make_record(tmp_path / "record", "a key", play, lambda: way, stops)
-    assert not is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "a key")
     make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
-    assert is_kept(tmp_path / "record", "a key", play)
-    assert not is_kept(tmp_path / "record", "another", play)
+    assert is_kept(tmp_path / "record", "a key")
+    assert not is_kept(tmp_path / "record", "another")
     assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
     for name in ("heads-0.f32", "rolled.npy"):
         path = tmp_path / "record" / name
         content = path.read_bytes()
         for length in (1000, 0):
             path.write_bytes(content[:length])
-            assert not is_kept(tmp_path / "record", "a key", play)
+            assert not is_kept(tmp_path / "record", "a key")
         path.write_bytes(content)
-        assert is_kept(tmp_path / "record", "a key", play)
+        assert is_kept(tmp_path / "record", "a key")
 
 
 def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "choose another place" in str(caught.value)
-    assert not is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "a key")
 
 
 def test_a_part_of_the_rows_leaves_the_others_in_the_file(

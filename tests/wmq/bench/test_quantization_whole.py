@@ -16,7 +16,7 @@ from wmq.bench.quantization import runner, suite
 from wmq.bench.quantization.runner import Settings
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, read_result
-from wmq.sensitivity.run import Settings as SensitivitySettings
+from wmq.sensitivity.run import SensitivitySettings
 from wmq.toolkits.methods import Way
 
 pytest_plugins = (

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from wmq.bench.messages import Answer, Request, Setup
-from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.play import LENGTH, beginnings
 from wmq.bench.worker.timing import measured
 from wmq.errors import WmqError
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
+from wmq.inference.model_files import open_pair
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 
@@ -46,7 +46,8 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
 def _model(setup: Setup) -> WorldModel:
     """With the float step's weights."""
-    source, _ = float_step(setup)
+    _, exact = open_pair(setup.program, setup.onnx)
+    source = exact.step
     model = WorldModel(ModelConfig(**source.config)).eval()
     model.load_state_dict({name: torch.from_numpy(a) for name, a in source.weights.items()})
     return model
