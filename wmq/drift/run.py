@@ -17,12 +17,12 @@ from wmq.drift.float_pairs import float_rollouts
 from wmq.drift.free_rollouts import CONTROLLERS
 from wmq.drift.measured_model import ONE_AHEAD, DriftPlan, MeasuredModel
 from wmq.drift.paired import error_change, mean_curve, pair, relative
-from wmq.drift.sample import Sample, percent_change
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
 from wmq.drift.stage_store import StageStore
 from wmq.drift.statistics import Sums
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import caveat
+from wmq.evaluation.differences import GameSample, percent_change
 from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
 from wmq.evaluation.rollout_error import (
     LEAST_FRAMES,
@@ -95,7 +95,7 @@ def drift(
     _check_and_compile(measured, program)
 
     played = _play(measured, exact)
-    sample = Sample([start.game for start in plan.starts])
+    sample = GameSample([start.game for start in plan.starts])
     true = true_frames(plan.games, plan.starts, plan.horizon)
     errors = {name: position_errors(program.schema, frames, true)
               for name, frames in played.rolled.items()}  # fmt: skip
@@ -264,7 +264,7 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def _pairs(
-    schema: Schema, sample: Sample, played: Played
+    schema: Schema, sample: GameSample, played: Played
 ) -> tuple[list[Pair], dict[str, dict[str, Curve]]]:
     """Every model and every yardstick against float, and the first relative to the second."""
     exact, yardsticks = played.rolled[FLOAT], played.yardsticks
@@ -292,19 +292,19 @@ def _statistics(
               for name, own in worlds.items()}  # fmt: skip
     training = dataset.select("train")[:REFERENCE_GAMES]
     play = (dataset.load(info, schema) for info in training) if training else games
-    sample = Sample([start.game for start in starts])
+    sample = GameSample([start.game for start in starts])
     return world_statistics(sample, action_counts(schema, play), tracks, FLOAT)
 
 
 def _error_verdicts(
     name: str,
     measured: Mapping[str, MeasuredModel],
-    sample: Sample,
+    sample: GameSample,
     errors: Mapping[str, np.ndarray],
 ) -> list[Verdict]:
     """One frame ahead on all frames of the games; then from the starts."""
     sums, before = (measured[model].one_ahead() for model in (name, FLOAT))
-    games = Sample(range(len(sums)))
+    games = GameSample(range(len(sums)))
     change = percent_change(sums[:, 0], before[:, 0], sums[:, 1], games.weights)
     found = [error_verdict(name, 1, ONE_AHEAD, " %", change, games.groups)]
     last = errors[FLOAT].shape[1]

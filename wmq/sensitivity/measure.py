@@ -7,7 +7,6 @@ its most likely action is the float model's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -15,7 +14,8 @@ from threading import Event
 import msgspec
 import numpy as np
 
-from wmq.evaluation.bootstrap import detectable, draw_weights, drawn_means, interval
+from wmq.evaluation.bootstrap import draw_weights, drawn_means
+from wmq.evaluation.differences import changed_figure, percent_more, sums_of_games
 from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS
 from wmq.evaluation.results import Figure
 from wmq.evaluation.rollout_error import position_errors, true_frames
@@ -115,9 +115,9 @@ def _drift(on: Measurement, predictor: Predictor, states: list) -> tuple[list[fl
     rolled = predictor.roll(on.games, on.starts, states, HORIZON, tick)
     true = true_frames(on.games, on.starts, HORIZON)
     errors = position_errors(predictor.schema, rolled, true).mean(1)
-    at = np.array([start.game for start in on.starts])
-    size = len(on.games)
-    return (np.bincount(at, errors, size).tolist(), np.bincount(at, None, size).tolist())
+    at, games = [start.game for start in on.starts], len(on.games)
+    counts = np.bincount(at, minlength=games)
+    return sums_of_games(errors, at, games).tolist(), counts.tolist()
 
 
 def figures(found: GameSums, record: GameSums) -> dict[str, Figure]:
@@ -128,11 +128,8 @@ def figures(found: GameSums, record: GameSums) -> dict[str, Figure]:
     for name in ("val_loss", "pos_mae", "change_acc", f"rc({HORIZON})"):
         value, base = _drawn(found, name, weights), _drawn(record, name, weights)
         percent = name in PERCENT
-        change = 100 * (value / base - 1) if percent else value - base
-        result[name] = Figure(
-            _known(value[0]), interval(float(change[0]), change[1:]), percent,
-            detectable(change[1:]),
-        )  # fmt: skip
+        change = percent_more(value, base) if percent else value - base
+        result[name] = changed_figure(value[0], change, percent)
     return result
 
 
@@ -149,7 +146,3 @@ def _drawn(found: GameSums, name: str, weights: np.ndarray) -> np.ndarray:
     scale = 100.0 if name == "change_acc" else 1.0
     sums, counts = np.array(found.sums[name]), np.array(found.counts[name])
     return scale * drawn_means(sums, counts, weights)
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
