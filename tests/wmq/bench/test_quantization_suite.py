@@ -31,6 +31,7 @@ from wmq.evaluation.evaluate import Settings as EvaluateSettings
 from wmq.evaluation.evaluate import evaluate
 from wmq.evaluation.results import Suite, read_result
 from wmq.files.atomic import cannot_write
+from wmq.game.schema import FULL
 from wmq.game.targets import Heads
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.predictor import StartRow, Take
@@ -274,6 +275,24 @@ def test_what_a_row_depends_on_is_measured_anew(
     assert peers.made["torch int8"] == 2
     assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
     assert peers.made["torch int8"] == 2
+
+
+def test_other_frames_under_the_same_hashes_are_measured(
+    peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    """A dataset prepared again by a program that reads replays in another way."""
+    again = tmp_path / "data"
+    shutil.copytree(data, again)
+    settings = Settings(models / "small.onnx", again, tmp_path / "work", ("torch int8",))
+    before = measure(settings, quietly)
+    dataset = Dataset.open(again)
+    info = dataset.select("val")[0]
+    game = dataset.load(info, FULL)
+    game.frames[:, FULL.index("percent")] += 1 << 16
+    write_game(again, game)
+    after = measure(settings, quietly)
+    assert peers.made == {FLOAT: 2, "torch int8": 2}
+    assert after.games == before.games and quality(after) != quality(before)
 
 
 def test_another_engine_measures_our_rows_anew(

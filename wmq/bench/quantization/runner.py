@@ -111,7 +111,8 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     play = read_play(settings.data, onnx, extent)
     context = open_context(settings)
     games = [game.info.sha256 for game in play.games]
-    common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
+    played = [(g.frames, g.controllers, sorted(g.info.missing)) for g in play.games], play.starts
+    common = digest(onnx_sha256, played, extent, settings.threads,
                     sources(*MEASURING), backends.inputs(next(iter(names))),
                     versions())  # fmt: skip
     jobs = [_job(name, what, common, context, settings.folder / "rows")
