@@ -101,7 +101,7 @@ def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
     found.failing = {"torchao missing": Lacking("torchao is not installed:\n pip install torchao"),
                      "torch broken": ValueError("scales of 3 rows")}  # fmt: skip
     found.shares = {"torch part": 0.5}
-    monkeypatch.setattr(runner, "peers", found)
+    monkeypatch.setattr(runner, "backends", found)
     monkeypatch.setattr(runner, "FULL", EXTENT)
     monkeypatch.setattr(measuring, "PACED", 0.001)
     yield found

@@ -8,18 +8,20 @@ resumes where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
+from safetensors.numpy import save
 
 from calib.errors import CalibrationError
 from calib.statistics.collect import SAVE_SECONDS
 from calib.statistics.store import Arrays
+from wmq.calibration.cache_form import safetensors_form
 from wmq.inference.float_predictor import StepWorlds
-from wmq.inference.onnx_session import SessionStep, State
+from wmq.inference.onnx_session import SessionStep
+from wmq.memo.provenance import digest
 from wmq.memo.store import Cache
 
 GIVEN = 60  # true frames at the beginning: the state is then one that play has made
@@ -53,12 +55,12 @@ def _extended(rows: np.ndarray, length: int) -> np.ndarray:
 def _rolled(step: SessionStep, key: str, true: np.ndarray, pads: np.ndarray, cache: Cache,
             tick: Tick) -> np.ndarray:  # fmt: skip
     """Roll out (lanes, T, frame_size) int32; true has that shape, pads (lanes, T, 26)."""
-    digest = hashlib.sha256(f"{FORMAT_VERSION} {GIVEN} {true.shape} {key}".encode())
-    digest.update(true.tobytes() + pads.tobytes())
-    name = f"play-{digest.hexdigest()}.safetensors"
+    about = digest(FORMAT_VERSION, GIVEN, key, true, pads)
+    form = safetensors_form(save, lambda arrays, where: _checked(step, true, arrays, where))
     made = np.empty_like(true)
-    begun = cache.read(name, lambda arrays, where: _begun(step, true, arrays, where))
-    frames, state = begun or (true[:, :1], step.zero_state(len(true)))
+    begun = cache.read("play", about, form)
+    state = begun or {"frames": true[:, :1], **step.zero_state(len(true))}
+    frames = state.pop("frames")
     worlds = StepWorlds(step, state, len(true))
     at = frames.shape[1]  # frames that are there
     made[:, :at] = frames
@@ -71,14 +73,12 @@ def _rolled(step: SessionStep, key: str, true: np.ndarray, pads: np.ndarray, cac
         tick(len(true))
         if time.monotonic() - saved >= SAVE_SECONDS or at == made.shape[1]:
             arrays = {"frames": np.ascontiguousarray(made[:, :at]), **worlds.state}
-            cache.write(name, arrays)
+            cache.write("play", about, form, arrays)
             saved = time.monotonic()
     return made
 
 
-def _begun(
-    step: SessionStep, true: np.ndarray, arrays: Arrays, where: str
-) -> tuple[np.ndarray, State]:
+def _checked(step: SessionStep, true: np.ndarray, arrays: Arrays, where: str) -> Arrays:
     """Check the frames so far and the state after them.  Raises CalibrationError."""
     state = step.zero_state(len(true))
     frames = arrays.get("frames", np.empty(0))
@@ -94,4 +94,4 @@ def _begun(
         n: (a.dtype, a.shape) for n, a in state.items()
     } or not all(np.isfinite(a).all() for a in kept.values()):
         raise CalibrationError(f"{where}: not the state of this model")
-    return frames, kept
+    return arrays

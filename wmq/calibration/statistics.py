@@ -7,8 +7,9 @@ stale is ever found.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TypeVar
+
+from safetensors.numpy import save
 
 from calib.errors import CalibrationError
 from calib.statistics.collect import collect, fits
@@ -22,6 +23,7 @@ from calib.statistics.store import (
 )
 from calib.statistics.store import statistics_of as read_statistics
 from calib.step.graph import StepModel
+from wmq.calibration.cache_form import safetensors_form
 from wmq.calibration.play import CalibrationPlay, content_sha256
 from wmq.memo.provenance import digest, sources, versions
 from wmq.memo.store import Cache
@@ -42,8 +44,7 @@ def statistics_of(step: StepModel, onnx_sha256: str, play: CalibrationPlay, fram
     An interrupted pass is resumed.  Raises CalibrationError.
     """
     frames = min(frames, play.frames)
-    key = f"{arithmetic_key(onnx_sha256)} {FORMAT_VERSION} {frames} {content_sha256(play)}"
-    name = f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    key = arithmetic_key(onnx_sha256), FORMAT_VERSION, frames, content_sha256(play)
 
     def of_this_step(arrays: Arrays, where: str) -> Statistics:
         return _fitting(step, read_statistics(arrays, where), where)
@@ -51,20 +52,18 @@ def statistics_of(step: StepModel, onnx_sha256: str, play: CalibrationPlay, fram
     def under_way(arrays: Arrays, where: str) -> Checkpoint:
         return _fitting(step, checkpoint_of(arrays, where), where)
 
-    found = cache.read(f"statistics-{name}", of_this_step)
-    if found is not None:
-        return found
-    unfinished = f"unfinished-{name}"
-    found = collect(
-        step,
-        play.games(),
-        frames,
-        progress,
-        cache.read(unfinished, under_way),
-        lambda checkpoint: cache.write(unfinished, checkpoint_arrays(checkpoint)),
-    )
-    cache.write(f"statistics-{name}", arrays_of(found))
-    cache.remove(unfinished)
+    whole = safetensors_form(lambda found: save(arrays_of(found)), of_this_step)
+    begun = safetensors_form(lambda found: save(checkpoint_arrays(found)), under_way)
+
+    def make() -> Statistics:
+        def save_begun(checkpoint: Checkpoint) -> None:
+            cache.write("unfinished", key, begun, checkpoint)
+
+        before = cache.read("unfinished", key, begun)
+        return collect(step, play.games(), frames, progress, before, save_begun)
+
+    found = cache.kept("statistics", key, whole, make)
+    cache.remove("unfinished", key, begun)
     return found
 
 

@@ -95,7 +95,7 @@ def drift(
     Without MODEL, the embedded one.  Compares rollouts from real starts under the true
     controllers, pairs of float models, and free-running worlds; ends with a one-sentence verdict.
     """
-    from wmq.drift import Settings
+    from wmq.drift import DriftSettings
     from wmq.drift import drift as measure
     from wmq.drift.text import lines
     from wmq.evaluation.results import as_json as written
@@ -103,7 +103,7 @@ def drift(
 
     path = output_path(out, "-o", (".json",), MARK) if out else None
     kept = Path(folder) if folder else path.with_name(f"{path.name}.stages") if path else None
-    settings = Settings(
+    settings = DriftSettings(
         data=Path(data),
         program=Path(model) if model else None,
         onnx=Path(onnx) if onnx else None,

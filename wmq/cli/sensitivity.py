@@ -93,7 +93,7 @@ def sensitivity(
     is measured on validation games.  Without MODEL, the embedded one.
     """
     from wmq.dataset.store import Dataset
-    from wmq.sensitivity.run import Settings
+    from wmq.sensitivity.run import SensitivitySettings
     from wmq.sensitivity.run import sensitivity as run
 
     output_path(out, "-o", (".json",), MARK)
@@ -103,7 +103,7 @@ def sensitivity(
         from wmq.sensitivity.chart import draw
 
         picture = check_picture(chart)
-    settings = Settings(games, frames, starts, threads, command_line())
+    settings = SensitivitySettings(games, frames, starts, threads, command_line())
     with resumable(), progress_bar() as progress:
         result = run(model, float_step, Dataset.open(data), Path(out), settings, progress)
     if picture is not None:

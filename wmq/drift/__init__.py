@@ -9,6 +9,6 @@ docs/drift.md has the formulas and the reasons.
 
 from __future__ import annotations
 
-from wmq.drift.run import Settings, drift
+from wmq.drift.run import DriftSettings, drift
 
-__all__ = ["Settings", "drift"]
+__all__ = ["DriftSettings", "drift"]

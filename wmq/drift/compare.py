@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from wmq.drift.sample import Sample
 from wmq.drift.significance import can_differ, exchange_test, holm
 from wmq.drift.statistics import ACTIONS, Measure, Sums, measures, world_sums
 from wmq.evaluation.bootstrap import Interval, interval
+from wmq.evaluation.differences import GameSample
 from wmq.evaluation.results import WorldStatistic
 from wmq.game.schema import Schema
 from wmq.replays.slippi import Game
@@ -32,7 +32,7 @@ def action_counts(schema: Schema, games: Iterable[Game]) -> np.ndarray:
 
 
 def world_statistics(
-    sample: Sample,
+    sample: GameSample,
     reference: np.ndarray,
     tracks: Mapping[str, Mapping[str, Sums]],
     before: str,
@@ -63,7 +63,7 @@ def _corrected(found: Sequence[WorldStatistic], model: str) -> np.ndarray:
 
 
 def _statistic(
-    sample: Sample, measure: Measure, controllers: str, tracks: Mapping[str, Sums], before: str
+    sample: GameSample, measure: Measure, controllers: str, tracks: Mapping[str, Sums], before: str
 ) -> WorldStatistic:
     sums = {name: sample.sums(own[measure.name]) for name, own in tracks.items()}
     drawn = {name: measure.of(sample.weights @ own) for name, own in sums.items()}

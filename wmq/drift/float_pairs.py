@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from calib.step.graph import read_step
-from wmq.drift.tracks import Track
+from wmq.drift.measured_model import MeasuredModel
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
 from wmq.inference.float_predictor import OnnxPredictor, StepPredictor
@@ -70,22 +70,22 @@ class NudgedStep:
         return self.inner.run(numbers, classes, pads, next_controllers, state)
 
 
-def float_rollouts(track: Track, model: OnnxPredictor) -> dict[str, np.ndarray]:
+def float_rollouts(measured: MeasuredModel, model: OnnxPredictor) -> dict[str, np.ndarray]:
     """The float model's rollouts in every other way, (starts, horizon, frame_size) each."""
-    schema, games = model.schema, track.course.games
+    schema, games = model.schema, measured.plan.games
     found = {
-        "float64 against float32": in_torch(track, model, "float64 against float32", True),
-        "torch against onnxruntime": in_torch(track, model, "torch against onnxruntime", False),
+        "float64 against float32": in_torch(measured, model, "float64 against float32", True),
+        "torch against onnxruntime": in_torch(measured, model, "torch against onnxruntime", False),
     }
     for name, nudge in (
         ("float nudged by 1e-6", tiny_nudge(schema)),
         ("float nudged by half an int8 step", int8_nudge(schema, games)),
     ):
-        found[name] = nudged(track, model, name, nudge)
+        found[name] = nudged(measured, model, name, nudge)
     return found
 
 
-def in_torch(track: Track, model: OnnxPredictor, name: str, double: bool) -> np.ndarray:
+def in_torch(measured: MeasuredModel, model: OnnxPredictor, name: str, double: bool) -> np.ndarray:
     """Rolled out in torch from the states of onnxruntime."""
 
     def roll(tick: Tick) -> np.ndarray:
@@ -93,27 +93,27 @@ def in_torch(track: Track, model: OnnxPredictor, name: str, double: bool) -> np.
 
         predictor = StepPredictor(TorchStep(read_step(model.step.path), double), {},
                                   model.threads, TORCH_LANES)  # fmt: skip
-        states = track.states(track.course.starts)
+        states = measured.states(measured.plan.starts)
         with one_thread_each():
-            return _from_the_starts(track, predictor, states, tick)
+            return _from_the_starts(measured, predictor, states, tick)
 
-    return track.frames(name, len(track.course.starts), track.course.horizon, roll)
+    return measured.frames(name, len(measured.plan.starts), measured.plan.horizon, roll)
 
 
-def nudged(track: Track, model: OnnxPredictor, name: str, nudge: float) -> np.ndarray:
+def nudged(measured: MeasuredModel, model: OnnxPredictor, name: str, nudge: float) -> np.ndarray:
     """Rolled out from a first frame with x nudged, in the groups that `model` makes."""
 
     def roll(tick: Tick) -> np.ndarray:
         predictor = StepPredictor(NudgedStep(model.step), {}, model.threads, model.lanes)
         states = [{**state, "nudge": np.array([nudge], np.float32)}
-                  for state in track.states(track.course.starts)]  # fmt: skip
-        return _from_the_starts(track, predictor, states, tick)
+                  for state in measured.states(measured.plan.starts)]  # fmt: skip
+        return _from_the_starts(measured, predictor, states, tick)
 
-    return track.frames(name, len(track.course.starts), track.course.horizon, roll)
+    return measured.frames(name, len(measured.plan.starts), measured.plan.horizon, roll)
 
 
 def _from_the_starts(
-    track: Track, predictor: StepPredictor, states: list[State], tick: Tick
+    measured: MeasuredModel, predictor: StepPredictor, states: list[State], tick: Tick
 ) -> np.ndarray:
-    course = track.course
-    return predictor.roll(course.games, course.starts, states, course.horizon, tick)
+    plan = measured.plan
+    return predictor.roll(plan.games, plan.starts, states, plan.horizon, tick)

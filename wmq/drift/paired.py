@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wmq.drift.sample import Sample, percent_change
 from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.differences import GameSample, percent_change
 from wmq.evaluation.results import Curve, Pair
 from wmq.evaluation.rollout_error import divergence_figures, first_divergence, position_errors
 from wmq.game.schema import Schema
@@ -26,13 +26,13 @@ def horizons_to(last: int) -> list[int]:
     return sorted({h for h in HORIZONS if h < last} | {last})
 
 
-def mean_curve(sample: Sample, values: np.ndarray) -> Curve:
+def mean_curve(sample: GameSample, values: np.ndarray) -> Curve:
     """The mean over starts at each of HORIZONS; values (starts, horizon)."""
     horizons = horizons_to(values.shape[1])
     return _curve(horizons, [sample.mean(values[:, h - 1]) for h in horizons])
 
 
-def ratio_curve(sample: Sample, values: np.ndarray, to: np.ndarray) -> Curve:
+def ratio_curve(sample: GameSample, values: np.ndarray, to: np.ndarray) -> Curve:
     """The ratio of two mean distances; horizons at which the second is 0 are left out."""
     horizons = horizons_to(values.shape[1])
     return _curve(horizons, [sample.ratio(values[:, h - 1], to[:, h - 1]) for h in horizons])
@@ -50,7 +50,7 @@ def _curve(horizons: list[int], intervals: list[Interval]) -> Curve:
 
 
 def pair(
-    name: str, kind: str, schema: Schema, sample: Sample, one: np.ndarray, other: np.ndarray
+    name: str, kind: str, schema: Schema, sample: GameSample, one: np.ndarray, other: np.ndarray
 ) -> Pair:
     """The curves of two models' rollouts."""
     first = first_divergence(schema, one, other)
@@ -66,14 +66,14 @@ def pair(
 
 
 def relative(
-    sample: Sample, distance: np.ndarray, yardsticks: Mapping[str, np.ndarray]
+    sample: GameSample, distance: np.ndarray, yardsticks: Mapping[str, np.ndarray]
 ) -> dict[str, Curve]:
     """A pair's mean distance over that of each yardstick; distances (starts, horizon)."""
     return {name: ratio_curve(sample, distance, own) for name, own in yardsticks.items()}
 
 
 def error_change(
-    sample: Sample, errors: np.ndarray, before: np.ndarray, horizon: int
+    sample: GameSample, errors: np.ndarray, before: np.ndarray, horizon: int
 ) -> tuple[Interval, np.ndarray]:
     """rc(horizon) of one model against that of another, in percent, and in each draw."""
     sums, base = (sample.sums(e[:, :horizon].mean(1)) for e in (errors, before))

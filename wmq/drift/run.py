@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from wmq.dataset.store import Dataset
 from wmq.drift.compare import REAL, action_counts, summed, world_statistics
 from wmq.drift.float_pairs import float_rollouts
 from wmq.drift.free_rollouts import CONTROLLERS
-from wmq.drift.memo import Stages, digest
+from wmq.drift.measured_model import ONE_AHEAD, DriftPlan, MeasuredModel
 from wmq.drift.paired import error_change, mean_curve, pair, relative
-from wmq.drift.sample import Sample, percent_change
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
+from wmq.drift.stage_store import StageStore
 from wmq.drift.statistics import Sums
-from wmq.drift.tracks import ONE_AHEAD, Course, Track
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import caveat
+from wmq.evaluation.differences import GameSample, percent_change
 from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
 from wmq.evaluation.rollout_error import (
     LEAST_FRAMES,
@@ -36,24 +35,19 @@ from wmq.evaluation.rollout_error import (
 from wmq.game.schema import Schema
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.integer_predictor import IntegerPredictor
-from wmq.inference.model_files import (
-    IntegerModel,
-    ModelError,
-    float_step_of,
-    model_path,
-    open_program,
-)
+from wmq.inference.model_files import IntegerModel, open_pair
 from wmq.inference.predictor import Predictor, StartRow
+from wmq.memo.provenance import digest
 from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 
-FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of tracks
+FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of models
 REFERENCE_GAMES = 100  # of the training split, for the share of each action in real play
 MIDDLE = 20  # frames; the horizon of a verdict beside 1 and the last
 
 
 @dataclass(frozen=True)
-class Settings:
+class DriftSettings:
     """What is compared, and how much of it.
 
     program         None for the embedded model; onnx: None for the float step beside it
@@ -82,7 +76,7 @@ class Settings:
 
 
 def drift(
-    settings: Settings,
+    settings: DriftSettings,
     progress: Progress = silent,
     ready: Mapping[str, tuple[Predictor, str]] | None = None,
 ) -> Drift:
@@ -92,75 +86,73 @@ def drift(
     Raises WmqError, ProgramError or CalibrationError.
     """
     began = time.perf_counter()
-    program = open_program(model_path(settings.program, ".wmq"))
-    exact = OnnxPredictor(float_step_of(settings.program, settings.onnx), settings.threads)
-    _check_same_run(exact, program)
+    program, step = open_pair(settings.program, settings.onnx)
+    exact = OnnxPredictor(step.path, settings.threads)
     models = {**_models(settings, exact, program), **(ready or {})}
     dataset = Dataset.open(settings.data)
-    course = _course(dataset, settings, exact, progress)
-    tracks = {name: Track(name, *model, course) for name, model in models.items()}
-    _check_and_compile(tracks, program)
+    plan = _plan(dataset, settings, exact, progress)
+    measured = {name: MeasuredModel(name, *model, plan) for name, model in models.items()}
+    _check_and_compile(measured, program)
 
-    played = _play(tracks, exact)
-    sample = Sample([start.game for start in course.starts])
-    true = true_frames(course.games, course.starts, course.horizon)
+    played = _play(measured, exact)
+    sample = GameSample([start.game for start in plan.starts])
+    true = true_frames(plan.games, plan.starts, plan.horizon)
     errors = {name: position_errors(program.schema, frames, true)
               for name, frames in played.rolled.items()}  # fmt: skip
     pairs, ratios = _pairs(program.schema, sample, played)
-    statistics = _statistics(dataset, course, program.schema, played.worlds)
-    compared = [name for name in tracks if name != FLOAT]
+    statistics = _statistics(dataset, plan, program.schema, played.worlds)
+    compared = [name for name in measured if name != FLOAT]
     verdicts: list[Verdict] = []
     for name in compared:
         if name in errors:
-            verdicts += _error_verdicts(name, tracks, sample, errors)
-        verdicts.append(world_verdict(name, course.frames, statistics, games_of(course.worlds)))
+            verdicts += _error_verdicts(name, measured, sample, errors)
+        verdicts.append(world_verdict(name, plan.frames, statistics, games_of(plan.worlds)))
     return Drift(
         model=shown_name(program.path),
         sha256=program.sha256,
-        starts=len(course.starts),
-        horizon=course.horizon,
+        starts=len(plan.starts),
+        horizon=plan.horizon,
         pairs=pairs,
         relative=ratios,
-        worlds=len(course.worlds),
-        frames=course.frames,
+        worlds=len(plan.worlds),
+        frames=plan.frames,
         statistics=statistics,
         verdicts=verdicts,
         sentence=one_sentence(
             INTEGER, [v for v in verdicts if v.model == INTEGER], statistics,
-            min(games_of(course.starts), games_of(course.worlds)),
+            min(games_of(plan.starts), games_of(plan.worlds)),
         ),
-        seconds=course.stages.seconds + time.perf_counter() - began,
+        seconds=plan.stages.seconds + time.perf_counter() - began,
         truth={name: mean_curve(sample, values) for name, values in errors.items()},
         truth_difference={
             name: mean_curve(sample, errors[name] - errors[FLOAT])
             for name in errors
             if name != FLOAT
         },
-        games=[game.info.sha256 for game in course.games],
-        float_sha256=tracks[FLOAT].sha256,
-        notes=_notes(dataset, settings, course),
+        games=[game.info.sha256 for game in plan.games],
+        float_sha256=measured[FLOAT].sha256,
+        notes=_notes(dataset, settings, plan),
         command=settings.command,
     )  # fmt: skip
 
 
 def _models(
-    settings: Settings, exact: OnnxPredictor, program: IntegerModel
+    settings: DriftSettings, exact: OnnxPredictor, program: IntegerModel
 ) -> dict[str, tuple[Predictor, str]]:
-    """Every model of the settings by its track's name, with the SHA-256 of its file."""
+    """Every model of the settings by name, with the SHA-256 of its file."""
     found: dict[str, tuple[Predictor, str]] = {
         FLOAT: (exact, exact.sha256),
         INTEGER: (IntegerPredictor(program.path, settings.threads), program.sha256),
     }
     if settings.dynamic:
-        recipe = hashlib.sha256(f"{DYNAMIC} {exact.sha256}".encode()).hexdigest()
-        found[DYNAMIC] = (_dynamic(settings, exact.path), recipe)
+        found[DYNAMIC] = (_dynamic(settings, exact.path), digest(DYNAMIC, exact.sha256))
     for path in settings.others:
         other = _open(path, settings.threads)
         found[_free_name(shown_name(path), found)] = other, other.sha256
     return found
 
 
-def _dynamic(settings: Settings, onnx: Path) -> Predictor:
+def _dynamic(settings: DriftSettings, onnx: Path) -> Predictor:
     """onnxruntime's own int8, a game or world by itself: a call's scale is that of its inputs."""
     from wmq.toolkits.methods import Context
     from wmq.toolkits.onnx_methods import make
@@ -170,22 +162,22 @@ def _dynamic(settings: Settings, onnx: Path) -> Predictor:
         return make(DYNAMIC, context).predictor
 
 
-def _check_and_compile(tracks: Mapping[str, Track], program: IntegerModel) -> None:
-    for track in tracks.values():
-        if track.predictor.schema != program.schema:
-            raise WmqError(f"{track.name}: its fields differ from those of {program.path}; "
+def _check_and_compile(measured: Mapping[str, MeasuredModel], program: IntegerModel) -> None:
+    for model in measured.values():
+        if model.predictor.schema != program.schema:
+            raise WmqError(f"{model.name}: its fields differ from those of {program.path}; "
                            "compare models of one schema")  # fmt: skip
-        if isinstance(track.predictor, IntegerPredictor):
-            track.course.progress("compiling the engine", 0, 1)
-            track.predictor.compile()
-            track.course.progress("compiling the engine", 1, 1)
+        if isinstance(model.predictor, IntegerPredictor):
+            model.plan.progress("compiling the engine", 0, 1)
+            model.predictor.compile()
+            model.plan.progress("compiling the engine", 1, 1)
 
 
 @dataclass(frozen=True)
 class Played:
-    """rolled      track -> rollouts from the starts, (starts, horizon, frame_size); none of DYNAMIC
+    """rolled      model -> rollouts from the starts, (starts, horizon, frame_size); none of DYNAMIC
     yardsticks  the same, of each float model beside float
-    worlds      controllers -> track -> sums of the worlds
+    worlds      controllers -> model -> sums of the worlds
     """
 
     rolled: dict[str, np.ndarray]
@@ -193,34 +185,34 @@ class Played:
     worlds: dict[str, dict[str, Sums]]
 
 
-def _play(tracks: Mapping[str, Track], exact: OnnxPredictor) -> Played:
-    """All stages of all tracks, one track after the other.
+def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played:
+    """All stages, one model after the other.
 
     DYNAMIC walks one game a call, which would take longer than all else: it has worlds alone,
     which begin in float's states.
     """
     found = Played({}, {}, {kind: {} for kind in CONTROLLERS})
-    for name, track in tracks.items():
-        games, worlds = track.course.games, track.course.worlds
+    for name, model in measured.items():
+        games, worlds = model.plan.games, model.plan.worlds
         if name == DYNAMIC:
-            track.begin_as(tracks[FLOAT])
+            model.begin_as(measured[FLOAT])
         else:
-            track.one_ahead()
-            found.rolled[name] = track.rolled()
+            model.one_ahead()
+            found.rolled[name] = model.rolled()
         if name == FLOAT:
-            found.yardsticks.update(float_rollouts(track, exact))
+            found.yardsticks.update(float_rollouts(model, exact))
         begun = np.stack([games[s.game].frames[s.row] for s in worlds])
         for kind in CONTROLLERS:
-            made = track.world_frames(kind)
-            found.worlds[kind][name] = summed(track.predictor.schema, begun, made)
+            made = model.world_frames(kind)
+            found.worlds[kind][name] = summed(model.predictor.schema, begun, made)
         if name != FLOAT:
-            track.forget()
+            model.forget()
     return found
 
 
-def _course(
-    dataset: Dataset, settings: Settings, model: OnnxPredictor, progress: Progress
-) -> Course:
+def _plan(
+    dataset: Dataset, settings: DriftSettings, model: OnnxPredictor, progress: Progress
+) -> DriftPlan:
     """The games and the starts.  Raises WmqError if there are none."""
     infos = dataset.select("val")[: settings.games or None]
     if not infos:
@@ -234,19 +226,19 @@ def _course(
             raise WmqError(_too_long(settings, games, option, frames))
     starts, worlds = found["--horizon"], found["--frames"]
     assert model.spreads is not None  # a float step has some
-    stages = Stages(settings.folder, {
-        "games": digest(*[part for g in games for part in (g.frames, g.controllers)]),
-        "starts": [(s.game, s.row) for s in starts],
+    stages = StageStore(settings.folder, {
+        "games": [(g.frames, g.controllers) for g in games],
+        "starts": starts,
         "horizon": settings.horizon,
-        "worlds": [(s.game, s.row) for s in worlds],
+        "worlds": worlds,
         "frames": settings.frames,
         "float": model.sha256,
     })  # fmt: skip
-    return Course(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
+    return DriftPlan(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
                   stages, progress)  # fmt: skip
 
 
-def _too_long(settings: Settings, games: Sequence[Game], option: str, frames: int) -> str:
+def _too_long(settings: DriftSettings, games: Sequence[Game], option: str, frames: int) -> str:
     """Why no game has so many frames after a start, and how many there may be."""
     most = most_frames(games)
     if most < LONGEST:
@@ -255,12 +247,6 @@ def _too_long(settings: Settings, games: Sequence[Game], option: str, frames: in
     whole = f"; --quick cuts games to {settings.cut:,} frames" if settings.cut else ""
     return (f"{option} {frames}: no validation game of {settings.data} has so many frames after "
             f"frame 0; give {most} or fewer{whole}")  # fmt: skip
-
-
-def _check_same_run(model: OnnxPredictor, program: IntegerModel) -> None:
-    if model.step.metadata["wmq.run"] != program.program.meta.get("run"):
-        raise ModelError(f"{program.path}: made from another float model than {model.path}; give "
-                         "its own with --float")  # fmt: skip
 
 
 def _open(path: Path, threads: int) -> IntegerPredictor | OnnxPredictor:
@@ -278,7 +264,7 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def _pairs(
-    schema: Schema, sample: Sample, played: Played
+    schema: Schema, sample: GameSample, played: Played
 ) -> tuple[list[Pair], dict[str, dict[str, Curve]]]:
     """Every model and every yardstick against float, and the first relative to the second."""
     exact, yardsticks = played.rolled[FLOAT], played.yardsticks
@@ -296,29 +282,29 @@ def _pairs(
 
 
 def _statistics(
-    dataset: Dataset, course: Course, schema: Schema, worlds: dict[str, dict[str, Sums]]
+    dataset: Dataset, plan: DriftPlan, schema: Schema, worlds: dict[str, dict[str, Sums]]
 ) -> list[WorldStatistic]:
     """worlds: controllers -> model -> sums; real play joins those with real controllers."""
-    games, starts = course.games, course.worlds
+    games, starts = plan.games, plan.worlds
     first = np.stack([games[s.game].frames[s.row] for s in starts])
-    real = summed(schema, first, true_frames(games, starts, course.frames))
+    real = summed(schema, first, true_frames(games, starts, plan.frames))
     tracks = {name: {REAL: real, **own} if name == "real" else own
               for name, own in worlds.items()}  # fmt: skip
     training = dataset.select("train")[:REFERENCE_GAMES]
     play = (dataset.load(info, schema) for info in training) if training else games
-    sample = Sample([start.game for start in starts])
+    sample = GameSample([start.game for start in starts])
     return world_statistics(sample, action_counts(schema, play), tracks, FLOAT)
 
 
 def _error_verdicts(
     name: str,
-    tracks: Mapping[str, Track],
-    sample: Sample,
+    measured: Mapping[str, MeasuredModel],
+    sample: GameSample,
     errors: Mapping[str, np.ndarray],
 ) -> list[Verdict]:
     """One frame ahead on all frames of the games; then from the starts."""
-    sums, before = (tracks[track].one_ahead() for track in (name, FLOAT))
-    games = Sample(range(len(sums)))
+    sums, before = (measured[model].one_ahead() for model in (name, FLOAT))
+    games = GameSample(range(len(sums)))
     change = percent_change(sums[:, 0], before[:, 0], sums[:, 1], games.weights)
     found = [error_verdict(name, 1, ONE_AHEAD, " %", change, games.groups)]
     last = errors[FLOAT].shape[1]
@@ -332,11 +318,11 @@ def games_of(starts: Sequence[StartRow]) -> int:
     return len({start.game for start in starts})
 
 
-def _notes(dataset: Dataset, settings: Settings, course: Course) -> list[str]:
+def _notes(dataset: Dataset, settings: DriftSettings, plan: DriftPlan) -> list[str]:
     """What a reader has to know of these figures."""
     found = []
-    for what, asked, starts in (("starts", settings.starts, course.starts),
-                                ("worlds", settings.worlds, course.worlds)):  # fmt: skip
+    for what, asked, starts in (("starts", settings.starts, plan.starts),
+                                ("worlds", settings.worlds, plan.worlds)):  # fmt: skip
         if len(starts) < asked:
             found.append(f"the games have room for {len(starts)} {what}, not {asked}")
         if few := caveat(games_of(starts)):

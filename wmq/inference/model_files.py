@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 from calib.errors import FOREIGN
 from calib.step.schema import StepSchema
 from wmq.errors import WmqError
+from wmq.files.digest import file_sha256
 from wmq.game.schema import SCHEMA_VERSION, Schema
+from wmq.game.targets import NUMBER_HEADS
 
 if TYPE_CHECKING:
+    from calib.step.graph import StepModel
+    from wmq.inference.predictor import Spreads
     from wmq_kernels.program import Program
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
@@ -37,6 +41,21 @@ class IntegerModel:
     program: Program
     schema: Schema
     sha256: str
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A checked float step, its schema and the SHA-256 of its file (hex)."""
+
+    path: Path
+    step: StepModel
+    schema: Schema
+    sha256: str
+
+    @property
+    def spreads(self) -> Spreads:
+        """Of the targets of each number head, (width,) float32."""
+        return {head: self.step.weights[f"{head}_scale"] for head in NUMBER_HEADS}
 
 
 def embedded_model(suffix: str) -> Path:
@@ -108,6 +127,46 @@ def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
         if found != size:
             raise ModelError(f"{path}: {name} has {found} numbers, the schema {size}")
     return IntegerModel(path, program, schema, sha256)
+
+
+def open_float(path: str | os.PathLike[str] | None = None) -> FloatModel:
+    """Read and check a `.onnx` file.  Raises ModelError or CalibrationError."""
+    from calib.step.graph import read_step
+
+    path = model_path(path, ".onnx")
+    step = read_step(path)
+    return FloatModel(path, step, schema_of(step.schema, path), file_sha256(path))
+
+
+def open_pair(
+    program: str | os.PathLike[str] | None, float_step: str | os.PathLike[str] | None
+) -> tuple[IntegerModel, FloatModel]:
+    """Open an integer program and the float step that it was made from, as by `float_step_of`.
+
+    A program that names no file it was calibrated from must be of the same training run.
+    Raises ModelError if they don't belong together, ProgramError or CalibrationError.
+    """
+    integer, exact = open_program(program), open_float(float_step_of(program, float_step))
+    if reason := _mismatch(integer, exact):
+        raise ModelError(f"{integer.path}: was not made from {exact.path} ({reason}); give the "
+                         "float step that it was calibrated from")  # fmt: skip
+    return integer, exact
+
+
+def _mismatch(integer: IntegerModel, exact: FloatModel) -> str:
+    """Why they don't belong together, or ""."""
+    meta = integer.program.meta
+    if integer.schema != exact.schema:
+        return "which has other fields"
+    if meta.get("config") != exact.step.config:
+        return "which is of another size"
+    calibration = meta.get("calibration")
+    source = calibration.get("onnx_sha256") if isinstance(calibration, dict) else None
+    if source is not None:
+        same = source == exact.sha256
+        return "" if same else f"but from {str(source)[:16]}.., not {exact.sha256[:16]}.."
+    same = meta.get("run") == exact.step.metadata["wmq.run"]
+    return "" if same else "which is of another training run"
 
 
 def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("wmq", "calib", "wmq_kernels")
@@ -18,8 +19,9 @@ LIBRARIES = ("numba", "numpy", "onnx", "onnxruntime", "torch", "torchao")
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of plain data, hex."""
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+    """SHA-256 of plain data, structs, dataclasses and arrays, hex."""
+    text = msgspec.json.encode(parts, order="sorted", enc_hook=_plain)
+    return hashlib.sha256(text).hexdigest()
 
 
 @cache
@@ -69,6 +71,15 @@ def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _plain(part: Any) -> Any:
+    """Type, shape and the SHA-256 of the content of an array."""
+    if not isinstance(part, np.ndarray | np.generic):
+        raise TypeError(f"{type(part).__name__} has no digest")
+    array = np.ascontiguousarray(part)
+    content = hashlib.sha256(array.tobytes()).hexdigest()
+    return {"array": [array.dtype.str, part.shape, content]}
 
 
 def _file_of(name: str) -> Path | None:

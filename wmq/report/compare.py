@@ -13,9 +13,9 @@ from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.evaluation.rollout_error import first_divergence
 from wmq.game.schema import FIRST_FRAME, Schema
+from wmq.inference import model_files
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.integer_predictor import IntegerPredictor
-from wmq.inference.model_files import float_step_of, open_program
 from wmq.progress import Progress
 from wmq.rollout.rollout import Rollout, RolloutModel, roll
 from wmq.rollout.starts import WARMUP, Start
@@ -59,20 +59,10 @@ def open_pair(
 ) -> tuple[OnnxPredictor, IntegerPredictor]:
     """Open a float model and the integer program made from it, as `float_step_of` finds them.
 
-    Raises WmqError if they don't belong together, ModelError or ProgramError.
+    Raises ModelError if they don't belong together, ProgramError or CalibrationError.
     """
-    program = open_program(int8_path)
-    floats = OnnxPredictor(float_step_of(int8_path, float_path))
-    if floats.schema != program.schema:
-        raise WmqError(f"{program.path}: has other fields than {floats.path}; give --float and "
-                       "--int8 of the same model")  # fmt: skip
-    calibration = program.program.meta.get("calibration")
-    source = calibration.get("onnx_sha256") if isinstance(calibration, dict) else None
-    if source is not None and source != floats.sha256:
-        raise WmqError(f"{program.path}: was made from the float model {str(source)[:16]}.., not "
-                       f"from {floats.path}, {floats.sha256[:16]}..; give --float and --int8 of "
-                       "the same model")  # fmt: skip
-    return floats, IntegerPredictor(program)
+    program, floats = model_files.open_pair(int8_path, float_path)
+    return OnnxPredictor(floats.path), IntegerPredictor(program)
 
 
 def compare(

@@ -1,13 +1,12 @@
 """A model on the games of a sensitivity run: sums of each game, one frame ahead and rolled out.
 
-A predictor comes in, and a `Measured` of plain sums leaves; `figures` compares two of them with
-paired intervals over the games.  The float model goes first: every other is asked how often
+A predictor comes in, and `GameSums` leave; `figures` compares two of them with paired intervals
+over the games.  The float model goes first: every other is asked how often
 its most likely action is the float model's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -15,7 +14,8 @@ from threading import Event
 import msgspec
 import numpy as np
 
-from wmq.evaluation.bootstrap import detectable, draw_weights, drawn_means, interval
+from wmq.evaluation.bootstrap import draw_weights, drawn_means
+from wmq.evaluation.differences import changed_figure, percent_more, sums_of_games
 from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS
 from wmq.evaluation.results import Figure
 from wmq.evaluation.rollout_error import position_errors, true_frames
@@ -27,22 +27,22 @@ from wmq.replays.slippi import Game
 HORIZON = 20  # frames of drift
 LOSS = CLASS_WEIGHTS | HEAD_WEIGHTS
 PERCENT = ("val_loss", "pos_mae", f"rc({HORIZON})")  # given in percent of float's
-KEPT = (*LOSS, "pos_mae", "change_acc")
+SUMMED = (*LOSS, "pos_mae", "change_acc")
 
 
-class Stopped(Exception):
+class MeasuringStopped(Exception):
     """Ctrl-C in another thread."""
 
 
-class Measured(msgspec.Struct, frozen=True):
+class GameSums(msgspec.Struct, frozen=True):
     """Sums and counts of a game each, by figure: those of `Tally`, rc(20) and same_action."""
 
     sums: dict[str, list[float]]
     counts: dict[str, list[float]]
 
-    def fits(self, games: int) -> bool:
+    def is_whole(self, games: int) -> bool:
         """Whether every figure is there, for so many games."""
-        names = {*KEPT, "same_action", f"rc({HORIZON})"}
+        names = {*SUMMED, "same_action", f"rc({HORIZON})"}
         found = (self.sums, self.counts)
         return all(set(part) == names for part in found) and all(
             len(values) == games for part in found for values in part.values()
@@ -50,7 +50,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Field:
+class Measurement:
     """What all models are measured on.
 
     spreads  that val_loss is measured in
@@ -69,60 +69,58 @@ class Field:
         return sum(len(game.frames) - 1 for game in self.games) + HORIZON * len(self.starts)
 
 
-def actions(field: Field, predictor: Predictor) -> tuple[Measured, list[np.ndarray]]:
+def actions(on: Measurement, predictor: Predictor) -> tuple[GameSums, list[np.ndarray]]:
     """The float model's sums, and its most likely actions: a game each, (T, 2) int16."""
-    found = [np.full((len(g.frames) - 1, len(PLAYERS)), -1, np.int16) for g in field.games]
-    return _measure(field, predictor, found, True), found
+    found = [np.full((len(g.frames) - 1, len(PLAYERS)), -1, np.int16) for g in on.games]
+    return _measure(on, predictor, found, True), found
 
 
-def measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray]) -> Measured:
-    """The sums of a model beside the float model's actions.  Raises Stopped."""
-    return _measure(field, predictor, record, False)
+def measure(on: Measurement, predictor: Predictor, record: Sequence[np.ndarray]) -> GameSums:
+    """The sums of a model beside the float model's actions.  Raises MeasuringStopped."""
+    return _measure(on, predictor, record, False)
 
 
-def _measure(field: Field, predictor: Predictor, record: Sequence[np.ndarray],
-             fill: bool) -> Measured:  # fmt: skip
-    games = field.games
+def _measure(on: Measurement, predictor: Predictor, record: Sequence[np.ndarray],
+             fill: bool) -> GameSums:  # fmt: skip
+    games = on.games
     same = np.zeros(len(games))
 
     def seen(number: int, first: int, heads: Heads) -> None:
-        if field.stop.is_set():
-            raise Stopped
+        if on.stop.is_set():
+            raise MeasuringStopped
         rows = slice(first, first + len(heads["binary"]))
         likely = np.stack([heads[f"{p}.action"].argmax(1) for p in PLAYERS], axis=1)
         if fill:
             record[number][rows] = likely
         same[number] += (record[number][rows] == likely).sum()
 
-    tallies, states = teacher_forced(
-        predictor, games, field.starts, field.spreads, field.tick, seen
-    )
-    sums = {name: [float(t.sums.get(name, 0.0)) for t in tallies] for name in KEPT}
-    counts = {name: [float(t.counts.get(name, 0.0)) for t in tallies] for name in KEPT}
+    tallies, states = teacher_forced(predictor, games, on.starts, on.spreads, on.tick, seen)
+    sums = {name: [float(t.sums.get(name, 0.0)) for t in tallies] for name in SUMMED}
+    counts = {name: [float(t.counts.get(name, 0.0)) for t in tallies] for name in SUMMED}
     sums["same_action"] = same.tolist()
     counts["same_action"] = [float(rows.size) for rows in record]
     name = f"rc({HORIZON})"
-    sums[name], counts[name] = _drift(field, predictor, states)
-    return Measured(sums, counts)
+    sums[name], counts[name] = _drift(on, predictor, states)
+    return GameSums(sums, counts)
 
 
-def _drift(field: Field, predictor: Predictor, states: list) -> tuple[list[float], list[float]]:
+def _drift(on: Measurement, predictor: Predictor, states: list) -> tuple[list[float], list[float]]:
     """Mean position errors to the horizon, summed over the starts of each game."""
 
     def tick(frames: int) -> None:
-        if field.stop.is_set():
-            raise Stopped
-        field.tick(frames)
+        if on.stop.is_set():
+            raise MeasuringStopped
+        on.tick(frames)
 
-    rolled = predictor.roll(field.games, field.starts, states, HORIZON, tick)
-    true = true_frames(field.games, field.starts, HORIZON)
+    rolled = predictor.roll(on.games, on.starts, states, HORIZON, tick)
+    true = true_frames(on.games, on.starts, HORIZON)
     errors = position_errors(predictor.schema, rolled, true).mean(1)
-    at = np.array([start.game for start in field.starts])
-    size = len(field.games)
-    return (np.bincount(at, errors, size).tolist(), np.bincount(at, None, size).tolist())
+    at, games = [start.game for start in on.starts], len(on.games)
+    counts = np.bincount(at, minlength=games)
+    return sums_of_games(errors, at, games).tolist(), counts.tolist()
 
 
-def figures(found: Measured, record: Measured) -> dict[str, Figure]:
+def figures(found: GameSums, record: GameSums) -> dict[str, Figure]:
     """val_loss, pos_mae, change_acc and rc(20), each against the float model's."""
     games = len(record.sums["pos_mae"])
     weights = np.concatenate([np.ones((1, games)), draw_weights(games)])
@@ -130,20 +128,17 @@ def figures(found: Measured, record: Measured) -> dict[str, Figure]:
     for name in ("val_loss", "pos_mae", "change_acc", f"rc({HORIZON})"):
         value, base = _drawn(found, name, weights), _drawn(record, name, weights)
         percent = name in PERCENT
-        change = 100 * (value / base - 1) if percent else value - base
-        result[name] = Figure(
-            _known(value[0]), interval(float(change[0]), change[1:]), percent,
-            detectable(change[1:]),
-        )  # fmt: skip
+        change = percent_more(value, base) if percent else value - base
+        result[name] = changed_figure(value[0], change, percent)
     return result
 
 
-def same_action(found: Measured) -> float:
+def same_action(found: GameSums) -> float:
     """Percent of frames and players."""
     return 100 * sum(found.sums["same_action"]) / max(1.0, sum(found.counts["same_action"]))
 
 
-def _drawn(found: Measured, name: str, weights: np.ndarray) -> np.ndarray:
+def _drawn(found: GameSums, name: str, weights: np.ndarray) -> np.ndarray:
     """A figure with each row of weights of the games, (rows,) float64."""
     if name == "val_loss":  # a head that no game holds counts nothing, as in Tally
         parts = [w * np.nan_to_num(_drawn(found, part, weights)) for part, w in LOSS.items()]
@@ -151,7 +146,3 @@ def _drawn(found: Measured, name: str, weights: np.ndarray) -> np.ndarray:
     scale = 100.0 if name == "change_acc" else 1.0
     sums, counts = np.array(found.sums[name]), np.array(found.counts[name])
     return scale * drawn_means(sums, counts, weights)
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

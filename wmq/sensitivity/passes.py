@@ -2,120 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Event
+from time import perf_counter
+from typing import TypeVar
 
+import msgspec
 import numpy as np
 
 from calib.simulation.clipping import count_clipped
 from calib.simulation.simulate import Change, simulated
-from calib.step.graph import StepModel
 from wmq.calibration.play import calibration_game
-from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.float_predictor import StepPredictor
 from wmq.inference.integer_predictor import IntegerPredictor
-from wmq.inference.model_files import IntegerModel
+from wmq.inference.model_files import FloatModel, IntegerModel
 from wmq.inference.onnx_session import SessionStep
-from wmq.inference.predictor import Predictor, Spreads
+from wmq.inference.predictor import Predictor
+from wmq.memo.forms import Damaged, Form, json_form
+from wmq.memo.provenance import digest
+from wmq.memo.store import Store
 from wmq.progress import Counter, Progress
-from wmq.sensitivity.measure import Field, Measured, actions, measure
-from wmq.sensitivity.memo import Keeper, key
-from wmq.sensitivity.tensor_classes import Part
+from wmq.sensitivity.measure import GameSums, Measurement, actions, measure
+from wmq.sensitivity.tensor_classes import TensorGroup
+
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A program and the float step that it was lowered from; sha256 of the step's file."""
+class Clipped(msgspec.Struct, frozen=True):
+    """Values that an interval clips, of so many."""
 
-    model: IntegerModel
-    step: StepModel
-    path: Path
-    sha256: str
+    count: int
+    seen: int
+
+
+class Elapsed(msgspec.Struct, frozen=True):
+    seconds: float
+
+
+class RunClock:
+    """Time of this run, and of those before it that were interrupted."""
+
+    def __init__(self, store: Store, key: str):
+        """key: of the program and what it is measured on"""
+        self._store, self._key, self._began = store, key, perf_counter()
+        before = store.read("seconds", key, ELAPSED)
+        self._before = before.seconds if before else 0.0
 
     @property
-    def spreads(self) -> Spreads:
-        return {head: self.step.weights[f"{head}_scale"] for head in NUMBER_HEADS}
+    def seconds(self) -> float:
+        return self._before + perf_counter() - self._began
+
+    def save(self) -> None:
+        """Raises FileError."""
+        self._store.write("seconds", self._key, ELAPSED, Elapsed(self.seconds))
+
+
+CLIPPED, ELAPSED = json_form(Clipped), json_form(Elapsed)
+
+
+def sums_form(games: int) -> Form[GameSums]:
+    """Of so many games, with every figure."""
+    form = json_form(GameSums)
+
+    def decode(content: bytes, where: str) -> GameSums:
+        found = form.decode(content, where)
+        if not found.is_whole(games):
+            raise Damaged(f"{where}: not the sums of {games} games")
+        return found
+
+    return replace(form, decode=decode)
 
 
 @dataclass(frozen=True)
-class Work:
-    """What passes need.
-
+class Passes:
+    """integer, exact  the program and the float step that it was made from
     key      names games, starts and float step, in the keys of what is kept
     threads  that measure, an entry each
     """
 
-    pair: Pair
-    field: Field
-    keeper: Keeper
+    integer: IntegerModel
+    exact: FloatModel
+    on: Measurement
+    store: Store
+    clock: RunClock
     key: str
     threads: int
     progress: Progress
 
-    def record(self) -> tuple[Measured, list[np.ndarray]]:
+    def record(self) -> tuple[GameSums, list[np.ndarray]]:
         """The float model's sums, and its most likely actions by game."""
-        counter = Counter(self.progress, "measuring the float model", self.field.frames)
-        return actions(replace(self.field, tick=counter.add), self._predictor(Change()))
+        counter = Counter(self.progress, "measuring the float model", self.on.frames)
+        return actions(replace(self.on, tick=counter.add), self._predictor(Change()))
 
     def measured(
         self, title: str, changes: dict[str, Change | None], likely: Sequence[np.ndarray]
-    ) -> dict[str, Measured]:
+    ) -> dict[str, GameSums]:
         """The sums of the float step with each change, by name; None is the program itself."""
-        program = self.pair.model.sha256
-        keys = {name: key(self.key, program if change is None else change)
+        form = sums_form(len(self.on.games))
+        keys = {name: digest(self.key, self.integer.sha256 if change is None else change)
                 for name, change in changes.items()}  # fmt: skip
-        kept = self.keeper.measured(keys.values(), len(self.field.games))
+        kept = self._kept("sums", keys.values(), form)
         missing = [name for name in changes if keys[name] not in kept]
 
-        counter = Counter(self.progress, title, len(keys) * self.field.frames)
-        counter.add((len(keys) - len(missing)) * self.field.frames)
-        field = replace(self.field, tick=counter.add)
+        counter = Counter(self.progress, title, len(keys) * self.on.frames)
+        counter.add((len(keys) - len(missing)) * self.on.frames)
+        on = replace(self.on, tick=counter.add)
 
-        def entry(name: str) -> Measured:
-            return measure(field, self._predictor(changes[name]), likely)
+        def entry(name: str) -> GameSums:
+            return measure(on, self._predictor(changes[name]), likely)
 
-        running = _in_threads(entry, missing, self.threads, self.field.stop)
+        running = _in_threads(entry, missing, self.threads, self.on.stop)
         with closing(running):  # so that Ctrl-C in here ends the threads too
             for name, found in running:
                 kept[keys[name]] = found
-                self.keeper.write()
-        return {name: kept[k] for name, k in keys.items()}
+                self.store.write("sums", keys[name], form, found)
+                self.clock.save()
+        return {name: kept[key] for name, key in keys.items()}
 
     def _predictor(self, change: Change | None) -> Predictor:
         if change is None:
-            return IntegerPredictor(self.pair.model.path, 1)
-        content = simulated(self.pair.step, change).SerializeToString()
-        step = SessionStep(content, self.pair.model.schema, self.pair.path)
-        return StepPredictor(step, self.pair.spreads, 1)
+            return IntegerPredictor(self.integer.path, 1)
+        content = simulated(self.exact.step, change).SerializeToString()
+        step = SessionStep(content, self.exact.schema, self.exact.path)
+        return StepPredictor(step, self.exact.spreads, 1)
 
-    def clipped(self, parts: Sequence[Part]) -> dict[str, tuple[int, int]]:
-        """By part: values that its intervals clip in the float model's play, and all values."""
-        wanted = {key(self.key, list(pair)): pair for part in parts for pair in part.observed}
-        kept = self.keeper.kept.clipped
-        missing = {k: pair for k, pair in wanted.items() if k not in kept}
+    def clipped(self, groups: Sequence[TensorGroup]) -> dict[str, Clipped]:
+        """By group: what its intervals clip in the float model's play."""
+        wanted = {digest(self.key, observed): observed
+                  for group in groups for observed in group.observed}  # fmt: skip
+        kept = self._kept("clipped", wanted, CLIPPED)
+        missing = {key: observed for key, observed in wanted.items() if key not in kept}
         if missing:
-            schema, games = self.pair.model.schema, self.field.games
+            schema, games = self.exact.schema, self.on.games
             played = [calibration_game(schema, game.frames, game.controllers) for game in games]
             frames = sum(len(game.numbers) for game in played)
             counts = count_clipped(
-                self.pair.step, played, list(missing.values()), frames, self.progress
+                self.exact.step, played, list(missing.values()), frames, self.progress
             )
-            kept.update(zip(missing, counts, strict=True))
-            self.keeper.write()
-        found = {}
-        for part in parts:
-            counts = [kept[key(self.key, list(pair))] for pair in part.observed]
-            found[part.name] = sum(c for c, _ in counts), sum(n for _, n in counts)
-        return found
+            for key, count in zip(missing, counts, strict=True):
+                kept[key] = Clipped(*count)
+                self.store.write("clipped", key, CLIPPED, kept[key])
+            self.clock.save()
+        return {
+            group.name: total(kept[digest(self.key, observed)] for observed in group.observed)
+            for group in groups
+        }
+
+    def _kept(self, kind: str, keys: Iterable[str], form: Form[Value]) -> dict[str, Value]:
+        """Those that are kept, by key."""
+        found = ((key, self.store.read(kind, key, form)) for key in keys)
+        return {key: value for key, value in found if value is not None}
+
+
+def total(found: Iterable[Clipped]) -> Clipped:
+    known = list(found)
+    return Clipped(sum(c.count for c in known), sum(c.seen for c in known))
 
 
 def _in_threads(
-    work: Callable[[str], Measured], names: Sequence[str], threads: int, stop: Event
-) -> Generator[tuple[str, Measured], None, None]:
+    work: Callable[[str], GameSums], names: Sequence[str], threads: int, stop: Event
+) -> Generator[tuple[str, GameSums], None, None]:
     """Results as they are ready; an error or Ctrl-C ends the rest at once."""
     with ThreadPoolExecutor(threads) as pool:
         running = {pool.submit(work, name): name for name in names}

@@ -16,30 +16,29 @@ from threading import Event
 import msgspec
 
 from calib.simulation.simulate import Change
-from calib.step.graph import read_step
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.evaluation.results import Figure, Sensitive, Sensitivity, shown_name, write_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts
-from wmq.files.digest import file_sha256
+from wmq.files.atomic import cannot_write
 from wmq.game.schema import Schema
-from wmq.inference.model_files import float_step_of, open_program, schema_of
-from wmq.memo.provenance import sources, versions
+from wmq.inference.model_files import FloatModel, IntegerModel, open_pair
+from wmq.memo.provenance import digest, sources, versions
+from wmq.memo.store import Store
 from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
-from wmq.sensitivity.measure import HORIZON, PERCENT, Field, figures, same_action
-from wmq.sensitivity.memo import Keeper, key
-from wmq.sensitivity.passes import Pair, Work
+from wmq.sensitivity.measure import HORIZON, PERCENT, Measurement, figures, same_action
+from wmq.sensitivity.passes import Clipped, Passes, RunClock, total
 from wmq.sensitivity.saturations import count_saturations, saturable
-from wmq.sensitivity.tensor_classes import Part, everything, parts
+from wmq.sensitivity.tensor_classes import TensorGroup, everything, tensor_groups
 
 TOGETHER, PROGRAM = "all of these together", "the program itself"
 NOTICEABLE = 0.02  # percent of float32's val_loss, pos_mae or rc(20): below, layers are not asked
 
 
 @dataclass(frozen=True)
-class Settings:
+class SensitivitySettings:
     """games, frames  no more than so many validation games, and frames of each
     starts            of rollouts, each of HORIZON frames
     threads           that measure, an entry each; the figures do not depend on them
@@ -58,7 +57,7 @@ def sensitivity(
     float_step: str | os.PathLike[str] | None,
     dataset: Dataset,
     out: Path,
-    settings: Settings = Settings(),
+    settings: SensitivitySettings = SensitivitySettings(),
     progress: Progress = silent,
 ) -> Sensitivity:
     """Measure every class, and the layers of those that cost something; write `out`.
@@ -66,31 +65,31 @@ def sensitivity(
     program     None for the embedded one; float_step: None for the .onnx file beside it
     Raises WmqError, ProgramError or CalibrationError; `out` is then as it was.
     """
-    pair = open_pair(program, float_step)
-    games = _games(dataset, pair.model.schema, settings)
+    integer, exact = open_pair(program, float_step)
+    games = _games(dataset, exact.schema, settings)
     starts = choose_starts(games, settings.starts, HORIZON)
     if not starts:
         raise WmqError(_too_short(dataset, settings))
-    found = _read(pair)
-    about = [pair.sha256, sources(__name__), versions(), starts,
-             [(g.frames, g.controllers, sorted(g.info.missing)) for g in games]]  # fmt: skip
-    field = key("sensitivity", about)
-    keeper = Keeper(out, key(field, pair.model.sha256))
-    work = Work(pair, Field(games, starts, pair.spreads, Event()), keeper, field,
-                settings.threads, progress)  # fmt: skip
-    entries = _entries(work, found)
-    saturations = count_saturations(pair.model.program, games, progress)
+    found = _groups(integer, exact)
+    key = digest(exact.sha256, sources(__name__), versions(), starts,
+                 [(g.frames, g.controllers, sorted(g.info.missing)) for g in games])  # fmt: skip
+    store = _store_beside(out)
+    clock = RunClock(store, digest(key, integer.sha256))
+    on = Measurement(games, starts, exact.spreads, Event())
+    passes = Passes(integer, exact, on, store, clock, key, settings.threads, progress)
+    entries = _entries(passes, found)
+    saturations = count_saturations(integer.program, games, progress)
     frames = sum(len(game.frames) - 1 for game in games)
-    share = 100 * sum(saturations.values()) / (frames * saturable(pair.model.program))
+    share = 100 * sum(saturations.values()) / (frames * saturable(integer.program))
     entries = [msgspec.structs.replace(entry, saturated=share) if entry.kind == "program" else entry
                for entry in entries]  # fmt: skip
     result = Sensitivity(
-        model=shown_name(pair.model.path),
-        sha256=pair.model.sha256,
+        model=shown_name(integer.path),
+        sha256=integer.sha256,
         frames=frames,
         entries=sorted(entries, key=lambda entry: _change(entry.figures, "val_loss"), reverse=True),
         saturations={name: count for name, count in saturations.items() if count},
-        seconds=keeper.seconds,
+        seconds=clock.seconds,
         games=len(games),
         command=settings.command,
     )
@@ -98,30 +97,30 @@ def sensitivity(
     return result
 
 
-def _entries(work: Work, found: list[Part]) -> list[Sensitive]:
+def _entries(passes: Passes, found: list[TensorGroup]) -> list[Sensitive]:
     """All entries, measured; that of the program without its saturations."""
-    classes = [part for part in found if part.kind == "class"]
-    layers = [part for part in found if part.kind == "layer"]
-    clipped = work.clipped(found)
-    clipped[TOGETHER] = (sum(clipped[part.name][0] for part in classes),
-                         sum(clipped[part.name][1] for part in classes))  # fmt: skip
-    record, likely = work.record()
-    changes: dict[str, Change | None] = {part.name: part.change for part in classes}
+    classes = [group for group in found if group.kind == "class"]
+    layers = [group for group in found if group.kind == "layer"]
+    clipped = passes.clipped(found)
+    clipped[TOGETHER] = total(clipped[group.name] for group in classes)
+    record, likely = passes.record()
+    changes: dict[str, Change | None] = {group.name: group.change for group in classes}
     changes |= {TOGETHER: everything(classes), PROGRAM: None}
-    measured = work.measured("measuring classes", changes, likely)
+    measured = passes.measured("measuring classes", changes, likely)
     moved = {name: figures(sums, record) for name, sums in measured.items()}
-    layers = [part for part in layers if _noticeable(moved[part.of])]
-    layers.sort(key=lambda part: -abs(_change(moved[part.of], "val_loss")))
-    changes = {part.name: part.change for part in layers}
-    measured |= work.measured("measuring layers", changes, likely)
-    named = [*classes, *layers, Part(TOGETHER, "together", "", (), Change(), ()),
-             Part(PROGRAM, "program", "", (), Change(), ())]  # fmt: skip
+    layers = [group for group in layers if _noticeable(moved[group.of])]
+    layers.sort(key=lambda group: -abs(_change(moved[group.of], "val_loss")))
+    changes = {group.name: group.change for group in layers}
+    measured |= passes.measured("measuring layers", changes, likely)
+    named = [*classes, *layers, TensorGroup(TOGETHER, "together", "", (), Change(), ()),
+             TensorGroup(PROGRAM, "program", "", (), Change(), ())]  # fmt: skip
     entries = []
-    for part in named:
-        count, seen = clipped.get(part.name, (0, 0))
-        sums = measured[part.name]
-        entries.append(Sensitive(part.name, part.kind, list(part.tensors), figures(sums, record),
-                                 same_action(sums), 100 * count / max(1, seen)))  # fmt: skip
+    for group in named:
+        over = clipped.get(group.name, Clipped(0, 0))
+        sums = measured[group.name]
+        saturated = 100 * over.count / max(1, over.seen)
+        entries.append(Sensitive(group.name, group.kind, list(group.tensors),
+                                 figures(sums, record), same_action(sums), saturated))  # fmt: skip
     return entries
 
 
@@ -134,33 +133,27 @@ def _change(found: Mapping[str, Figure], name: str) -> float:
     return difference.value if difference and difference.value is not None else 0.0
 
 
-def open_pair(
-    program: str | os.PathLike[str] | None, float_step: str | os.PathLike[str] | None
-) -> Pair:
-    """Both files, if they belong together.  Raises WmqError, ProgramError, CalibrationError."""
-    model = open_program(program)
-    path = float_step_of(program, float_step)
-    step = read_step(path)
-    schema_of(step.schema, path)
-    sha256 = file_sha256(path)
-    calibration = model.program.meta.get("calibration")
-    named = calibration.get("onnx_sha256") if isinstance(calibration, dict) else None
-    if named != sha256 or model.program.meta.get("config") != step.config:
-        raise WmqError(f"{model.path}: was not calibrated from {path}; name the float step that "
-                       "it was made from with --float")  # fmt: skip
-    return Pair(model, step, path, sha256)
+def _store_beside(out: Path) -> Store:
+    """FILE.json.measured, a folder; a file of that name is what an earlier version kept."""
+    folder = out.with_name(f"{out.name}.measured")
+    if folder.is_file():
+        try:
+            folder.unlink()
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+    return Store(folder)
 
 
-def _read(pair: Pair) -> list[Part]:
+def _groups(integer: IntegerModel, exact: FloatModel) -> list[TensorGroup]:
     try:
-        return parts(pair.step, pair.model.program)
+        return tensor_groups(exact.step, integer.program)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         what = " ".join(str(error).split())[:120]
-        raise WmqError(f"{pair.model.path}: not laid out as by `wmq calibrate` of this version "
+        raise WmqError(f"{integer.path}: not laid out as by `wmq calibrate` of this version "
                        f"({what}); make it again") from None  # fmt: skip
 
 
-def _too_short(dataset: Dataset, settings: Settings) -> str:
+def _too_short(dataset: Dataset, settings: SensitivitySettings) -> str:
     """Why no rollout can start, and how many frames it takes."""
     if settings.frames < LEAST_FRAMES:
         return (f"--frames {settings.frames}: too few for a rollout after a game's entry; give "
@@ -169,7 +162,7 @@ def _too_short(dataset: Dataset, settings: Settings) -> str:
             "rollout after the entry needs; prepare longer replays")  # fmt: skip
 
 
-def _games(dataset: Dataset, schema: Schema, settings: Settings) -> list[Game]:
+def _games(dataset: Dataset, schema: Schema, settings: SensitivitySettings) -> list[Game]:
     infos = dataset.select("val")[: settings.games]
     if not infos:
         raise WmqError(f"{dataset.path}: no validation game; prepare more replays")

@@ -1,6 +1,6 @@
 """What is rounded at a time: classes of tensors, and the layers of each.
 
-A float step and the program that was lowered from it come in; a list of parts leaves, each
+A float step and the program that was lowered from it come in; a list of groups leaves, each
 a `Change` to the float step.  Not among them, as float32 itself is no finer: decay (31
 bits), exp(A_log), D, the norms' roots and the multipliers; nor the tables of sigmoid and
 softplus, whose errors are below 2^-20.
@@ -35,7 +35,7 @@ INNER = ("z", "xbc", "conv1d", "silu_z", "x", "B", "C", "dt", "drive", "state", 
 
 
 @dataclass(frozen=True)
-class Part:
+class TensorGroup:
     """A class of tensors ("class"), or what one layer, head or table has of it ("layer").
 
     of        name of its class
@@ -51,30 +51,30 @@ class Part:
     observed: tuple[tuple[str, Grid, int], ...]
 
 
-def parts(step: StepModel, program: Program) -> list[Part]:
+def tensor_groups(step: StepModel, program: Program) -> list[TensorGroup]:
     """Every class, each followed by its layers.  Raises CalibrationError."""
-    found: list[Part] = []
+    found: list[TensorGroup] = []
     for name, members in _classes(step, program):
-        found.append(_part(name, "class", name, list(members.values())))
+        found.append(_group(name, "class", name, list(members.values())))
         if len(members) > 1:
-            found += [_part(f"{name}: {label}", "layer", name, [change])
+            found += [_group(f"{name}: {label}", "layer", name, [change])
                       for label, change in members.items()]  # fmt: skip
     return found
 
 
-def everything(classes: Sequence[Part]) -> Change:
+def everything(classes: Sequence[TensorGroup]) -> Change:
     """All classes at once."""
     return together([part.change for part in classes])
 
 
-def _part(name: str, kind: str, of: str, changes: list[Change]) -> Part:
+def _group(name: str, kind: str, of: str, changes: list[Change]) -> TensorGroup:
     change = together(changes)
     names = [*change.tensors, *(f"{linear} input" for linear in change.inputs),
              *(f"{linear}.weight" for linear in change.linears), *change.weights]  # fmt: skip
     observed = [(tensor, grid, 1) for tensor, grid in change.tensors.items()]
     observed += [(_unit(linear), grid, change.blocks[linear])
                  for linear, grid in change.inputs.items()]  # fmt: skip
-    return Part(name, kind, of, tuple(names), change, tuple(observed))
+    return TensorGroup(name, kind, of, tuple(names), change, tuple(observed))
 
 
 def _unit(linear: str) -> str:

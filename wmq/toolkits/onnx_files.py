@@ -1,12 +1,10 @@
 """The float step quantized by onnxruntime's tools, as files that are found again.
 
-A file's name holds a hash of all that it follows from: the float step, the tool and its
-version, our own code, the frames of calibration.
+Their key is the float step, the tool and its version, our own code, the frames of calibration.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,16 +23,20 @@ from onnxruntime.quantization import (
 from calib.step.graph import StepModel, to_bytes
 from wmq.files.atomic import write_atomically
 from wmq.inference.float_predictor import LANES
+from wmq.inference.model_files import FloatModel
 from wmq.inference.onnx_session import SessionStep
+from wmq.memo.forms import Form
 from wmq.memo.provenance import sources, versions
+from wmq.memo.store import Store
+from wmq.toolkits.calibration_play import play
 from wmq.toolkits.methods import Context
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
-from wmq.toolkits.opened import Opened, play
 from wmq.toolkits.silence import silenced
 
 PART = 512  # frames, of which the tools keep every activation and the states: 0.9 MB each
 STATIC_FRAMES = 16 * PART
 LINEAR = ["Gemm"]  # MatMul is here the product of state and C, which is no Linear
+ONNX: Form[bytes] = Form(".onnx", bytes, lambda content, where: content, 1 << 31)
 METHODS = {
     "min-max": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -47,7 +49,7 @@ DYNAMIC: dict[str, dict] = {
 }
 
 
-def dynamic(opened: Opened, folder: Path, variant: str) -> bytes:
+def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
     """A key of DYNAMIC."""
 
     def make(source: Path, out: Path) -> None:
@@ -56,7 +58,7 @@ def dynamic(opened: Opened, folder: Path, variant: str) -> bytes:
     return _found_or_made(opened, folder, f"dynamic-{variant}", make)
 
 
-def static(opened: Opened, context: Context, method: str) -> tuple[bytes, str]:
+def static(opened: FloatModel, context: Context, method: str) -> tuple[bytes, str]:
     """A key of METHODS, all Linears, weights per channel; and what it was calibrated on.
 
     Raises WmqError or CalibrationError.
@@ -107,19 +109,18 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _found_or_made(
-    opened: Opened, folder: Path, name: str, make: Callable[[Path, Path], None],
+    opened: FloatModel, folder: Path, name: str, make: Callable[[Path, Path], None],
     facts: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
     """make(the plain export, the file to be written)."""
-    facts = (opened.sha256, *versions(("onnxruntime", "onnx")).values(), sources(__name__), name,
-             *facts)  # fmt: skip
-    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-    path = folder / f"onnxruntime-{name}-{key}.onnx"
-    if not path.exists():
+
+    def made() -> bytes:
         with TemporaryDirectory() as scratch:
             plain, out = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
             write_atomically(plain, to_bytes(plain_export(opened.step)))
             with silenced():  # the advice to use quant_pre_process: it makes the static form slow
                 make(plain, out)
-            write_atomically(path, out.read_bytes())
-    return path.read_bytes()
+            return out.read_bytes()
+
+    key = opened.sha256, versions(("onnxruntime", "onnx")), sources(__name__), facts
+    return Store(folder).kept(f"onnxruntime {name}", key, ONNX, made)

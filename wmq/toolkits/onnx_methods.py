@@ -7,11 +7,11 @@ import platform
 from llvmlite import binding
 
 from wmq.inference.float_predictor import LANES, OnnxPredictor, StepPredictor
+from wmq.inference.model_files import FloatModel, open_float
 from wmq.inference.onnx_session import SessionStep
 from wmq.toolkits import methods, onnx_files
 from wmq.toolkits.methods import Context, Way
 from wmq.toolkits.onnx_count import counts
-from wmq.toolkits.opened import Opened, open_float
 
 DYNAMIC = {
     "onnxruntime dynamic": "all",
@@ -29,7 +29,7 @@ CLIPPED = ("without VNNI, onnxruntime adds pairs of int8 products in 16 bits, wh
 
 def make(name: str, context: Context) -> Way:
     """Raises WmqError or CalibrationError."""
-    opened = open_float(context)
+    opened = open_float(context.onnx)
     if name == "float32 onnxruntime":
         return _float32(opened, context)
     if name in DYNAMIC:
@@ -41,7 +41,7 @@ def make(name: str, context: Context) -> Way:
     return _way(opened, onnx_files.weights_only(opened.step), context, LANES)
 
 
-def _float32(opened: Opened, context: Context) -> Way:
+def _float32(opened: FloatModel, context: Context) -> Way:
     content = opened.path.read_bytes()
     found = counts(content)
     half = ("large weights are float16 in the file",) if opened.step.half else ()
@@ -49,7 +49,7 @@ def _float32(opened: Opened, context: Context) -> Way:
                found.static_layers, found.float_operations, len(content), half)  # fmt: skip
 
 
-def _way(opened: Opened, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
+def _way(opened: FloatModel, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
     found = counts(content)
     if found.dequantized:
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")

@@ -7,11 +7,11 @@ import torch
 
 from wmq.export.onnx import usual_frames
 from wmq.inference.float_predictor import StepPredictor
+from wmq.inference.model_files import FloatModel, open_float
 from wmq.models.world import WorldModel
 from wmq.toolkits import torch_models
 from wmq.toolkits.backends import BACKENDS
 from wmq.toolkits.methods import MOST, TORCH_ALONE, Context, Way
-from wmq.toolkits.opened import Opened, open_float
 from wmq.toolkits.torch_predictor import SequencePredictor, TorchModelStep, TorchSequence
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
@@ -25,7 +25,7 @@ EIGHT = "torch asks for inputs of 7 bits (reduce_range=True), which qnnpack igno
 def make(name: str, context: Context) -> Way:
     """Raises Lacking, WmqError or CalibrationError."""
     torch.set_num_threads(1)  # games are computed in threads of our own
-    opened = open_float(context)
+    opened = open_float(context.onnx)
     plain = torch_models.world_model(opened.step)
     if name == "float32 torch":
         return _sequence(opened, plain, plain, context, torch.float32, ())
@@ -48,7 +48,7 @@ def make(name: str, context: Context) -> Way:
 
 
 def _sequence(
-    opened: Opened, plain: WorldModel, model: WorldModel, context: Context, dtype: torch.dtype,
+    opened: FloatModel, plain: WorldModel, model: WorldModel, context: Context, dtype: torch.dtype,
     notes: tuple[str, ...],
 ) -> Way:  # fmt: skip
     """A way that may take many frames at once, as nothing in it depends on what shares a call."""
@@ -60,7 +60,7 @@ def _sequence(
 
 
 def _dynamic(
-    opened: Opened, plain: WorldModel, backend: str, as_planned: bool, context: Context
+    opened: FloatModel, plain: WorldModel, backend: str, as_planned: bool, context: Context
 ) -> Way:
     step, model = _dynamic_step(plain, backend, as_planned)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes=1)

@@ -12,7 +12,6 @@ import pytest
 from tests.support.tiny import walking_game
 from wmq.bench.quantization.figures import (
     drawn_figures,
-    paired,
     rolled_figures,
     same_action,
     tally_figures,
@@ -21,6 +20,7 @@ from wmq.bench.quantization.heads import Agreement, bits_divergence, divergence,
 from wmq.bench.quantization.table import markdown, rank_correlation
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import POWER, Interval, draw_weights
+from wmq.evaluation.differences import paired_figure
 from wmq.evaluation.evaluate import together
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.results import Figure, Row, Suite
@@ -158,8 +158,8 @@ def test_same_action_counts_the_frames_of_both_players() -> None:
 
 
 def test_what_float32_cannot_be_measured_by_has_no_difference() -> None:
-    assert paired(None, 1.0, np.ones(3), np.ones(3), True).difference is not None
-    figure = paired(1.0, 0.0, np.ones(3), np.zeros(3), percent=True)
+    assert paired_figure(None, 1.0, np.ones(3), np.ones(3), True).difference is not None
+    figure = paired_figure(1.0, 0.0, np.ones(3), np.zeros(3), percent=True)
     assert figure.value == 1.0
     assert figure.difference is not None and figure.difference.value is None
 

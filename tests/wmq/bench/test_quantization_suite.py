@@ -31,6 +31,7 @@ from wmq.evaluation.evaluate import Settings as EvaluateSettings
 from wmq.evaluation.evaluate import evaluate
 from wmq.evaluation.results import Suite, read_result
 from wmq.files.atomic import cannot_write
+from wmq.game.schema import FULL
 from wmq.game.targets import Heads
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.predictor import StartRow, Take
@@ -157,19 +158,19 @@ def test_a_record_that_was_interrupted_is_no_record(
 
     with pytest.raises(KeyboardInterrupt):
         make_record(tmp_path / "record", "a key", play, lambda: way, stops)
-    assert not is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "a key")
     make_record(tmp_path / "record", "a key", play, lambda: way, lambda frames: None)
-    assert is_kept(tmp_path / "record", "a key", play)
-    assert not is_kept(tmp_path / "record", "another", play)
+    assert is_kept(tmp_path / "record", "a key")
+    assert not is_kept(tmp_path / "record", "another")
     assert_is_what_float_says(Record(tmp_path / "record", play), play, way)
     for name in ("heads-0.f32", "rolled.npy"):
         path = tmp_path / "record" / name
         content = path.read_bytes()
         for length in (1000, 0):
             path.write_bytes(content[:length])
-            assert not is_kept(tmp_path / "record", "a key", play)
+            assert not is_kept(tmp_path / "record", "a key")
         path.write_bytes(content)
-        assert is_kept(tmp_path / "record", "a key", play)
+        assert is_kept(tmp_path / "record", "a key")
 
 
 def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "choose another place" in str(caught.value)
-    assert not is_kept(tmp_path / "record", "a key", play)
+    assert not is_kept(tmp_path / "record", "a key")
 
 
 def test_a_part_of_the_rows_leaves_the_others_in_the_file(
@@ -274,6 +275,24 @@ def test_what_a_row_depends_on_is_measured_anew(
     assert peers.made["torch int8"] == 2
     assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
     assert peers.made["torch int8"] == 2
+
+
+def test_other_frames_under_the_same_hashes_are_measured(
+    peers: Peers, models: Path, data: Path, tmp_path: Path
+) -> None:
+    """A dataset prepared again by a program that reads replays in another way."""
+    again = tmp_path / "data"
+    shutil.copytree(data, again)
+    settings = Settings(models / "small.onnx", again, tmp_path / "work", ("torch int8",))
+    before = measure(settings, quietly)
+    dataset = Dataset.open(again)
+    info = dataset.select("val")[0]
+    game = dataset.load(info, FULL)
+    game.frames[:, FULL.index("percent")] += 1 << 16
+    write_game(again, game)
+    after = measure(settings, quietly)
+    assert peers.made == {FLOAT: 2, "torch int8": 2}
+    assert after.games == before.games and quality(after) != quality(before)
 
 
 def test_another_engine_measures_our_rows_anew(

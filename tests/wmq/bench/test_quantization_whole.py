@@ -16,7 +16,7 @@ from wmq.bench.quantization import runner, suite
 from wmq.bench.quantization.runner import Settings
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, read_result
-from wmq.sensitivity.run import Settings as SensitivitySettings
+from wmq.sensitivity.run import SensitivitySettings
 from wmq.toolkits.methods import Way
 
 pytest_plugins = (
@@ -92,7 +92,7 @@ def test_without_the_default_s_row_there_is_no_drift(
     def fail(*given: Any) -> Way:
         raise WmqError("no scale fits")
 
-    monkeypatch.setattr(runner.ours, "make", fail)
+    monkeypatch.setattr(runner.wmq_methods, "make", fail)
     settings = Settings(models / "small.onnx", data, tmp_path / "work", (), False, 1)
     with pytest.raises(WmqError, match="wmq static-best: no scale fits; without it there is no"):
         suite.reproduce(settings, quietly)

@@ -14,6 +14,7 @@ from tests.support.calibrating import FRAMES, info, run, write_dataset
 from wmq.calibration.play import LEAST_GAMES
 from wmq.dataset.store import Game, write_game
 from wmq.game.schema import FULL
+from wmq.memo.forms import Form
 from wmq.memo.store import Cache
 
 pytest_plugins = ("tests.support.calibrating",)
@@ -80,9 +81,9 @@ def test_ctrl_c_keeps_what_was_observed_and_the_next_run_goes_on(
     monkeypatch.setattr(calib.statistics.collect, "SAVE_SECONDS", 0.0)
     write = Cache.write
 
-    def interrupted(self: Cache, name: str, arrays: dict) -> None:
-        write(self, name, arrays)
-        if name.startswith("unfinished") and arrays["about"][1] >= 200:
+    def interrupted(self: Cache, kind: str, key: object, form: Form, value: object) -> None:
+        write(self, kind, key, form, value)
+        if kind == "unfinished" and value.statistics.frames >= 200:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Cache, "write", interrupted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import wmq.calibration.self_play
 from tests.support.small_step import random_play
@@ -14,6 +15,7 @@ from wmq.game.schema import Schema
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.onnx_session import OnnxStep
 from wmq.inference.predictor import StartRow
+from wmq.memo.forms import Form
 from wmq.memo.store import Cache
 from wmq.replays.slippi import Game, GameInfo
 
@@ -68,8 +70,8 @@ def test_an_interrupted_rollout_goes_on_to_the_same_frames(step, pairs, tmp_path
     monkeypatch.setattr(wmq.calibration.self_play, "SAVE_SECONDS", 0.0)
     write = Cache.write
 
-    def interrupted(self: Cache, name: str, arrays: dict) -> None:
-        write(self, name, arrays)
+    def interrupted(self: Cache, kind: str, key: object, form: Form, arrays: dict) -> None:
+        write(self, kind, key, form, arrays)
         if arrays["frames"].shape[1] == GIVEN + 7:
             raise KeyboardInterrupt
 
@@ -96,7 +98,7 @@ def test_kept_play_that_cannot_be_is_made_again(step, pairs, tmp_path, change):
     cache = Cache(tmp_path, warned.append)
     whole = played(step, pairs, cache)
     (file,) = tmp_path.iterdir()
-    arrays = cache.read(file.name, lambda arrays, where: arrays) or {}
+    arrays = load_file(file)
     if change == "frames":
         del arrays["frames"]
     elif change == "width":
@@ -105,7 +107,7 @@ def test_kept_play_that_cannot_be_is_made_again(step, pairs, tmp_path, change):
         arrays["frames"][0, -1] = 1 << 30
     else:
         arrays["state.0"] = arrays["state.0"][:1].copy()
-    cache.write(file.name, arrays)
+    save_file(arrays, file)
     found = played(step, pairs, cache)
     assert len(warned) == 1 and warned[0].startswith(str(file)) and "made again" in warned[0]
     for (frames, _), (own, _) in zip(whole, found, strict=True):

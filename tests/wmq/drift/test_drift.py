@@ -15,7 +15,7 @@ from calib.step.graph import read_step
 from tests.support.drift_games import GAMES, LENGTH, broken_model, like_no_other, small_dataset
 from wmq.cli import main
 from wmq.dataset.store import Dataset
-from wmq.drift import Settings, drift
+from wmq.drift import DriftSettings, drift
 from wmq.drift.float_pairs import NudgedStep, int8_nudge, tiny_nudge
 from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.statistics import FROZEN_AFTER
@@ -47,24 +47,26 @@ def games(dataset: Dataset) -> list[Game]:
 
 
 @pytest.fixture(scope="module")
-def settings(models: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(
+    models: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> DriftSettings:
     """The small pair, the float model once more, and one with broken heads."""
     folder = tmp_path_factory.mktemp("others")
     same, broken = folder / "same.onnx", folder / "broken.onnx"
     shutil.copy(models / "small.onnx", same)
     broken_model(models / "small.onnx", broken)
-    return Settings(dataset.path, models / "small.wmq", models / "small.onnx", (same, broken),
+    return DriftSettings(dataset.path, models / "small.wmq", models / "small.onnx", (same, broken),
                     **SIZE)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def found(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Drift, Path]:
+def found(settings: DriftSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Drift, Path]:
     folder = tmp_path_factory.mktemp("stages")
     return drift(changed(settings, folder=folder)), folder
 
 
-def changed(settings: Settings, **changes: object) -> Settings:
-    return Settings(**{**settings.__dict__, **changes})
+def changed(settings: DriftSettings, **changes: object) -> DriftSettings:
+    return DriftSettings(**{**settings.__dict__, **changes})
 
 
 def without_seconds(result: Drift) -> bytes:
@@ -120,7 +122,7 @@ def test_what_is_reported_is_complete(found: tuple[Drift, Path], dataset: Datase
 
 
 def test_a_finished_run_is_read_back(
-    settings: Settings, found: tuple[Drift, Path], monkeypatch: pytest.MonkeyPatch
+    settings: DriftSettings, found: tuple[Drift, Path], monkeypatch: pytest.MonkeyPatch
 ):
     result, folder = found
 
@@ -134,7 +136,7 @@ def test_a_finished_run_is_read_back(
 
 
 def test_an_interrupted_run_goes_on_to_the_same_figures(
-    settings: Settings, found: tuple[Drift, Path], tmp_path: Path
+    settings: DriftSettings, found: tuple[Drift, Path], tmp_path: Path
 ):
     def stop(what: str, done: int, total: int) -> None:
         if what == "int8: paired rollouts":
@@ -155,7 +157,7 @@ def test_an_interrupted_run_goes_on_to_the_same_figures(
     assert "int8: paired rollouts" in titles
 
 
-def test_seconds_are_those_of_all_runs(settings: Settings, tmp_path: Path):
+def test_seconds_are_those_of_all_runs(settings: DriftSettings, tmp_path: Path):
     """What a run reads back counts as long as it took when it was measured."""
     small = changed(settings, folder=tmp_path, others=(), worlds=2, frames=5, starts=4, horizon=5)
     drift(small)
@@ -168,7 +170,7 @@ def test_seconds_are_those_of_all_runs(settings: Settings, tmp_path: Path):
     assert 0 < len(stages) == len(list(tmp_path.iterdir()))
 
 
-def test_other_settings_are_other_stages(settings: Settings, found: tuple[Drift, Path]):
+def test_other_settings_are_other_stages(settings: DriftSettings, found: tuple[Drift, Path]):
     before = len(list(found[1].iterdir()))
     other = changed(settings, folder=found[1], others=(), frames=10)
     result = drift(other)
@@ -181,7 +183,7 @@ def test_a_model_in_which_nothing_happens_is_frozen(models: Path, tmp_path: Path
     data = small_dataset(tmp_path / "long", games=3, length=500)
     games = [data.load(info, SCHEMA) for info in data.select("val")]
     still = TrivialPredictor(Trivial(SCHEMA, shares_unchanged(SCHEMA, games), False))
-    settings = Settings(data.path, models / "small.wmq", models / "small.onnx", starts=6,
+    settings = DriftSettings(data.path, models / "small.wmq", models / "small.onnx", starts=6,
                         horizon=20, worlds=5, frames=FROZEN_AFTER)  # fmt: skip
     found = drift(settings, ready={"frozen": (still, "0" * 64)})
     own = {(s.name, s.controllers): s.tracks["frozen"].value for s in found.statistics}
@@ -336,7 +338,7 @@ def test_the_command_says_what_is_wrong_in_one_line(models: Path, dataset: Datas
         ([*pair, "--data", dataset.path, "--horizon", MOST + 1], f"give {MOST} or fewer"),
         ([*pair, "--data", dataset.path, "--horizon", 5], f"give {MOST} or fewer"),
         ([*pair, "--data", short, "--horizon", 5, "--frames", 5], f"has {LEAST_FRAMES} frames"),
-        ([*pair[:2], stranger, "--data", dataset.path], "made from another float model"),
+        ([*pair[:2], stranger, "--data", dataset.path], "which is of another training run"),
         ([*pair, "--data", dataset.path, "--quick", "--other", junk], "junk.onnx"),
         ([*pair, "--data", dataset.path, "--other", tmp_path / "x.txt"], "not a model"),
         ([*pair, "--data", dataset.path, "-o", tmp_path / "drift.txt"], "end the name with .json"),

@@ -10,28 +10,28 @@ from tests.support.made_up import a_drift, curve
 from tests.wmq.drift.test_drift_statistics import SCHEMA, course, game_of
 from wmq.drift.compare import action_counts, summed, world_statistics
 from wmq.drift.paired import mean_curve
-from wmq.drift.sample import Sample, percent_change
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
 from wmq.drift.text import lines
 from wmq.evaluation.bootstrap import FEW_GAMES, Interval, caveat, detectable, draw_weights
+from wmq.evaluation.differences import GameSample, percent_change
 
 
 def test_one_game_has_no_interval_and_two_have_one() -> None:
     values = np.array([1.0, 2.0, 4.0])
-    alone, several = Sample([5, 5, 5]).mean(values), Sample([5, 5, 6]).mean(values)
+    alone, several = GameSample([5, 5, 5]).mean(values), GameSample([5, 5, 6]).mean(values)
     assert alone == Interval(pytest.approx(7 / 3), None, None) and not alone.excludes_zero
     assert several.lo == 1.5 and several.hi == 4
     change, drawn = percent_change(values[:1], values[1:2], np.ones(1), draw_weights(1))
     assert (change.value, change.lo, change.hi) == (-50, None, None)
     assert detectable(drawn) is None
-    curve = mean_curve(Sample([0, 0]), np.ones((2, 3)))
+    curve = mean_curve(GameSample([0, 0]), np.ones((2, 3)))
     assert curve.mean == [1, 1, 1] and curve.lo == curve.hi == [None] * 3
 
 
 @pytest.mark.parametrize("games", [1, 3, FEW_GAMES - 1, FEW_GAMES])
 def test_few_games_give_figures_and_no_verdict(games: int) -> None:
     """A difference that every game shows, far beyond any interval."""
-    sample = Sample(range(games))
+    sample = GameSample(range(games))
     change = percent_change(np.full(games, 2.0), np.ones(games), np.ones(games), sample.weights)
     near = error_verdict("int8", 20, "rc(20)", " %", change, games)
     one, other = course(61), course(61, on_ground={0: np.arange(61) % 2})
@@ -54,7 +54,7 @@ def test_few_games_give_figures_and_no_verdict(games: int) -> None:
 
 def test_every_line_of_the_text_fits_80_columns() -> None:
     found = a_drift("a" * 64)
-    alone = mean_curve(Sample([0, 0]), np.ones((2, 3)))
+    alone = mean_curve(GameSample([0, 0]), np.ones((2, 3)))
     long = f"{'long-name ' * 12}.onnx against float"
     pairs = [msgspec.structs.replace(found.pairs[0], name=long),
              msgspec.structs.replace(found.pairs[1], same=alone)]  # fmt: skip

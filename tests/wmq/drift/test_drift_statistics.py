@@ -7,7 +7,6 @@ import pytest
 
 from wmq.drift.compare import action_counts, summed, world_statistics
 from wmq.drift.paired import horizons_to, mean_curve, pair, ratio_curve, relative
-from wmq.drift.sample import Sample, percent_change
 from wmq.drift.significance import exchange_test, holm, world_verdict
 from wmq.drift.statistics import (
     ACTIONS,
@@ -20,6 +19,7 @@ from wmq.drift.statistics import (
     world_sums,
 )
 from wmq.evaluation.bootstrap import interval
+from wmq.evaluation.differences import GameSample, percent_change
 from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES, Q16, Schema
 from wmq.replays.slippi import Game, GameInfo
 
@@ -157,8 +157,8 @@ def test_a_sample_resamples_games_and_not_items():
     rng = np.random.default_rng(1)
     games = np.repeat(np.arange(20), 50)
     values = rng.normal(size=20)[games] + 0.01 * rng.normal(size=1000)
-    found = Sample(games).mean(values)
-    alone = Sample(range(1000)).mean(values)
+    found = GameSample(games).mean(values)
+    alone = GameSample(range(1000)).mean(values)
     assert found.value == pytest.approx(values.mean())
     assert alone.value == pytest.approx(values.mean())
     # the mean of 20 games has a standard error of 1 / sqrt(20), that of 1000 of 1 / sqrt(1000)
@@ -167,10 +167,10 @@ def test_a_sample_resamples_games_and_not_items():
 
 def test_a_percent_change_by_hand():
     sums_of, before, counts = np.array([11.0, 22]), np.array([10.0, 20]), np.array([1.0, 4])
-    change, drawn = percent_change(sums_of, before, counts, Sample([0, 1]).weights)
+    change, drawn = percent_change(sums_of, before, counts, GameSample([0, 1]).weights)
     assert change.value == pytest.approx(10)
     assert drawn == pytest.approx(10)
-    same, _ = percent_change(np.zeros(2), np.zeros(2), counts, Sample([0, 1]).weights)
+    same, _ = percent_change(np.zeros(2), np.zeros(2), counts, GameSample([0, 1]).weights)
     assert (same.value, same.lo, same.hi) == (0, 0, 0)
 
 
@@ -180,7 +180,7 @@ def test_curves_by_hand():
     x = SCHEMA.index("x", 1)
     other[1, 4:, x] = 8 * Q16  # one of four numbers: a distance of 2 in one of four starts
     other[1, 6, SCHEMA.index("action", 0)] = FALLING
-    found = pair("a", "quantized", SCHEMA, Sample([0, 0, 1, 1]), one, other)
+    found = pair("a", "quantized", SCHEMA, GameSample([0, 0, 1, 1]), one, other)
     assert found.distance.horizons == horizons_to(10) == [1, 2, 3, 5, 10]
     assert found.distance.mean == [0, 0, 0, 0.5, 0.5]
     assert found.same.mean == [100, 100, 100, 100, 75]  # and never the same again
@@ -190,7 +190,7 @@ def test_curves_by_hand():
 def test_a_ratio_is_left_out_where_the_yardstick_has_not_moved():
     distance = np.tile(np.array([1.0, 2, 6]), (4, 1))
     yardstick = np.tile(np.array([0.0, 1, 2]), (4, 1))
-    sample = Sample([0, 1, 2, 3])
+    sample = GameSample([0, 1, 2, 3])
     curve = relative(sample, distance, {"y": yardstick})["y"]
     assert (curve.horizons, curve.mean, curve.lo, curve.hi) == ([2, 3], [2, 3], [2, 3], [2, 3])
     assert ratio_curve(sample, yardstick, yardstick).mean == [1, 1]
@@ -203,7 +203,7 @@ def test_worlds_of_many_games_are_added_up():
     worlds = summed(SCHEMA, np.stack([still[0], jumpy[0]]), np.stack([still[1:], jumpy[1:]]))
     reference = action_counts(SCHEMA, [game_of(still)])
     same = {"real": {"real": worlds, "float": worlds, "int8": worlds}}
-    found = {s.name: s for s in world_statistics(Sample([0, 1]), reference, same, "float")}
+    found = {s.name: s for s in world_statistics(GameSample([0, 1]), reference, same, "float")}
     assert found["airborne"].tracks["int8"].value == pytest.approx(100 * 30 / 240)
     # half of the frames, of the second world's first player, are of another action: 60 of 240
     assert found["actions"].tracks["real"].value == pytest.approx(
@@ -221,7 +221,7 @@ def test_only_statistics_that_can_differ_are_counted():
               for part in (rows, rows[::-1])]  # fmt: skip
     reference = action_counts(SCHEMA, [game_of(rows[0])])
     tracks = {"real": {"real": worlds[0], "float": worlds[0], "int8": worlds[1]}}
-    statistics = world_statistics(Sample([0, 1, 2, 3]), reference, tracks, "float")
+    statistics = world_statistics(GameSample([0, 1, 2, 3]), reference, tracks, "float")
     able = [s for s in statistics if s.differences["int8"].lo != s.differences["int8"].hi]
     assert 0 < len(able) < len(statistics)
     least = min(able, key=lambda s: s.p["int8"])

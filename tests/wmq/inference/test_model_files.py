@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from calib.step.graph import build_step, read_step, to_bytes
+from tests.support.drift_games import like_no_other
 from tests.support.rollout_models import wmq
-from wmq.inference.model_files import ModelError, embedded_model, float_step_of
+from tests.support.small_step import small_step
+from wmq.files.digest import file_sha256
+from wmq.inference.model_files import (
+    ModelError,
+    embedded_model,
+    float_step_of,
+    open_float,
+    open_pair,
+    open_program,
+)
+from wmq_kernels.program import encode
 
 pytest_plugins = ("tests.support.rollout_models",)
 
@@ -96,3 +109,47 @@ def test_what_is_no_model_of_ours_is_one_line_with_a_way_out(
         assert result.stderr.count("\n") == 1
     swapped = wmq("verify", rollout, models / "small.wmq")
     assert swapped.exit_code == 2 and "not a stored rollout" in swapped.stderr
+
+
+def test_a_pair_is_a_program_and_its_float_step(models: Path) -> None:
+    for program in (None, models / "small.wmq"):
+        integer, exact = open_pair(program, None)
+        beside = embedded_model(".onnx") if program is None else models / "small.onnx"
+        assert exact.path == beside and exact.sha256 == file_sha256(beside)
+        assert integer.schema == exact.schema
+        assert exact.step.metadata["wmq.run"] == integer.program.meta["run"]
+        assert exact.spreads.keys() == {"continuous", "velocity", "dynamics"}
+    assert open_float(None).path == embedded_model(".onnx")
+
+
+def test_models_that_do_not_belong_together_are_one_line(models: Path, tmp_path: Path) -> None:
+    program = models / "small.wmq"
+    run = like_no_other(models / "small.onnx", tmp_path / "run.onnx")
+    projectiles = tmp_path / "projectiles.onnx"
+    projectiles.write_bytes(to_bytes(small_step(tmp_path, projectiles=True).model))
+    cases = {
+        run: "which is of another training run",
+        projectiles: "which has other fields",
+        embedded_model(".onnx"): "which is of another size",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(ModelError) as caught:
+            open_pair(program, path)
+        assert str(caught.value) == (f"{program}: was not made from {path} ({reason}); give the "
+                                     "float step that it was calibrated from")  # fmt: skip
+
+
+def test_a_program_that_names_its_file_takes_that_file_alone(models: Path, tmp_path: Path) -> None:
+    """Another export of the same training run may round its weights."""
+    source, named = models / "small.onnx", tmp_path / "named.wmq"
+    program = open_program(models / "small.wmq").program
+    about = {**program.meta, "calibration": {"onnx_sha256": file_sha256(source)}}
+    named.write_bytes(encode(replace(program, meta=about)))
+    open_pair(named, source)
+    again = tmp_path / "again.onnx"
+    step = read_step(source)
+    texts = {"wmq.run": step.metadata["wmq.run"], "wmq.training": '{"exported": "again"}'}
+    again.write_bytes(to_bytes(build_step(step.config, step.schema, dict(step.weights), texts)))
+    open_pair(models / "small.wmq", again)  # names no file, and is of the same run
+    with pytest.raises(ModelError, match=f"but from {file_sha256(source)[:16]}.., not "):
+        open_pair(named, again)

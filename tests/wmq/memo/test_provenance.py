@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import shutil
 from pathlib import Path
 
 import grimp
+import numpy as np
 import pytest
+from calib.weights.program_weights import HeldLinear
 
+from calib.simulation.simulate import Change
+from calib.statistics.collect import Rounding
 from wmq.bench.quantization import runner, wmq_methods
-from wmq.drift import memo
+from wmq.drift import stage_store
+from wmq.inference.predictor import StartRow
 from wmq.memo import provenance
-from wmq.memo.provenance import PACKAGES, reached, sources
+from wmq.memo.provenance import PACKAGES, digest, reached, sources
 from wmq.toolkits import backends
 
 # What a kept result comes from must be reached from what its key names.
 MEASURING = {
-    memo.MEASURING: (
+    stage_store.MEASURING: (
         "wmq.evaluation.metrics",
         "wmq.game.frame_update",
         "wmq.toolkits.onnx_files",
@@ -113,7 +120,7 @@ def test_another_metric_is_another_key(tmp_path: Path, monkeypatch: pytest.Monke
                             ".wmq", ".onnx", ".safetensors", "__pycache__"))])  # fmt: skip
     before = {module: sources(module) for module in MEASURING}
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    metrics = tmp_path / "wmq" / "metrics.py"
+    metrics = tmp_path / "wmq" / "evaluation" / "metrics.py"
     try:
         for change, same in (("", True), ("# another", False)):
             metrics.write_text(metrics.read_text("utf-8") + change, "utf-8")
@@ -123,3 +130,33 @@ def test_another_metric_is_another_key(tmp_path: Path, monkeypatch: pytest.Monke
                 assert (sources(module) == found) is (same or not uses), module
     finally:
         sources.cache_clear()
+
+
+def test_digest_of_plain_data_is_that_of_its_json() -> None:
+    """As the figures of the recipes that are shipped were filed."""
+    text = b'[{"a":1,"b":[2.5,"x",null]},3]'
+    assert digest({"b": [2.5, "x", None], "a": 1}, 3) == hashlib.sha256(text).hexdigest()
+
+
+def test_digests_tell_apart_what_is_measured() -> None:
+    array = np.arange(6)
+    several = [
+        1, 1.0, "1", [1], [[1]], [1, 23], [12, 3], {"a": 1}, None, True,
+        array, array.astype(np.int32), array.astype(float), array.reshape(2, 3), array[::2],
+        array[:0], array[None][:0], array.tolist(), [array, array], np.float32(0.1),
+        np.float64(0.1), StartRow(1, 2), StartRow(2, 1), Rounding(np.array([0.5]), -127, 127),
+        Rounding(np.array([0.25]), -127, 127), Change(), Change({"x": Rounding(array, -1, 1)}),
+        Change(linears={"x": HeldLinear(array, None, array, array, array)}),
+        Change(weights={"x": array}),
+    ]  # fmt: skip
+    assert len({digest(part) for part in several}) == len(several)
+    for part in several:
+        assert digest(part) == digest(copy.deepcopy(part))
+    assert digest(array) == digest(np.asfortranarray(array)) == digest(np.arange(12)[:6])
+    assert digest(Change(carried={"b", "a", "c"})) == digest(Change(carried=frozenset("cab")))
+
+
+def test_what_has_no_digest_is_an_error() -> None:
+    for part in (object(), Path, lambda: 3):
+        with pytest.raises(TypeError):
+            digest(part)

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from tests.support.made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
 from tests.support.rollout_models import RANDOM, a_start
 from wmq.drift.paired import mean_curve, ratio_curve
-from wmq.drift.sample import Sample
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
+from wmq.evaluation.differences import GameSample
 from wmq.evaluation.results import read_result, shown_name, write_result
 from wmq.files.output_path import output_path
 from wmq.progress import silent
@@ -287,7 +287,7 @@ def test_a_file_name_of_any_bytes_is_drawn(played: Comparison) -> None:
 def test_a_yardstick_that_never_moved_leaves_no_ratio_and_a_page(
     played: Comparison, tmp_path: Path
 ) -> None:
-    still = ratio_curve(Sample([0, 1]), np.ones((2, 3)), np.zeros((2, 3)))
+    still = ratio_curve(GameSample([0, 1]), np.ones((2, 3)), np.zeros((2, 3)))
     assert still.horizons == []
     drift = a_drift("a" * 64)
     for ratios in ({"still": still}, {"still": still, **drift.relative["int8"]}):
@@ -398,7 +398,7 @@ def test_the_page_names_the_options_that_were_used(played: Comparison, tmp_path:
 
 def test_a_drift_of_one_game_is_drawn_without_intervals(played: Comparison, tmp_path: Path) -> None:
     drift = a_drift("a" * 64)
-    alone = mean_curve(Sample([0, 0]), np.ones((2, 3)))
+    alone = mean_curve(GameSample([0, 0]), np.ones((2, 3)))
     assert alone.mean == [1, 1, 1] and alone.lo == alone.hi == [None] * 3
     pairs = [msgspec.structs.replace(found, same=alone, distance=alone) for found in drift.pairs]
     unknown = {"distinguishable": None, "difference": Interval(1.0, None, None)}

@@ -184,11 +184,11 @@ def test_models_that_do_not_belong_together_are_refused(models: Path, tmp_path: 
     other = tmp_path / "other.wmq"
     provenance = {"set": "random", "onnx_sha256": "0" * 64}
     other.write_bytes(encode(lower(step, statistics, provenance, RecurrentState(headroom_bits=2))))
-    with pytest.raises(WmqError, match="was made from the float model 0000000000000000"):
+    with pytest.raises(WmqError, match=r"\(but from 0000000000000000\.\., not "):
         open_pair(str(models / "small.onnx"), str(other))
     step = small_step(tmp_path, projectiles=True)
     (tmp_path / "projectiles.onnx").write_bytes(to_bytes(step.model))
-    with pytest.raises(WmqError, match="has other fields than"):
+    with pytest.raises(WmqError, match="which has other fields"):
         open_pair(str(tmp_path / "projectiles.onnx"), str(models / "small.wmq"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,16 @@ from wmq.evaluation import bootstrap, evaluate
 from wmq.evaluation.results import Sensitivity, read_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES
 from wmq.game.schema import FULL, Schema
+from wmq.memo.store import Store
 from wmq.sensitivity import passes
-from wmq.sensitivity.measure import LOSS, Measured, figures
-from wmq.sensitivity.memo import Keeper, key
-from wmq.sensitivity.run import NOTICEABLE, Settings, sensitivity
+from wmq.sensitivity.measure import LOSS, GameSums, figures
+from wmq.sensitivity.passes import ELAPSED, Elapsed, RunClock
+from wmq.sensitivity.run import NOTICEABLE, SensitivitySettings, sensitivity
 from wmq_kernels.program import encode
 
 SCHEMA = Schema()
 FRAMES, STARTS = 190, 3
-SETTINGS = Settings(games=2, frames=FRAMES, starts=STARTS, threads=2)
+SETTINGS = SensitivitySettings(games=2, frames=FRAMES, starts=STARTS, threads=2)
 TOO_FEW = LEAST_FRAMES - 1  # frames of a game that has no start
 FIGURES = ("val_loss", "pos_mae", "change_acc", "rc(20)")
 
@@ -199,13 +201,10 @@ def test_an_interrupted_run_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
     """The fifth entry is interrupted; what was there before is not measured again."""
-    out, measured = tmp_path / "found.json", passes.measure
-    keeper, calls = Keeper(found[0], "run"), []
-    kept = keeper.kept.measured
-    for name in list(kept)[-7:]:  # as if these had not come yet
-        del kept[name]
-    keeper.path = out.with_name("found.json.measured")
-    keeper.write()
+    out, measured, calls = tmp_path / "found.json", passes.measure, []
+    folder = copied(found[0], out)
+    for path in sorted(folder.glob("sums-*"), key=lambda path: path.stat().st_mtime_ns)[-7:]:
+        path.unlink()  # as if these had not come yet
 
     def interrupted(*arguments):
         calls.append(1)
@@ -214,7 +213,7 @@ def test_an_interrupted_run_goes_on(
         return measured(*arguments)
 
     monkeypatch.setattr(passes, "measure", interrupted)
-    one = Settings(games=2, frames=FRAMES, starts=STARTS, threads=1)
+    one = SensitivitySettings(games=2, frames=FRAMES, starts=STARTS, threads=1)
     with pytest.raises(KeyboardInterrupt):
         sensitivity(model, None, Dataset.open(data), out, one)
     assert not out.exists()
@@ -222,24 +221,56 @@ def test_an_interrupted_run_goes_on(
     assert len(calls) <= 5 + 1 + 3  # one may have begun when the fifth failed
 
 
-def test_a_damaged_file_beside_the_result_is_begun_anew(tmp_path: Path):
-    for content in (b"", b'{"measured": 3}', b"[" * 10_000, b'{"seconds": [1]}'):
-        (tmp_path / "a.json.measured").write_bytes(content)
-        assert Keeper(tmp_path / "a.json", "run").kept.measured == {}
-    entry = b'{"measured": {"k": {"sums": {"rc(20)": [1.0]}, "counts": {}}}}'
-    (tmp_path / "a.json.measured").write_bytes(entry)
-    assert Keeper(tmp_path / "a.json", "run").measured(["k"], 1) == {}
+def copied(source: Path, out: Path) -> Path:
+    """What was kept beside one result, beside another."""
+    folder = out.with_name(f"{out.name}.measured")
+    shutil.copytree(source.with_name(f"{source.name}.measured"), folder)
+    return folder
+
+
+def test_what_is_damaged_beside_the_result_is_measured_again(
+    found: tuple[Path, Result], result: Sensitivity, model: Path, data: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    folder = copied(found[0], tmp_path / "a.json")
+    sums, clipped, seconds = (sorted(folder.glob(f"{kind}-*"))
+                              for kind in ("sums", "clipped", "seconds"))  # fmt: skip
+    whole = json.loads(sums[0].read_text())
+    shorter = {part: {name: values[1:] for name, values in whole[part].items()} for part in whole}
+    lacking = {"sums": {"rc(20)": [1.0, 2.0]}, "counts": {}}
+    damages = (b"", b"[" * 10_000, json.dumps(shorter).encode(), json.dumps(lacking).encode())
+    for path, content in zip(sums[:4], damages, strict=True):
+        path.write_bytes(content)
+    clipped[0].write_bytes(b"{}")
+    seconds[0].write_bytes(b'{"seconds": [1]}')
+    calls, measured = [], passes.measure
+    monkeypatch.setattr(passes, "measure", lambda *a: calls.append(1) or measured(*a))
+    again = sensitivity(model, None, Dataset.open(data), tmp_path / "a.json", SETTINGS)
+    assert again.entries == result.entries and len(calls) == 4 and again.seconds < 1000
+
+
+def test_a_file_that_an_earlier_version_kept_is_replaced(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "a.json.measured").write_bytes(b'{"measured": {}}')
+    monkeypatch.setattr(passes, "actions", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sensitivity(model, None, Dataset.open(data), tmp_path / "a.json", SETTINGS)
+    assert list((tmp_path / "a.json.measured").glob("clipped-*.json"))
 
 
 def test_seconds_are_those_of_all_runs_of_one_program(tmp_path: Path):
-    keeper = Keeper(tmp_path / "a.json", "run")
-    keeper.kept.seconds = {"other": 5.0}
-    keeper.write()
-    path = tmp_path / "a.json.measured"
-    path.write_bytes(path.read_bytes().replace(b'"run":', b'"run":100'))
-    again = Keeper(tmp_path / "a.json", "run")
-    assert 1000 <= again.seconds < 1e9
-    assert Keeper(tmp_path / "a.json", "third").seconds < 100
+    store = Store(tmp_path)
+    store.write("seconds", "other", ELAPSED, Elapsed(5000.0))
+    store.write("seconds", "run", ELAPSED, Elapsed(1000.0))
+    clock = RunClock(store, "run")
+    assert 1000 <= clock.seconds < 1100
+    clock.save()
+    assert 1000 < RunClock(store, "run").seconds < 1100
+    assert RunClock(store, "third").seconds < 100
 
 
 def test_what_was_typed_is_kept_with_names_for_paths(result: Sensitivity):
@@ -265,22 +296,17 @@ def test_one_game_has_no_intervals(
     assert "[" not in printed.output.split("saturations")[0]
 
 
-def test_keys_tell_apart_what_is_measured():
-    several = [[1, 23], [12, 3], ["1", 23], [np.arange(3)], [np.arange(3.0)], [[1], 23]]
-    assert len({key("", what) for what in several} | {key("x", several[0])}) == 7
-
-
 def test_a_difference_is_paired_and_its_interval_is_that_of_resampled_games():
     """Twice the loss in every game: +100 % in each draw; another change has the usual spread."""
     rng = np.random.default_rng(0)
     names = (*LOSS, "pos_mae", "change_acc", "rc(20)", "same_action")
     sums = {name: rng.uniform(1, 9, 6).tolist() for name in names}
     counts = {name: rng.integers(5, 50, 6).astype(float).tolist() for name in names}
-    record = Measured(sums, counts)
-    twice = Measured({n: (2 * np.array(v)).tolist() for n, v in sums.items()}, counts)
+    record = GameSums(sums, counts)
+    twice = GameSums({n: (2 * np.array(v)).tolist() for n, v in sums.items()}, counts)
     exact = figures(twice, record)["pos_mae"].difference
     assert (exact.value, exact.lo, exact.hi) == pytest.approx((100, 100, 100))
-    moved = Measured(sums | {"change_acc": rng.uniform(1, 9, 6).tolist()}, counts)
+    moved = GameSums(sums | {"change_acc": rng.uniform(1, 9, 6).tolist()}, counts)
     found = figures(moved, record)["change_acc"].difference
     weights = bootstrap.draw_weights(6)
     after, before = (np.array(m.sums["change_acc"]) for m in (moved, record))
@@ -291,8 +317,7 @@ def test_a_difference_is_paired_and_its_interval_is_that_of_resampled_games():
 
 def test_json_is_the_file(found: tuple[Path, Result], model: Path, data: Path, tmp_path: Path):
     out = tmp_path / "again.json"
-    measured = found[0].with_name("found.json.measured").read_bytes()
-    out.with_name("again.json.measured").write_bytes(measured)
+    copied(found[0], out)
     printed = wmq("sensitivity", model, "--data", data, "--games", 2, "--frames", FRAMES,
                   "--starts", STARTS, "-o", out, "--json")  # fmt: skip
     assert json.loads(printed.stdout) == json.loads(out.read_text())
@@ -321,7 +346,7 @@ def test_a_program_and_another_float_step_are_refused(model: Path, data: Path, t
     other = tmp_path / "other.onnx"
     other.write_bytes(to_bytes(small_step(tmp_path, seed=1).model))
     line = refused(model, "--data", data, "--float", other, "-o", tmp_path / "a.json")
-    assert "other.onnx" in line and "--float" in line
+    assert "other.onnx" in line and "give the float step that it was calibrated from" in line
     alone = tmp_path / "alone.wmq"
     alone.write_bytes(model.read_bytes())
     assert "--float" in refused(alone, "--data", data, "-o", tmp_path / "a.json")

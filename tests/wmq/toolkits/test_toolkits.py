@@ -19,16 +19,17 @@ from tests.support.tiny import TINY, walking_dataset
 from wmq.dataset.store import Dataset
 from wmq.export.onnx import step_bytes, usual_frames
 from wmq.inference.float_predictor import LANES, OnnxPredictor, Step, StepPredictor
+from wmq.inference.model_files import open_float
 from wmq.inference.onnx_session import OnnxStep, SessionStep
 from wmq.inference.predictor import StartRow
 from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
 from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
+from wmq.toolkits.calibration_play import play
 from wmq.toolkits.methods import Context, Lacking, Way
 from wmq.toolkits.onnx_count import counts
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.onnx_methods import saturates
-from wmq.toolkits.opened import open_float, play
 from wmq.toolkits.torch_predictor import TorchModelStep, TorchSequence
 from wmq.training.config import RunConfig
 
@@ -158,7 +159,7 @@ def test_weights_that_fit_int8_lose_nothing_in_the_weights_only_form(
         if name.endswith("proj.weight") or (name.startswith("heads.") and weight.ndim == 2):
             integers = np.rint(weight / np.abs(weight).max(axis=1, keepdims=True) * 127)
             step.weights[name][:] = integers / 256
-    schema = open_float(context).schema
+    schema = open_float(context.onnx).schema
     exact = SessionStep(to_bytes(plain_export(step)), schema, context.onnx)
     ours = SessionStep(onnx_files.weights_only(step), schema, context.onnx)
     frames, pads = games[0].frames[:20, None], games[0].controllers[:21, None]
@@ -200,7 +201,7 @@ def test_sequence_in_pieces_is_the_step(plain: WorldModel, games: list[Game]) ->
 def test_scale_of_a_dynamic_call_is_of_all_games_in_it_and_a_static_one_is_not(
     context: Context, plain: WorldModel, games: list[Game]
 ) -> None:
-    opened = open_float(context)
+    opened = open_float(context.onnx)
     dynamic = onnx_files.dynamic(opened, context.folder, "linear")
     static, _ = onnx_files.static(opened, context, "min-max")
     backend = torch.backends.quantized.supported_engines[-1]
@@ -252,7 +253,7 @@ def test_threads_change_no_bit(context: Context, games: list[Game]) -> None:
 def test_calibration_sees_the_state_that_the_torch_model_carries(
     context: Context, plain: WorldModel
 ) -> None:
-    source, what = play(context, open_float(context).schema, 256)
+    source, what = play(context, open_float(context.onnx).schema, 256)
     assert what == "7 training games"
     played = list(source.games())
     reader = CalibrationReader(OnnxStep(context.onnx), played, lanes=2, part=3)
@@ -274,7 +275,7 @@ def test_min_max_scale_is_that_of_the_inputs_that_were_played(
     context: Context, plain: WorldModel
 ) -> None:
     """Of the first Linear, whose inputs torch encodes here."""
-    opened = open_float(context)
+    opened = open_float(context.onnx)
     model = onnx.load_from_string(onnx_files.static(opened, context, "min-max")[0])
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     maker = {name: node for node in model.graph.node for name in node.output}
@@ -295,7 +296,7 @@ def test_min_max_scale_is_that_of_the_inputs_that_were_played(
 def test_file_is_found_again_and_another_model_has_another(
     context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    opened = open_float(context)
+    opened = open_float(context.onnx)
     made = onnx_files.dynamic(opened, tmp_path, "all")
 
     def fail(*args: object, **options: object) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wmq.evaluation.bootstrap import Interval, detectable, drawn_means, interval
+from wmq.evaluation.bootstrap import drawn_means
+from wmq.evaluation.differences import known, paired_figure, sums_of_games
 from wmq.evaluation.evaluate import together
 from wmq.evaluation.metrics import ERRORS, Tally, losses_of
 from wmq.evaluation.results import Figure
@@ -37,7 +38,7 @@ def drawn_figures(tallies: Sequence[Tally], weights: np.ndarray) -> dict[str, np
 def plain_figures(tallies: Sequence[Tally]) -> dict[str, Figure]:
     """The figures of float32 itself, without a difference."""
     found = together(tallies[0].schema, dict(tallies[0].scales), tallies).result()
-    return {name: Figure(_known(value)) for name, value in found.items()}
+    return {name: Figure(known(value)) for name, value in found.items()}
 
 
 def tally_figures(
@@ -47,8 +48,13 @@ def tally_figures(
     values, against = ({name: figure.value for name, figure in plain_figures(side).items()}
                        for side in (ours, true))  # fmt: skip
     drawn, drawn_true = drawn_figures(ours, weights), drawn_figures(true, weights)
-    return {name: paired(value, against[name], drawn[name], drawn_true[name], "_acc" not in name)
-            for name, value in values.items() if name in against}  # fmt: skip
+    return {
+        name: paired_figure(
+            value, against[name], drawn[name], drawn_true[name], percent="_acc" not in name
+        )
+        for name, value in values.items()
+        if name in against
+    }
 
 
 def rolled_figures(
@@ -64,10 +70,10 @@ def rolled_figures(
         name = f"rc({horizon})"
         value, drawn = _mean_by_game(ours[:, :horizon].mean(1), games, weights)
         if true is None:
-            found[name] = Figure(_known(value))
+            found[name] = Figure(known(value))
         else:
             against, drawn_true = _mean_by_game(true[:, :horizon].mean(1), games, weights)
-            found[name] = paired(value, against, drawn, drawn_true, percent=True)
+            found[name] = paired_figure(value, against, drawn, drawn_true, percent=True)
     return found
 
 
@@ -80,23 +86,7 @@ def same_action(actions: Sequence[np.ndarray], weights: np.ndarray) -> Figure:
     counts = np.array([float(game.size) for game in actions])
     drawn = drawn_means(sums, counts, weights)
     value = float(sums.sum() / counts.sum())
-    return paired(value, 100.0, drawn, np.full(len(drawn), 100.0), percent=False)
-
-
-def paired(
-    value: float | None, against: float | None, drawn: np.ndarray, drawn_against: np.ndarray,
-    percent: bool,
-) -> Figure:  # fmt: skip
-    """A figure and its difference; drawn: both sides in each draw, (draws,)."""
-    if value is None or against is None:
-        return Figure(_known(value), Interval(None, None, None), percent)
-    both = np.array([value, *drawn]), np.array([against, *drawn_against])
-    difference = both[0] - both[1]
-    if percent:
-        difference = np.divide(100 * difference, both[1], out=np.full(len(difference), math.nan),
-                               where=both[1] != 0)  # fmt: skip
-    return Figure(_known(value), interval(float(difference[0]), difference[1:]), percent,
-                  detectable(difference[1:]))  # fmt: skip
+    return paired_figure(value, 100.0, drawn, np.full(len(drawn), 100.0), percent=False)
 
 
 def _mean_by_game(
@@ -104,11 +94,7 @@ def _mean_by_game(
 ) -> tuple[float, np.ndarray]:
     """The mean of one value a start, and that in each draw of games."""
     count = weights.shape[1]
-    sums = np.bincount(games, values, count)
+    sums = sums_of_games(values, games, count)
     counts = np.bincount(games, minlength=count)
     value = float(values.mean()) if len(values) else math.nan
     return value, drawn_means(sums, counts, weights)
-
-
-def _known(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -1,42 +1,33 @@
 """What float32 says on every frame: computed once, kept on the disk, and read by every row.
 
-    record.json    the key of what is kept, and how long it took; written last, so that what it
-                   names is whole
+    record.json    manifest of the others (`wmq.memo.manifest`)
     heads-N.f32    heads of game N, (steps, sum of widths) float32 in the order of `head_widths`
     rolled.npy     rollouts from all starts, (starts, LONGEST, frame_size) int32
 
 About 4 KB a frame: 1.4 GB for the 336,549 frames of 37 games.  Half floats would take half,
 but their logits are no nearer than 0.01, far wider apart than the rows that are compared.
+Rows are written as they come, by threads at their places, and mapped into memory when they are
+read: as one value of a store, the record would be in memory twice.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from wmq.bench.quantization.play import Play, games_of, part_of, roll, starts_of
 from wmq.evaluation.metrics import Tally
-from wmq.evaluation.rollout_error import LONGEST
 from wmq.evaluation.teacher_forced import add_rows
-from wmq.files.atomic import cannot_write, write_atomically
 from wmq.game.targets import Heads, head_widths
 from wmq.inference.predictor import Tick, cuts
+from wmq.memo.manifest import make_files, read_manifest
 from wmq.toolkits.methods import Way
 
-KEY = "record.json"
+MANIFEST = "record.json"
 ROLLED = "rolled.npy"
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """key of what is kept; seconds: that it took"""
-
-    key: str
-    seconds: float = 0.0
 
 
 class Record:
@@ -80,21 +71,15 @@ def columns(play: Play) -> dict[str, slice]:
     return found
 
 
-def is_kept(folder: Path, key: str, play: Play) -> bool:
+def is_kept(folder: Path, key: str) -> bool:
     """Whether the record of this key is there, whole."""
-    row_bytes = 4 * sum(head_widths(play.schema).values())
-    try:
-        sizes = [_heads_path(folder, number).stat().st_size for number in range(len(play.steps))]
-        rolled = np.load(folder / ROLLED, mmap_mode="r").shape
-        return (_read(folder).key == key and sizes == [steps * row_bytes for steps in play.steps]
-                and rolled == (len(play.starts), LONGEST, play.schema.frame_size))  # fmt: skip
-    except (OSError, ValueError, EOFError):
-        return False
+    return read_manifest(folder / MANIFEST, key) is not None
 
 
-def seconds_of(folder: Path) -> float:
-    """How long the record took that is kept there."""
-    return _read(folder).seconds
+def seconds_of(folder: Path, key: str) -> float:
+    """How long the record took that is kept there; 0 if it is not of this key."""
+    found = read_manifest(folder / MANIFEST, key)
+    return found.seconds if found else 0.0
 
 
 def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tick: Tick) -> Way:
@@ -102,23 +87,21 @@ def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tic
 
     Raises WmqError if the folder cannot be written.
     """
-    began = time.monotonic()
-    try:
-        way = _write(folder, play, make, tick)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    kept = Kept(key, time.monotonic() - began)
-    write_atomically(folder / KEY, msgspec.json.encode(kept))
-    return way
+    made: list[Way] = []
+
+    def write() -> list[Path]:
+        for path in folder.glob("heads-*.f32"):
+            path.unlink()
+        made.append(make())
+        return _write(folder, play, made[0], tick)
+
+    make_files(folder / MANIFEST, key, write)
+    return made[0]
 
 
-def _write(folder: Path, play: Play, make: Callable[[], Way], tick: Tick) -> Way:
-    """All but `KEY`.  Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / KEY).unlink(missing_ok=True)
-    for path in folder.glob("heads-*.f32"):
-        path.unlink()
-    way, order = make(), columns(play)
+def _write(folder: Path, play: Play, way: Way, tick: Tick) -> list[Path]:
+    """All but the manifest.  Raises OSError."""
+    order = columns(play)
     width = sum(head_widths(play.schema).values())
 
     def take(number: int, first: int, heads: Heads) -> None:
@@ -134,12 +117,7 @@ def _write(folder: Path, play: Play, make: Callable[[], Way], tick: Tick) -> Way
     rolled = roll(way.predictor, play, part, states, tick)
     with open(folder / ROLLED, "wb") as file:
         np.save(file, rolled)
-    return way
-
-
-def _read(folder: Path) -> Kept:
-    """Raises OSError, or ValueError for another file."""
-    return msgspec.json.decode((folder / KEY).read_bytes(), type=Kept)
+    return [*(_heads_path(folder, number) for number in range(len(play.steps))), folder / ROLLED]
 
 
 def _heads_path(folder: Path, number: int) -> Path:

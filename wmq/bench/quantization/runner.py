@@ -2,8 +2,8 @@
 
     record/     what float32 says, `wmq.bench.quantization.record`
     models/     files that the ways are made of
-    rows/       one JSON file a row and a key, that of all that the row depends on; where a row
-                failed for a reason that is no tool's absence, the traceback
+    rows/       a `wmq.memo.store` of rows, by all that a row depends on; where it failed for a
+                reason that is no tool's absence, the traceback
     suite.json  the table so far, `wmq.evaluation.results.Suite`
 
 A row is taken from its file where there is one with its key, so that an interrupted suite
@@ -14,7 +14,6 @@ without figures stands in the table of the run that tried it, and nowhere else.
 from __future__ import annotations
 
 import errno
-import re
 import threading
 import time
 import traceback
@@ -34,10 +33,12 @@ from wmq.dataset.store import DatasetError
 from wmq.errors import WmqError
 from wmq.evaluation.results import Row, Suite, shown_name, write_result
 from wmq.evaluation.rollout_error import LONGEST
-from wmq.files.atomic import FileError, write_atomically
+from wmq.files.atomic import FileError
 from wmq.files.digest import file_sha256
 from wmq.inference.model_files import model_path
+from wmq.memo.forms import json_form
 from wmq.memo.provenance import digest, sources, versions
+from wmq.memo.store import Store, file_name
 from wmq.progress import Progress
 from wmq.toolkits import backends
 from wmq.toolkits.methods import Context, Lacking, Way
@@ -68,25 +69,30 @@ class Settings:
     command: str = ""
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A row on the disk, the key of what it depends on, `_identity` of its way, and how long
-    it took."""
+class KeptRow(msgspec.Struct, frozen=True):
+    """A row on the disk, `_identity` of its way, and how long it took."""
 
-    key: str
     row: Row
     identity: str = ""
     seconds: float = 0.0
 
 
+ROW = json_form(KeptRow)
+
+
 @dataclass(frozen=True)
 class _Job:
-    """A row to measure, or one that is there."""
+    """A row to measure, or one that is there.
+
+    failure  file for the traceback
+    """
 
     name: str
     what: str
     key: str
-    path: Path
-    kept: Kept | None
+    store: Store
+    failure: Path
+    kept: KeptRow | None
 
 
 def measure(settings: Settings, progress: Progress) -> Suite:
@@ -105,7 +111,8 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     play = read_play(settings.data, onnx, extent)
     context = open_context(settings)
     games = [game.info.sha256 for game in play.games]
-    common = digest(onnx_sha256, games, msgspec.to_builtins(extent), settings.threads,
+    played = [(g.frames, g.controllers, sorted(g.info.missing)) for g in play.games], play.starts
+    common = digest(onnx_sha256, played, extent, settings.threads,
                     sources(*MEASURING), backends.inputs(next(iter(names))),
                     versions())  # fmt: skip
     jobs = [_job(name, what, common, context, settings.folder / "rows")
@@ -116,9 +123,9 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     rows = {job.name: job.kept.row for job in jobs if job.kept}
     measured = {job.kept.identity: job.kept.row for job in reversed(jobs) if job.kept}
     folder = settings.folder / "record"
-    recorded = is_kept(folder, common, play)
+    recorded = is_kept(folder, common)
     before = sum(job.kept.seconds for job in jobs if job.kept)
-    before += seconds_of(folder) if recorded else 0.0
+    before += seconds_of(folder, common)
 
     def write() -> Suite:
         listed = [rows[name] for name in names if name in rows]
@@ -181,23 +188,15 @@ def open_context(settings: Settings) -> Context:
 def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _Job:
     own = backends.inputs(name) if name in backends.NAMES else wmq_methods.inputs(name, context)
     key = digest(common, name, own)
-    short = re.sub("[^a-z0-9]+", "-", name.lower())
-    path = folder / f"{short}-{key[:12]}.json"
-    return _Job(name, what, key, path, _read_kept(path, key))
-
-
-def _read_kept(path: Path, key: str) -> Kept | None:
-    try:
-        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return kept if kept.key == key else None
+    store = Store(folder)
+    failure = folder / file_name(name, key, ".txt")
+    return _Job(name, what, key, store, failure, store.read(name, key, ROW))
 
 
 def _keep(job: _Job, row: Row, identity: str, began: float) -> Row:
     """began: `time.monotonic` when the row was begun"""
-    content = msgspec.json.encode(Kept(job.key, row, identity, time.monotonic() - began))
-    write_atomically(job.path, msgspec.json.format(content, indent=1) + b"\n")
+    kept = KeptRow(row, identity, time.monotonic() - began)
+    job.store.write(job.name, job.key, ROW, kept)
     return row
 
 
@@ -212,7 +211,7 @@ def _record(
         except Lacking as lacking:
             raise WmqError(f"{job.name}: {lacking}; without it there is no record") from None
 
-    if is_kept(folder, common, play):
+    if is_kept(folder, common):
         return Record(folder, play), make
     bar.begin(f"{job.name}, the record")
     way = make_record(folder, common, play, make, bar.add)
@@ -230,8 +229,7 @@ def _attempt(
     no property of a way.
     """
     began = time.monotonic()
-    failed = job.path.with_suffix(".txt")
-    failed.unlink(missing_ok=True)
+    job.failure.unlink(missing_ok=True)
     try:
         way = (backends.make(job.name, context) if job.name in backends.NAMES
                else wmq_methods.make(job.name, context, progress))  # fmt: skip
@@ -250,7 +248,7 @@ def _attempt(
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FAULTS_OF_DISKS:
             raise
-        failed.write_text(traceback.format_exc(), "utf-8")
+        job.failure.write_text(traceback.format_exc(), "utf-8")
         kind = "" if isinstance(error, WmqError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}"
     else:

@@ -13,15 +13,13 @@ from calib.recipe import DEFAULT
 from wmq.bench.quantization import wmq_methods
 from wmq.bench.quantization.runner import Settings, measure, open_context
 from wmq.dataset.store import Dataset
-from wmq.drift import Settings as DriftSettings
-from wmq.drift import drift
+from wmq.drift import DriftSettings, drift
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, Suite, write_result
 from wmq.files.atomic import write_atomically
 from wmq.inference.model_files import embedded_model, model_path
 from wmq.progress import Progress
-from wmq.sensitivity.run import Settings as SensitivitySettings
-from wmq.sensitivity.run import sensitivity
+from wmq.sensitivity.run import SensitivitySettings, sensitivity
 
 DRIFT, SENSITIVITY, PAGE = "drift.json", "sensitivity.json", "report.html"
 MINUTE = 3600  # frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from calib.sets import read_set
 from wmq.calibration.calibrate import calibrate
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
-from wmq.files.atomic import write_atomically
 from wmq.files.digest import file_sha256
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import embedded_model, open_program
 from wmq.inference.scheduling import SIDE_BY_SIDE
+from wmq.memo.manifest import make_files, read_manifest
 from wmq.memo.provenance import digest, sources, versions
 from wmq.progress import Progress
 from wmq.toolkits.methods import (
@@ -70,15 +69,17 @@ def make(name: str, context: Context, progress: Progress) -> Way:
 def program(name: str, context: Context, progress: Progress) -> Path:
     """The row's program, calibrated if there is none of these inputs.  Raises as `make`."""
     path = context.folder / f"{_base(name).replace(' ', '-')}.wmq"
-    made_of = path.with_suffix(".json")
-    key = {"inputs": inputs(_base(name), context)}
-    if not (path.is_file() and _read(made_of) == key):
-        made_of.unlink(missing_ok=True)
+    manifest, key = path.with_suffix(".json"), inputs(_base(name), context)
+
+    def make_program() -> list[Path]:
         recipe = _recipe(name)
         set_name = _set_of(recipe) or (None if _training_games(context) else SET)
         calibrate(context.onnx, path, recipe, data=None if set_name else context.data,
                   set_name=set_name, frames=context.frames, progress=progress)  # fmt: skip
-        write_atomically(made_of, json.dumps(key).encode())
+        return [path]
+
+    if read_manifest(manifest, key) is None:
+        make_files(manifest, key, make_program)
     return path
 
 
@@ -151,10 +152,3 @@ def _play(context: Context) -> list[str]:
 def _embedded_source() -> str:
     """The SHA-256 of the float step that the embedded program was made from."""
     return str(open_program().program.meta.get("calibration", {}).get("onnx_sha256", ""))
-
-
-def _read(path: Path) -> object:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None

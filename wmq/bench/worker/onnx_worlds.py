@@ -15,7 +15,6 @@ import numpy as np
 import onnxruntime
 
 from wmq.bench.speed.contenders import SPLIT
-from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.matches import LENGTH, beginnings
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.onnx_variants import quantized
@@ -23,15 +22,18 @@ from wmq.bench.worker.timing import measured
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
+from wmq.inference.model_files import open_pair
 
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
     """setup.variant: "float32" or a key of `onnx_variants`, with SPLIT or without."""
-    step, schema = float_step(setup)
+    _, exact = open_pair(setup.program, setup.onnx)
     split = setup.variant.endswith(SPLIT)
-    path = quantized(step, schema, setup.variant.removesuffix(SPLIT), Path(setup.folder))
+    path = quantized(
+        exact.step, exact.schema, setup.variant.removesuffix(SPLIT), Path(setup.folder)
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1 if split else setup.threads
     options.inter_op_num_threads = 1
@@ -41,7 +43,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
     def answer(request: Request) -> Answer:
         parts = np.array_split(np.arange(request.batch), len(sessions))
-        worlds = [SessionWorlds(session, schema, len(part))
+        worlds = [SessionWorlds(session, exact.schema, len(part))
                   for session, part in zip(sessions, parts, strict=True)]  # fmt: skip
         how = SessionWorlds.call if request.do == "session" else SessionWorlds.frame
         with ThreadPoolExecutor(len(worlds)) as pool:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wmq.bench.worker.float_step import float_step
 from wmq.bench.worker.matches import LENGTH, beginnings
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.timing import measured
@@ -27,7 +26,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     torch.set_num_threads(setup.threads)
     torch.set_num_interop_threads(1)
     warnings.simplefilter("ignore")  # quantize_dynamic is deprecated
-    plain = world_model(float_step(setup)[0])
+    plain = world_model(open_pair(setup.program, setup.onnx)[1].step)
     step = plain.step
     if setup.variant.startswith(DYNAMIC):
         step = _quantized(plain, setup.variant.removeprefix(DYNAMIC)).step
