@@ -10,8 +10,8 @@ from pathlib import Path
 import grimp
 import numpy as np
 import pytest
-from calib.weights.program_weights import HeldLinear
 
+from calib.simulation.program_weights import HeldLinear
 from calib.simulation.simulate import Change
 from calib.statistics.collect import Rounding
 from wmq.bench.quantization import runner, wmq_methods

@@ -15,6 +15,7 @@ from wmq.bench.worker.timing import measured
 from wmq.errors import WmqError
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
+from wmq.inference.model_files import open_pair
 from wmq.models.world import WorldModel
 from wmq.toolkits.torch_models import world_model
 
