@@ -52,12 +52,14 @@ _MODULES = {
 logging.getLogger("wmq").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `import wmq` alone takes no time."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(import_module(_MODULES[name]), name)
-    return found
+if not TYPE_CHECKING:  # which knows the names above, and would take any other for Any
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used: `import wmq` alone takes no time."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(_MODULES[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ from wmq.api.trajectory import Trajectory
 from wmq.extras import require
 from wmq.progress import Progress, silent
 from wmq.rollout.files import as_stored, read_rollout
-from wmq.verification.recompute import Verification, check_model
+from wmq.verification.recompute import Verification
 from wmq.verification.recompute import verify as verify_stored
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def verify(
     else:
         stored = read_rollout(rollout)
     opened = model if isinstance(model, Model) else load(model, kernels=kernels, threads=threads)
-    check_model(stored, opened._predictor)
     return verify_stored(stored, opened._predictor, opened._threads)
 
 

@@ -69,7 +69,7 @@ def altered_worlds(stored: Stored) -> list[int]:
 
 def check_model(stored: Stored, model: RolloutModel) -> None:
     """Raises WmqError if the rollout cannot be one of this model."""
-    if model.arithmetic != stored.arithmetic:
+    if stored.arithmetic != "int8":
         raise WmqError(
             f"{stored.path}: was made in {stored.arithmetic}; only integer rollouts are the same "
             "on every machine: make one with `wmq rollout --int8`"
