@@ -1,4 +1,4 @@
-"""The functions behind `wmq verify`, `wmq calibrate` and `wmq evaluate`."""
+"""Verify, calibrate and evaluate as the commands do."""
 
 from __future__ import annotations
 

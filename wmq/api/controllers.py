@@ -1,4 +1,4 @@
-"""Controllers as a caller gives them: integers, or names in natural units.
+"""Check controllers as a caller gives them: integers, or names in natural units.
 
 Arrays, mappings and names of sources come in; int32 rows of 26 values leave, Q15.16 as
 `wmq.game.schema` defines them, checked.
@@ -31,7 +31,7 @@ FORMS = (
 
 
 def controller_row(given: Controllers) -> np.ndarray:
-    """The controllers of one frame, int32 (26,).  Raises WmqError.
+    """Return the controllers of one frame, int32 (26,).  Raises WmqError.
 
     An array of integers has 13 values a player, 0..65536 each, buttons 0 or 65536.  A mapping
     says what is held; all else is at rest.  It has "p1" and "p2", and for each the 13 names of
@@ -47,7 +47,7 @@ def controller_row(given: Controllers) -> np.ndarray:
 
 
 def controller_rows(given: ArrayLike | Sequence[Controllers], worlds: bool) -> np.ndarray:
-    """The controllers of many frames, int32 (n, 26), or (worlds, n, 26).  Raises WmqError.
+    """Return the controllers of many frames, int32 (n, 26), or (worlds, n, 26).  Raises WmqError.
 
     A frame's row is of any form that `controller_row` takes.
     """
@@ -63,7 +63,7 @@ def controller_rows(given: ArrayLike | Sequence[Controllers], worlds: bool) -> n
 
 
 def _integers(given: Any, way_out: str) -> np.ndarray:
-    """Rows (.., 26) of an array whose last axes are 26 or 2 and 13; every value is checked."""
+    """Make rows (.., 26) of an array whose last axes are 26 or 2 and 13, every value checked."""
     try:
         rows = np.asarray(given)
     except ValueError:
@@ -84,7 +84,7 @@ def _integers(given: Any, way_out: str) -> np.ndarray:
 
 
 def _out_of_range(rows: np.ndarray, wrong: np.ndarray, allowed: str) -> WmqError:
-    """The error that names the first wrong value."""
+    """Make the error that names the first wrong value."""
     at = tuple(int(n) for n in np.argwhere(wrong)[0])
     where = f" (row {', '.join(map(str, at[:-1]))})" if at[:-1] else ""
     return WmqError(f"controllers: {NAMES[at[-1]]} is {rows[at]}{where}; give {allowed}")

@@ -1,4 +1,4 @@
-"""A model file opened for worlds and rollouts.
+"""Open a model file for worlds and rollouts.
 
 A path, or nothing for the embedded model, comes in; a `Model` leaves, which makes worlds that are
 stepped one frame at a time, and trajectories of many frames.
@@ -96,13 +96,13 @@ class Model:
         return head_widths(self.schema)
 
     def start(self, stage: str = STAGE, players: Sequence[str] = PLAYERS) -> World:
-        """A world at frame -123 of a match.  Raises WmqError for an unknown name."""
+        """Start a world at frame -123 of a match.  Raises WmqError for an unknown name."""
         return World(self._predictor, self._match(stage, players), self._threads)
 
     def start_at(
         self, replay: str | os.PathLike[str], frame: int, *, warmup: int = WARMUP
     ) -> World:
-        """A world at a frame of a real game (.slp).
+        """Start a world at a frame of a real game (.slp).
 
         warmup  real frames at most, ending in `frame`, that warm the state up
         Raises WmqError.
@@ -178,7 +178,7 @@ class Model:
 
 
 def whole(name: str, value: Any, lo: int, hi: int) -> int:
-    """A whole number in lo..hi.  Raises WmqError that names it."""
+    """Check a whole number in lo..hi.  Raises WmqError that names it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lo <= value <= hi:
         raise WmqError(f"{name} is {value!r}; give a whole number in {lo}..{hi}")
     return int(value)
@@ -190,7 +190,7 @@ def _known(what: str, name: Any, names: dict[str, int]) -> None:
 
 
 def _is_sources(controllers: Any) -> bool:
-    """One name of a source, or some of them."""
+    """Tell names of sources from rows of controllers."""
     return isinstance(controllers, str) or (
         isinstance(controllers, Sequence) and any(isinstance(one, str) for one in controllers)
     )
@@ -198,7 +198,7 @@ def _is_sources(controllers: Any) -> bool:
 
 def _from_sources(controllers: Any, begin: Start, frames: int | None,
                   seeds: Sequence[int]) -> list[np.ndarray]:  # fmt: skip
-    """Controllers of each world from the names of sources."""
+    """Make the controllers of each world from the names of sources."""
     usual = "random" if begin.following is None else "replay"
     given = usual if controllers is None else controllers
     pair = (given, given) if isinstance(given, str) else tuple(given)
@@ -212,7 +212,7 @@ def _from_sources(controllers: Any, begin: Start, frames: int | None,
 
 
 def _from_rows(controllers: Any, frames: int | None, worlds: int | None) -> list[np.ndarray]:
-    """Controllers of each world, as they are given."""
+    """Take the controllers of each world as they are given."""
     rows = controller_rows(controllers, worlds is not None)
     several = rows if worlds is not None else rows[None]
     if len(several) != (worlds or 1):

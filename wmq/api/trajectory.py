@@ -1,4 +1,4 @@
-"""What a rollout through the Python interface leaves: frames, controllers and their hash."""
+"""Hold the frames of a rollout, their controllers and their hash; make tables and files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class Trajectory:
         return self._rollout.saturations
 
     def to_arrow(self) -> pa.Table:
-        """A row a frame and world, a column a field in natural units, with unit and quantum.
+        """Make a table: a row a frame and world, a column a field in natural units.
+
+        Each column's metadata has its unit and quantum.
 
         Raises WmqError if pyarrow is not installed.
         """
@@ -76,7 +78,7 @@ class Trajectory:
         return arrow_table(self._rollout)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The columns of `to_arrow`.  Raises WmqError if pandas is not installed."""
+        """Give the columns of `to_arrow` to pandas.  Raises WmqError without pandas."""
         if find_spec("pandas") is None:
             raise WmqError("to_pandas() needs pandas: pip install pandas")
         import pandas as pd
@@ -92,7 +94,7 @@ class Trajectory:
         write_rollout(check_output(path), self._rollout)
 
     def __len__(self) -> int:
-        """Frames of each world."""
+        """Count the frames of each world."""
         return len(self._rollout.worlds[0].frames)
 
     def __repr__(self) -> str:

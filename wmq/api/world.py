@@ -1,4 +1,4 @@
-"""One world, a frame at a time: controllers in, the frame that follows out.
+"""Step one world a frame at a time: controllers in, the frame that follows out.
 
 The frames are those of a rollout from the same start with the same controllers, bit for bit,
 and so is their hash.
@@ -25,7 +25,7 @@ class World:
     _worlds: Worlds
 
     def __init__(self, predictor: RolloutModel, start: Start, threads: int):
-        """At the last of the start's given frames; those before it warm the state up."""
+        """Begin at the last of the start's given frames; those before it warm the state up."""
         self._predictor, self._start, self._threads = predictor, start, threads
         self._worlds = predictor.worlds(1, threads)
         self._integers, self._controllers = start.given[-1], start.controllers[-1]
@@ -70,7 +70,7 @@ class World:
         return self._link.hex()
 
     def copy(self) -> World:
-        """A world of its own in the same state, from which another future can be stepped."""
+        """Make a world of its own in the same state, from which to step another future."""
         twin = copy(self)
         states = self._worlds.states()
         twin._worlds = self._predictor.worlds(1, self._threads, states)

@@ -1,4 +1,4 @@
-"""Frames by field name, in natural units.
+"""Show frames by field name, in natural units.
 
 Integer frames come in as `wmq.game.schema` defines them; numpy records leave, in which
 `frame["p1"]["percent"]` is a float64 in % and `frame["integers"]` is the frame that it was made
@@ -17,7 +17,7 @@ from wmq.game.targets import PLAYERS
 
 
 def frame_dtype(schema: Schema) -> np.dtype:
-    """The dtype of a frame in natural units: p1, p2, stage, integers.
+    """Return the dtype of a frame in natural units: p1, p2, stage, integers.
 
     p1, p2    a record with every field of a player in schema order: float64 in the field's unit
               for those of kind "fixed", int32 for counts, bits and classes
@@ -31,7 +31,7 @@ def frame_dtype(schema: Schema) -> np.dtype:
 
 
 def natural_frames(schema: Schema, integers: np.ndarray) -> np.ndarray:
-    """Records of `frame_dtype`, shape (..), of integer frames (.., frame_size) int32."""
+    """Make records of `frame_dtype`, shape (..), of integer frames (.., frame_size) int32."""
     dtype, runs, overlay = _layout(schema)
     records = np.zeros(integers.shape[:-1], dtype)
     blocks = records.view(overlay)
@@ -49,7 +49,7 @@ def _format(field: Field) -> str:
 
 @lru_cache(maxsize=2)  # with and without projectiles
 def _layout(schema: Schema) -> tuple[np.dtype, list[tuple[str, int, int, int]], np.dtype]:
-    """The dtype, and the same memory as blocks of neighbours that share a quantum.
+    """Return the dtype, and the same memory as blocks of neighbours that share a quantum.
 
     A block is (name, first and last place in the integer frame, quantum): so few assignments
     fill a frame that a rollout of one frame at a time hardly notices.

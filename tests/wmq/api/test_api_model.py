@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -195,7 +196,7 @@ for work in (lambda: wmq.load("m.onnx"), small.rollout(2).to_pandas, small.rollo
 def test_a_missing_package_is_one_line_with_the_command(models: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT, models / "small.wmq"], cwd=tmp_path,
                           capture_output=True, text=True, check=True,
-                          env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)})  # fmt: skip
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
     lines = done.stdout.splitlines()
     assert len(lines) == 7 and all("pip install" in line for line in lines), done.stdout
     assert "needs pandas: pip install pandas" in lines[1]
