@@ -1,5 +1,8 @@
-"""The exceptions that a user is meant to see."""
+"""The base of every error that a user is meant to see, wherever it is raised.
 
+It is defined in the lowest package, so that those of `calib` and `wmq_kernels` derive from it.
+"""
 
-class WmqError(Exception):
-    """A one-line message that says what, where and what to do; the command exits with 2."""
+from wmq_kernels.errors import WmqError
+
+__all__ = ["WmqError"]

@@ -1,4 +1,7 @@
-"""The machine's exceptions: each message names the place in the file and what is wrong."""
+"""The base of every error that a user is meant to see, and the machine's own.
+
+A machine's message names the place in the file and what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ REASONS = (
 )  # fmt: skip
 
 
-class ProgramError(Exception):
+class WmqError(Exception):
+    """A one-line message that says what, where and what to do; a command exits with 2."""
+
+
+class ProgramError(WmqError):
     """A program that is damaged, of another version, or not proven safe to run.
 
     reason  one of REASONS, or "run" where not the program but a call of it is at fault

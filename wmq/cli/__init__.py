@@ -15,14 +15,12 @@ from typing import Any, NoReturn
 
 import click
 
-from calib.errors import CalibrationError
 from wmq.cli.options import CommandGroup, verbose_option
 from wmq.cli.preconditions import check_needs
 from wmq.cli.progress import LOG, be_verbose
 from wmq.cli.streams import drop, open_closed, say
 from wmq.errors import WmqError
 from wmq.extras import EXTRAS, pip_command
-from wmq_kernels.errors import ProgramError
 
 # Command -> its module, in the order of a newcomer's way.
 COMMANDS = {
@@ -57,7 +55,7 @@ class Commands(CommandGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()  # a full disk shows here, not when Python ends
             return result
-        except (WmqError, CalibrationError, ProgramError) as error:
+        except WmqError as error:
             _end(str(error))
         except KeyboardInterrupt:
             _end("interrupted", 130)

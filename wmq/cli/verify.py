@@ -26,7 +26,8 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     """
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import read_rollout
-    from wmq.verification.recompute import altered_worlds, check_model, recompute
+    from wmq.verification.recompute import check_model
+    from wmq.verification.recompute import verify as verify_rollout
 
     if len(files) > 2:
         raise WmqError(f"{files[2]}: one model and one rollout at most")
@@ -35,20 +36,18 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     check_model(stored, model)
     compile_first(model)
     with progress_bar() as progress:
-        rolled, differences = recompute(stored, model, threads, progress)
-    altered = altered_worlds(stored)
-    first = min(differences, key=lambda d: (d.frame, d.world), default=None)
-    same = not differences and not altered
+        found = verify_rollout(stored, model, threads, progress)
+    first = found.first
     if as_json:
         facts = {
-            "same": same,
+            "same": found.same,
             "frames": stored.frames.shape[1],
             "worlds": stored.frames.shape[0],
-            "kernels": rolled.kernels,
+            "kernels": found.rollout.kernels,
             "model_sha256": model.sha256,
-            "rollout_sha256": rolled.sha256,
-            "worlds_that_differ": [d.world for d in differences],
-            "worlds_changed_in_the_file": altered,
+            "rollout_sha256": found.sha256,
+            "worlds_that_differ": [d.world for d in found.differences],
+            "worlds_changed_in_the_file": list(found.altered),
             "first_difference": None
             if first is None
             else {
@@ -60,20 +59,20 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
             },
         }
         click.echo(json.dumps(facts, indent=1))
-    elif same:
+    elif found.same:
         count = stored.frames.shape[0] * stored.frames.shape[1]
-        click.echo(f"same: {count:,} frames, bit for bit\nrollout_sha256  {rolled.sha256}")
+        click.echo(f"same: {count:,} frames, bit for bit\nrollout_sha256  {found.sha256}")
     else:
         if first is not None:
             click.echo(
                 f"differs: world {first.world} first at frame {first.frame}, {first.field} is "
                 f"{first.stored} in the file and {first.computed} here"
             )
-        if altered:
-            listed = ", ".join(map(str, altered[:10]))
+        if found.altered:
+            listed = ", ".join(map(str, found.altered[:10]))
             click.echo(
                 f"changed: the frames in the file do not have its own hash (world {listed}); "
                 "it was altered after it was written"
             )
-    if not same:
+    if not found.same:
         sys.exit(1)

@@ -156,3 +156,6 @@ class TrivialWorlds:
         steps = [made[:, t, 0] for t in range(given.shape[1] - 1)]  # each from a given frame
         rest = made[:, -1, : frames - len(steps)]
         return np.concatenate([np.stack(steps, axis=1), rest], axis=1) if steps else rest
+
+    def states(self) -> list[None]:
+        return [None] * len(self.saturations)

@@ -121,6 +121,12 @@ class StepWorlds:
             made[:, t] = next_frames(self.step.schema, now, heads)
         return made
 
+    def states(self) -> list[State]:
+        return [
+            {name: values[lane : lane + 1].copy() for name, values in self.state.items()}
+            for lane in range(len(self.saturations))
+        ]
+
 
 class OnnxPredictor(StepPredictor):
     """A float step in onnxruntime; the bits may differ between machines."""

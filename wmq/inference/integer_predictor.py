@@ -142,6 +142,9 @@ class IntegerWorlds:
             made[:, first:last] = run.frames
         return made
 
+    def states(self) -> list[EngineState]:
+        return [self.group.world(number).copy() for number in range(len(self.group))]
+
     @property
     def saturations(self) -> list[int | None]:
         return [int(counts.sum()) for counts in self.group.saturations]

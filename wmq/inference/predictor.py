@@ -48,6 +48,10 @@ class Worlds(Protocol):
         """
         ...
 
+    def states(self) -> list[Any]:
+        """A copy of each world's state, which `Predictor.worlds` takes."""
+        ...
+
     @property
     def saturations(self) -> list[int | None]:
         """For each world, values clamped so far inside the program; None: nothing is counted."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from threading import Lock
+from types import ModuleType
 from typing import Self, cast
 
 from wmq.errors import WmqError
@@ -27,6 +30,7 @@ SILENT_LIMITS = 10.0  # time limits for which a worker may be silent
 LEAST_SILENCE = 60.0  # seconds for which it always may
 LAST_WAIT = 10.0  # seconds for a killed worker, which a disk that hangs keeps from ending
 TICK = 1.0  # seconds between two looks at silent workers
+_MAIN = Lock()
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,22 @@ class AwakeClock:
         return self.now
 
 
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keep a process that starts here from importing the caller's script.
+
+    multiprocessing would run it again in the worker, and a script without
+    `if __name__ == "__main__"` would then start this pool again there.
+    """
+    with _MAIN:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
+
+
 class WorkerPool:
     """Worker processes that do `perform`, with a pipe each; one that dies is replaced.
 
@@ -185,7 +205,9 @@ class WorkerPool:
         # Workers inherit the mask: Ctrl-C is for the parent, which ends them.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            process.start()
+            ours_alone = self.perform.__module__ != "__main__"
+            with _no_main_module() if ours_alone else nullcontext():
+                process.start()
             self.workers[ours] = process
         finally:
             theirs.close()

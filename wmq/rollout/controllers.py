@@ -167,11 +167,11 @@ def random_controllers(frames: int, player: int, seed: int) -> np.ndarray:
             direction = C_DIRECTIONS[int(bits[4][hold]) % len(C_DIRECTIONS)]
             rows[start:end, 2:4] = [stick_q16(n) for n in direction]
         elif button:
-            _press(rows[start:end], button)
+            press(rows[start:end], button)
     return rows
 
 
-def _press(rows: np.ndarray, button: str) -> None:
+def press(rows: np.ndarray, button: str) -> None:
     """Hold a button in `rows`, with what it does to the trigger."""
     rows[:, CONTROLLER_FIELDS.index(button)] = Q16
     light = {"L": PRESSED_TRIGGER, "R": PRESSED_TRIGGER, "Z": Z_TRIGGER}.get(button, 0)
@@ -240,12 +240,12 @@ def _hold(rows: np.ndarray, controls: list[str]) -> None:
     for control in controls:
         name, equals, text = control.partition("=")
         if not equals and name in BUTTONS:
-            _press(rows, name)
+            press(rows, name)
         elif equals and name in ("main", "c"):
             at = 0 if name == "main" else 2
-            rows[:, at : at + 2] = [_q16((v + 1) / 2) for v in _numbers(text, 2, -1)]
+            rows[:, at : at + 2] = [to_q16((v + 1) / 2) for v in _numbers(text, 2, -1)]
         elif equals and name == "trigger":
-            rows[:, 4] = _q16(_numbers(text, 1, 0)[0])
+            rows[:, 4] = to_q16(_numbers(text, 1, 0)[0])
         else:
             known = f"main=X,Y c=X,Y trigger=T {' '.join(BUTTONS)}"
             raise _ScriptError(f"unknown control {control!r}; choose from {known}")
@@ -264,6 +264,6 @@ def _numbers(text: str, count: int, lo: int) -> list[Fraction]:
     return values
 
 
-def _q16(value: Fraction) -> int:
+def to_q16(value: Fraction) -> int:
     """0..1 to Q15.16, rounded half up."""
     return (2 * value.numerator * Q16 + value.denominator) // (2 * value.denominator)

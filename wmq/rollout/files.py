@@ -102,6 +102,22 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
     }
 
 
+def as_stored(rollout: Rollout) -> Stored:
+    """A rollout as `read_rollout` would give it back; its path is that of its model."""
+    worlds = rollout.worlds
+    return Stored(
+        path=rollout.model,
+        arithmetic=rollout.arithmetic,
+        model_sha256=rollout.model_sha256,
+        schema=rollout.schema,
+        start=rollout.start,
+        seeds=tuple(world.seed for world in worlds),
+        controllers=np.stack([world.controllers for world in worlds]),
+        frames=np.stack([world.frames for world in worlds]),
+        worlds=tuple(world.sha256 for world in worlds),
+    )
+
+
 def read_rollout(path: str | os.PathLike[str]) -> Stored:
     """An `.npz` file of `write_rollout`, trusted in nothing.  Raises WmqError."""
     path = Path(path)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.controllers import Source, player_controllers
 from wmq.rollout.starts import Start
-
-if TYPE_CHECKING:
-    pass
 
 LOG = logging.getLogger(__name__)
 BLOCK = 120  # frames between two looks at the progress
@@ -47,7 +44,9 @@ class RolloutModel(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def worlds(self, count: int, threads: int = 1) -> Worlds: ...
+    def worlds(
+        self, count: int, threads: int = 1, states: Sequence[Any] | None = None
+    ) -> Worlds: ...
 
     def compile(self) -> None: ...
 

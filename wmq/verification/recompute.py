@@ -25,6 +25,35 @@ class Difference:
     computed: int
 
 
+@dataclass(frozen=True)
+class Verification:
+    """What a rollout is when it is computed again.
+
+    rollout      made here, with the hash that its frames have
+    differences  the first of each world that differs
+    altered      worlds whose stored frames do not have the stored hash
+    """
+
+    rollout: Rollout
+    differences: tuple[Difference, ...]
+    altered: tuple[int, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether every frame recurs, bit for bit, and has the hash that was stored."""
+        return not self.differences and not self.altered
+
+    @property
+    def first(self) -> Difference | None:
+        """The earliest difference of all worlds."""
+        return min(self.differences, key=lambda d: (d.frame, d.world), default=None)
+
+    @property
+    def sha256(self) -> str:
+        """The `rollout_sha256` of the frames made here, hex."""
+        return self.rollout.sha256
+
+
 def altered_worlds(stored: Stored) -> list[int]:
     """Worlds whose stored frames do not give the stored hash: the file was changed."""
     start = stored.start
@@ -40,7 +69,7 @@ def altered_worlds(stored: Stored) -> list[int]:
 
 def check_model(stored: Stored, model: RolloutModel) -> None:
     """Raises WmqError if the rollout cannot be one of this model."""
-    if model.arithmetic != stored.arithmetic:
+    if stored.arithmetic != "int8":
         raise WmqError(
             f"{stored.path}: was made in {stored.arithmetic}; only integer rollouts are the same "
             "on every machine: make one with `wmq rollout --int8`"
@@ -73,3 +102,14 @@ def recompute(
             values = int(stored.frames[number, t, at]), int(world.frames[t, at])
             differences.append(Difference(number, stored.start.first + int(t), names[at], *values))
     return rollout, differences
+
+
+def verify(
+    stored: Stored, model: RolloutModel, threads: int = 1, progress: Progress = silent
+) -> Verification:
+    """Compute a rollout again, and compare frames and hashes.
+
+    Raises WmqError if the model is another one.
+    """
+    rollout, differences = recompute(stored, model, threads, progress)
+    return Verification(rollout, tuple(differences), tuple(altered_worlds(stored)))

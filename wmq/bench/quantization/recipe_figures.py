@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 import msgspec
 
-from calib.errors import CalibrationError
 from calib.recipe import DEFAULT, FOLDER, Recipe, names, read_recipe
 from wmq.errors import WmqError
 from wmq.evaluation.results import Figure, Suite, read_result
@@ -90,7 +89,7 @@ def main(suite: str) -> None:
     """Keep the figures of the recipes that a suite measured beside the recipes."""
     try:
         found = from_suite(read_result(suite, Suite), suite)
-    except (WmqError, CalibrationError) as error:
+    except WmqError as error:
         click.echo(f"recipe_figures: {error}", err=True)
         sys.exit(2)
     write_atomically(FILE, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")

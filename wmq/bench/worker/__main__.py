@@ -9,11 +9,9 @@ from importlib import import_module
 
 import msgspec
 
-from calib.errors import CalibrationError
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.errors import WmqError
 from wmq.extras import EXTRAS, pip_command
-from wmq_kernels.errors import ProgramError
 
 KINDS = {
     "wmq": "wmq.bench.worker.integer_worlds",
@@ -28,7 +26,7 @@ def why(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or str(error)).split(".")[0]
         return f"{name} is not installed" + (f": {pip_command([name])}" if name in EXTRAS else "")
-    if isinstance(error, WmqError | CalibrationError | ProgramError):
+    if isinstance(error, WmqError):
         return str(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__

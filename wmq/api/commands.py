@@ -1,0 +1,128 @@
+"""Verify, calibrate and evaluate as the commands do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wmq.api.model import MOST_THREADS, Model, load, whole
+from wmq.api.trajectory import Trajectory
+from wmq.extras import require
+from wmq.progress import Progress, silent
+from wmq.rollout.files import as_stored, read_rollout
+from wmq.verification.recompute import Verification
+from wmq.verification.recompute import verify as verify_stored
+
+if TYPE_CHECKING:
+    from calib.recipe import Recipe
+    from wmq.calibration.calibrate import Result
+    from wmq.evaluation.evaluate import Report
+
+FilePath = str | os.PathLike[str]
+PLAYED = 64_000  # frames
+
+
+def verify(
+    rollout: FilePath | Trajectory,
+    model: Model | FilePath | None = None,
+    *,
+    kernels: str = "auto",
+    threads: int = 1,
+) -> Verification:
+    """Compute a rollout again, and compare it bit for bit.
+
+    rollout  a .npz of `wmq rollout -o` or of `Trajectory.save`, or a trajectory
+    model    that made it; by default the embedded one for a file, its own for a trajectory
+    kernels, threads  of a model that is opened here, as for `wmq.load`
+    Raises WmqError if the rollout cannot be read, or was made by another model.  A difference
+    is no error: see `same`, `first` and `altered` of the result.
+    """
+    if isinstance(rollout, Trajectory):
+        stored = as_stored(rollout._rollout)
+        model = stored.path if model is None else model
+    else:
+        stored = read_rollout(rollout)
+    opened = model if isinstance(model, Model) else load(model, kernels=kernels, threads=threads)
+    return verify_stored(stored, opened._predictor, opened._threads)
+
+
+def calibrate(
+    model: FilePath,
+    out: FilePath,
+    *,
+    data: FilePath | None = None,
+    play: str | None = None,
+    set: str | None = None,
+    recipe: FilePath | Recipe = "static-best",
+    frames: int = PLAYED,
+    progress: Progress = silent,
+) -> Result:
+    """Lower a float step (.onnx) to an integer program (.wmq), with ranges found in play.
+
+    data      a dataset of `wmq prepare`, whose training games are played
+    play      "real" as they are, "self" as the model goes on from their frames, or "mixed"; by
+              default the recipe's
+    set       an embedded set instead of data: "self-play"
+    recipe    a name of `wmq recipes`, or a .toml file
+    frames    to play at most
+    progress  is called as progress(what, done, total)
+    Returns the program's hash and size and, for each tensor, range, scale and signal-to-noise
+    ratio.  Raises WmqError; `out` is then as it was.
+    """
+    require("calibrate()", ["onnx", "onnxruntime", "pyarrow"])
+    from calib.recipe import Recipe, read_recipe
+    from wmq.calibration.calibrate import calibrate as run
+
+    chosen = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    dataset = None if data is None else Path(data)
+    frames = whole("frames", frames, 1, 2**62)
+    return run(Path(model), Path(out), chosen, dataset, set, frames, progress, play)
+
+
+def evaluate(
+    data: FilePath,
+    models: Sequence[Model | FilePath] | None = None,
+    *,
+    split: str = "val",
+    games: int | None = None,
+    frames: int | None = None,
+    horizon: int | None = None,
+    starts: int = 300,
+    threads: int = 1,
+    kernels: str = "auto",
+    progress: Progress = silent,
+) -> Report:
+    """Compare models with the real games of a dataset, and each model with the one before it.
+
+    data      a dataset of `wmq prepare`
+    models    .onnx or .wmq files, "frozen" (nothing changes) or "constant-velocity"; by default
+              the embedded float and integer models
+    split     "val" or "train"
+    games, frames  no more than so many games, and frames of each; by default all
+    horizon   also roll out so many frames from fixed real frames, `starts` of them
+    threads, kernels, progress  as for `load` and `calibrate`
+    Raises WmqError.
+    """
+    require("evaluate()", ["pyarrow"])
+    from wmq.dataset.store import SPLITS, Dataset
+    from wmq.errors import WmqError
+    from wmq.evaluation.evaluate import Settings
+    from wmq.evaluation.evaluate import evaluate as run
+    from wmq.inference.model_files import embedded_model
+
+    if split not in SPLITS:
+        raise WmqError(f"split {split!r}: unknown; choose one of {', '.join(SPLITS)}")
+    if models is None:
+        models = [embedded_model(".onnx"), embedded_model(".wmq")]
+    paths = [one.path if isinstance(one, Model) else one for one in models]
+    if any(Path(path).suffix.lower() == ".onnx" for path in paths):
+        require("evaluate()", ["onnx", "onnxruntime"])
+    most = {"games": games, "frames": frames, "horizon": horizon}
+    limits = {name: 0 if value is None else whole(name, value, 1, 2**31)
+              for name, value in most.items()}  # fmt: skip
+    settings = Settings(split, **limits, starts=whole("starts", starts, 1, 2**31),
+                        threads=whole("threads", threads, 1, MOST_THREADS),
+                        kernels=kernels)  # fmt: skip
+    return run(Dataset.open(data), paths, settings, progress)

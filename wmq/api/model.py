@@ -1,0 +1,223 @@
+"""Open a model file for worlds and rollouts.
+
+A path, or nothing for the embedded model, comes in; a `Model` leaves, which makes worlds that are
+stepped one frame at a time, and trajectories of many frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wmq.api.controllers import Controllers, controller_rows
+from wmq.api.trajectory import Trajectory
+from wmq.api.world import World
+from wmq.errors import WmqError
+from wmq.extras import require
+from wmq.files.names import printable
+from wmq.game.names import CHARACTERS, STAGES
+from wmq.game.schema import Schema
+from wmq.game.targets import head_widths
+from wmq.rollout.controllers import parse_source
+from wmq.rollout.rollout import RolloutModel, both_controllers, roll
+from wmq.rollout.starts import WARMUP, Start, match_start, replay_start
+
+MINUTE = 3600  # frames
+LARGEST = 20_000_000  # frames in all worlds, as for `wmq rollout`
+MOST_WORLDS, MOST_THREADS, LARGEST_SEED = 100_000, 1024, 2**62
+STAGE, PLAYERS = "battlefield", ("fox", "falco")
+Replay = tuple[str | os.PathLike[str], int]
+
+
+def load(
+    path: str | os.PathLike[str] | None = None, *, kernels: str = "auto", threads: int = 1
+) -> Model:
+    """Open a model: a .wmq or .onnx file, or the embedded .wmq for None.
+
+    kernels  what computes the integers of a .wmq: "auto", "vnni" or "portable"; the bits are
+             the same
+    threads  that share a rollout's worlds, or the frames of a single one; the result does not
+             depend on it
+    The engine is compiled at the first frame, once for this machine.
+    Raises WmqError.
+    """
+    threads = whole("threads", threads, 1, MOST_THREADS)
+    if path is None or Path(path).suffix.lower() != ".onnx":
+        from wmq.inference.integer_predictor import IntegerPredictor
+
+        return Model(IntegerPredictor(path, threads, kernels), threads)
+    require(os.fspath(path), ["onnx", "onnxruntime"])
+    if kernels != "auto":
+        raise WmqError(f"kernels {kernels}: only for integer programs; leave it out")
+    from wmq.inference.float_predictor import OnnxPredictor
+
+    return Model(OnnxPredictor(path, threads), threads)
+
+
+class Model:
+    """A model file, opened by `load`."""
+
+    def __init__(self, predictor: RolloutModel, threads: int):
+        self._predictor, self._threads = predictor, threads
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._predictor.path
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, hex: the `model_sha256` of its rollouts."""
+        return self._predictor.sha256
+
+    @property
+    def arithmetic(self) -> str:
+        """ "int8" of a .wmq, whose bits are the same everywhere, or "float32" of a .onnx."""
+        return self._predictor.arithmetic
+
+    @property
+    def kernels(self) -> str | None:
+        """What computes the integers, "vnni" or "portable"; None for a float model."""
+        return self._predictor.kernels
+
+    @property
+    def schema(self) -> Schema:
+        """The fields of a frame, with their units and intervals."""
+        return self._predictor.schema
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Name and width of each of the model's heads, in their order."""
+        return head_widths(self.schema)
+
+    def start(self, stage: str = STAGE, players: Sequence[str] = PLAYERS) -> World:
+        """Start a world at frame -123 of a match.  Raises WmqError for an unknown name."""
+        return World(self._predictor, self._match(stage, players), self._threads)
+
+    def start_at(
+        self, replay: str | os.PathLike[str], frame: int, *, warmup: int = WARMUP
+    ) -> World:
+        """Start a world at a frame of a real game (.slp).
+
+        warmup  real frames at most, ending in `frame`, that warm the state up
+        Raises WmqError.
+        """
+        return World(self._predictor, self._at((replay, frame), warmup), self._threads)
+
+    def rollout(
+        self,
+        frames: int | None = None,
+        *,
+        stage: str | None = None,
+        players: Sequence[str] | None = None,
+        start: Replay | None = None,
+        warmup: int = WARMUP,
+        controllers: str | tuple[str, str] | ArrayLike | Sequence[Controllers] | None = None,
+        seed: int = 0,
+        worlds: int | None = None,
+    ) -> Trajectory:
+        """Roll the model out: each frame from the one it made before.
+
+        frames       new frames of each world; by default 3600, or as many as the controllers
+                     or the replay have
+        stage, players  of a match, by default Battlefield, fox and falco
+        start        (replay, frame) for a frame of a real game instead; warmup as in `start_at`
+        controllers  "random", "idle", "replay" or "script:FILE" for both players or a pair of
+                     them; or those of all frames: integers (n, 26) or (n, 2, 13), with worlds
+                     in front where there are any, or a list with one entry a frame as
+                     `World.step` takes it.  By default "replay" of a real game, else "random"
+        seed, worlds  of random controllers: world k has seed + k
+        Raises WmqError.
+        """
+        begin = self._begin(stage, players, start, warmup)
+        seed = whole("seed", seed, 0, LARGEST_SEED)
+        count = 1 if worlds is None else whole("worlds", worlds, 1, MOST_WORLDS)
+        if frames is not None:
+            frames = whole("frames", frames, 1, LARGEST // count)
+        seeds = [seed + world for world in range(count)]
+        if controllers is None or _is_sources(controllers):
+            pads = _from_sources(controllers, begin, frames, seeds)
+        else:
+            pads = _from_rows(controllers, frames, worlds)
+        return Trajectory(roll(self._predictor, begin, pads, seeds, self._threads),
+                          worlds is not None)  # fmt: skip
+
+    def _begin(self, stage: str | None, players: Sequence[str] | None, start: Replay | None,
+               warmup: int) -> Start:  # fmt: skip
+        if start is None:
+            return self._match(STAGE if stage is None else stage,
+                               PLAYERS if players is None else players)  # fmt: skip
+        for name, value in (("stage", stage), ("players", players)):
+            if value is not None:
+                raise WmqError(f"{name} {value!r}: only of a match; the game has its own")
+        return self._at(start, warmup)
+
+    def _match(self, stage: str, players: Sequence[str]) -> Start:
+        _known("stage", stage, STAGES)
+        if isinstance(players, str) or not isinstance(players, Sequence) or len(players) != 2:
+            raise WmqError(f"players {players!r}: give two characters, as {PLAYERS}")
+        for name in players:
+            _known("players", name, CHARACTERS)
+        return match_start(self.schema, stage, (players[0], players[1]))
+
+    def _at(self, start: Replay, warmup: int) -> Start:
+        if isinstance(start, str) or not isinstance(start, Sequence) or len(start) != 2:
+            raise WmqError(f'start {start!r}: give a replay and a frame, as ("game.slp", 1200)')
+        frame = whole("frame", start[1], -(2**31), 2**31)
+        warmup = whole("warmup", warmup, 1, 100_000)
+        return replay_start(self.schema, Path(start[0]), frame, warmup)
+
+    def __repr__(self) -> str:
+        how = " ".join(filter(None, (self.arithmetic, self.kernels)))
+        return f"<Model {printable(self.path.name)}, {how}, {self.sha256[:16]}..>"
+
+
+def whole(name: str, value: Any, lo: int, hi: int) -> int:
+    """Check a whole number in lo..hi.  Raises WmqError that names it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lo <= value <= hi:
+        raise WmqError(f"{name} is {value!r}; give a whole number in {lo}..{hi}")
+    return int(value)
+
+
+def _known(what: str, name: Any, names: dict[str, int]) -> None:
+    if not isinstance(name, str) or name not in names:
+        raise WmqError(f"{what} {name!r}: unknown; choose from {', '.join(sorted(names))}")
+
+
+def _is_sources(controllers: Any) -> bool:
+    """Tell names of sources from rows of controllers."""
+    return isinstance(controllers, str) or (
+        isinstance(controllers, Sequence) and any(isinstance(one, str) for one in controllers)
+    )
+
+
+def _from_sources(controllers: Any, begin: Start, frames: int | None,
+                  seeds: Sequence[int]) -> list[np.ndarray]:  # fmt: skip
+    """Make the controllers of each world from the names of sources."""
+    usual = "random" if begin.following is None else "replay"
+    given = usual if controllers is None else controllers
+    pair = (given, given) if isinstance(given, str) else tuple(given)
+    if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        raise WmqError(f"controllers {given!r}: give one source, or one for each player")
+    sources = parse_source(pair[0], "controllers"), parse_source(pair[1], "controllers")
+    if frames is None:
+        left = MINUTE if begin.following is None else max(len(begin.following), 1)
+        frames = min(MINUTE, left) if "replay" in pair else MINUTE
+    return [both_controllers(sources, begin, frames, seed) for seed in seeds]
+
+
+def _from_rows(controllers: Any, frames: int | None, worlds: int | None) -> list[np.ndarray]:
+    """Take the controllers of each world as they are given."""
+    rows = controller_rows(controllers, worlds is not None)
+    several = rows if worlds is not None else rows[None]
+    if len(several) != (worlds or 1):
+        raise WmqError(f"controllers: of {len(several)} worlds, not of {worlds}")
+    if frames is not None and several.shape[1] != frames:
+        raise WmqError(f"controllers: {several.shape[1]} frames, not {frames}; leave frames out, "
+                       "or give as many")  # fmt: skip
+    return list(several)
