@@ -113,6 +113,7 @@ class Engine:
         self._sizes = np.array([sizes["var", d] for d in CHANGING], np.int64)
         self._ports = np.array([starts[name] for name in PORTS], dtype=np.int64)
         self._rows = cache(self._plan.rows)
+        self._space = cache(self._plan.working_space)
 
     def zero_state(self) -> State:
         """The state before a game's first frame."""
@@ -168,7 +169,7 @@ class Engine:
 
         def work(rank: int) -> None:
             try:
-                space = self._plan.working_space(len(group))
+                space = self._space(len(group))
                 s16, s32, s64 = (aligned(space[d], d) for d in ("i16", "i32", "i64"))
                 bounds = np.zeros((len(group), self._plan.bounds_size), np.int64)
                 loop.run_frames(rows[rank], self._sizes, c["i8"], c["i16"], c["i32"], c["i64"],
