@@ -45,30 +45,37 @@ def opponent_of(
 
 
 class SourceOpponent:
-    """Plays the rows that `wmq rollout --p2 SOURCE --seed SEED` would."""
+    """Plays the rows that `wmq rollout --p2 SOURCE --seed SEED` would.
+
+    Those of idle and of a script are the same in every match; random play is drawn for each.
+    """
 
     def __init__(self, source: Source, count: int, max_frames: int):
         self._source, self._max_frames = source, max_frames
+        self._random = source.kind == "random"
+        first = self._drawn(FIRST_ROWS if self._random else max_frames, 0)
+        self._rows = [first] * (count if self._random else 1)
         self._seeds = [0] * count
-        self._rows = [self._made(FIRST_ROWS, 0)] * count
 
-    def _made(self, frames: int, seed: int) -> np.ndarray:
-        return player_controllers(
-            self._source, min(frames, self._max_frames), PLAYER, seed, replayed=None
-        )
+    def _drawn(self, frames: int, seed: int) -> np.ndarray:
+        frames = min(frames, self._max_frames)
+        return player_controllers(self._source, frames, PLAYER, seed, replayed=None)
 
     def begin(self, match: int, seed: int) -> None:
         self._seeds[match] = seed
-        if self._source.kind == "random":
-            self._rows[match] = self._made(FIRST_ROWS, seed)
+        if self._random:
+            self._rows[match] = self._drawn(FIRST_ROWS, seed)
 
     def controllers(self, matches: Matches) -> np.ndarray:
-        return np.stack([self._row(match, int(age)) for match, age in enumerate(matches.ages)])
+        # A match that is over waits for its next beginning.
+        ages = np.minimum(matches.ages, self._max_frames - 1)
+        if not self._random:
+            return self._rows[0][ages]
+        return np.stack([self._row(match, age) for match, age in enumerate(ages.tolist())])
 
     def _row(self, match: int, age: int) -> np.ndarray:
-        age = min(age, self._max_frames - 1)  # a match that is over waits for its next beginning
         if age >= len(self._rows[match]):
-            self._rows[match] = self._made(2 * age, self._seeds[match])
+            self._rows[match] = self._drawn(2 * age, self._seeds[match])
         return self._rows[match][age]
 
 

@@ -82,8 +82,8 @@ class _Worlds(VectorEnv):
         rewards = np.where(begun[:, None], 0.0, outcome.rewards)[:, self._players]
         terminated, truncated = outcome.terminated & ~begun, outcome.truncated & ~begun
         self._over = terminated | truncated
-        ends = (np.repeat(end, self._rows) for end in (terminated, truncated))
-        return self._seen(), rewards.reshape(-1), *ends, self._infos()
+        ended, cut = (np.repeat(end, self._rows) for end in (terminated, truncated))
+        return self._seen(), rewards.reshape(-1), ended, cut, self._infos()
 
     def close_extras(self, **kwargs: Any) -> None:
         self._over = None
