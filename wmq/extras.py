@@ -15,6 +15,8 @@ EXTRAS = {
     "onnxruntime": ("quantize",),
     "matplotlib": ("report",),
     "torchao": ("bench",),
+    "gymnasium": ("rl",),
+    "pettingzoo": ("rl",),
     "pyarrow": ("replays", "quantize", "train"),
 }
 

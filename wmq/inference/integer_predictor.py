@@ -145,6 +145,14 @@ class IntegerWorlds:
     def states(self) -> list[EngineState]:
         return [self.group.world(number).copy() for number in range(len(self.group))]
 
+    def begin(self, world: int) -> None:
+        """Put one world before its first frame again."""
+        self.group.put(world, self._fresh)
+
+    @cached_property
+    def _fresh(self) -> EngineState:
+        return self.engine.zero_state()
+
     @property
     def saturations(self) -> list[int | None]:
         return [int(counts.sum()) for counts in self.group.saturations]

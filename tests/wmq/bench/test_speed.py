@@ -402,7 +402,7 @@ def test_suites_are_run_by_name() -> None:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert benchmarks().stdout.split() == [
-        "function_errors", "recurrence", "speed", "quantization"]  # fmt: skip
+        "environments", "function_errors", "recurrence", "speed", "quantization"]  # fmt: skip
     for arguments in (
         ["speed", "--only", "tensorflow"],
         ["slow"],
