@@ -22,7 +22,6 @@ from wmq.extras import require
 from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
-from wmq.game.targets import head_widths
 from wmq.rollout.controllers import parse_source
 from wmq.rollout.rollout import RolloutModel, both_controllers, roll
 from wmq.rollout.starts import WARMUP, Start, match_start, replay_start
@@ -93,7 +92,7 @@ class Model:
     @property
     def heads(self) -> dict[str, int]:
         """Name and width of each of the model's heads, in their order."""
-        return head_widths(self.schema)
+        return dict(self.schema.heads)
 
     def start(self, stage: str = STAGE, players: Sequence[str] = PLAYERS) -> World:
         """Start a world at frame -123 of a match.  Raises WmqError for an unknown name."""

@@ -7,7 +7,7 @@ class numbers.  Heads are player 1's fields, then player 2's, in schema order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,11 +16,6 @@ from calib.step.schema import PLAYERS as PLAYERS
 from wmq.game.schema import Schema
 
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
-
-
-def head_widths(schema: Schema) -> Mapping[str, int]:
-    """Return name and width of every head, in the order of the program."""
-    return schema.heads
 
 
 def head_index(schema: Schema, head: str) -> np.ndarray:

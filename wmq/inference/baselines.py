@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from wmq.game.schema import Q16, Schema
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_index, head_widths
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_index
 from wmq.inference.predictor import Predictor, StartRow, Take, cuts
 from wmq.replays.slippi import Game
 
@@ -59,7 +59,7 @@ class Trivial:
     def heads(self, now: np.ndarray) -> Heads:
         """Heads of frames (T, frame_size) int32: natural units, (T, width) float32."""
         schema = self.schema
-        found = {n: np.zeros((len(now), w), np.float32) for n, w in head_widths(schema).items()}
+        found = {n: np.zeros((len(now), w), np.float32) for n, w in schema.heads.items()}
         for head in NUMBER_HEADS:
             at = head_index(schema, head)
             for column, field in enumerate(2 * schema.head(head)):

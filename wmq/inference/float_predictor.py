@@ -20,7 +20,7 @@ import numpy as np
 from wmq.files.digest import file_sha256
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
-from wmq.game.targets import Heads, head_widths
+from wmq.game.targets import Heads
 from wmq.inference.model_files import model_path
 from wmq.inference.onnx_session import OnnxStep, State
 from wmq.inference.predictor import CHUNK, Predictor, Spreads, StartRow, Take
@@ -72,7 +72,7 @@ class StepPredictor(Predictor):
         stop: threading.Event,
     ) -> None:  # fmt: skip
         """One lane a game, the longest first; a lane closes when its game ends."""
-        widths = head_widths(self.schema)
+        widths = self.schema.heads
         state = self.step.zero_state(len(numbers))
         begin = 0
         while numbers and not stop.is_set():

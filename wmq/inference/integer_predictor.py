@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wmq.game.targets import NUMBER_HEADS, head_widths
+from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.model_files import IntegerModel, ModelError, open_program
 from wmq.inference.predictor import Predictor, Spreads, StartRow, Take, cuts
 from wmq.inference.scheduling import SIDE_BY_SIDE, Team, in_threads, shares
@@ -64,7 +64,7 @@ class IntegerPredictor(Predictor):
         scales = self.program.meta.get("head_scales")
         scales = scales if isinstance(scales, dict) else {}
         found = []
-        for name, width in head_widths(self.schema).items():
+        for name, width in self.schema.heads.items():
             start, size = self.program.heads.get(name, (0, 0))
             if size != width or not isinstance(scales.get(name), float | int):
                 raise ModelError(f"{self.path}: head {name} is not there, or has no scale; "

@@ -90,7 +90,6 @@ def program_facts(opened: IntegerModel) -> dict[str, Any]:
 def step_facts(name: str) -> dict[str, Any]:
     """Describe a float step.  Raises ModelError or CalibrationError."""
     from calib.step.graph import read_step
-    from wmq.game.targets import head_widths
 
     path = model_path(name, ".onnx")
     step = read_step(path)
@@ -104,7 +103,7 @@ def step_facts(name: str) -> dict[str, Any]:
         **_schema_facts(schema),
         "config": _table(step.config),
         "parameters": sum(array.size for array in step.weights.values()),
-        "heads": dict(head_widths(schema)),
+        "heads": dict(schema.heads),
         "training": _table(_metadata(step, "wmq.training")),
         "run": _metadata(step, "wmq.run"),
         "half": step.half,

@@ -14,7 +14,7 @@ import numpy as np
 
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
-from wmq.game.targets import NUMBER_HEADS, head_widths
+from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.model_files import ModelError, model_path, schema_of
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
@@ -38,7 +38,7 @@ class SessionStep:
         self.session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        self.heads = tuple(head_widths(self.schema))
+        self.heads = tuple(self.schema.heads)
         self.state_shapes = {
             port.name: tuple(port.shape[1:])
             for port in self.session.get_inputs()

@@ -25,17 +25,17 @@ from wmq.evaluation.evaluate import together
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.results import Figure, Row, Suite
 from wmq.game.schema import Schema
-from wmq.game.targets import NUMBER_HEADS, head_widths
+from wmq.game.targets import NUMBER_HEADS
 from wmq.replays.slippi import Game
 
 SCHEMA = Schema()
-SCALES = {head: np.ones(head_widths(SCHEMA)[head], np.float32) for head in NUMBER_HEADS}
+SCALES = {head: np.ones(SCHEMA.heads[head], np.float32) for head in NUMBER_HEADS}
 
 
 def some_heads(frames: int, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {name: rng.normal(0, 3, (frames, width)).astype(np.float32)
-            for name, width in head_widths(SCHEMA).items()}  # fmt: skip
+            for name, width in SCHEMA.heads.items()}  # fmt: skip
 
 
 def some_game(number: int, frames: int, missing: tuple[str, ...] = ()) -> Game:
@@ -204,7 +204,7 @@ def test_figures_of_heads_are_over_all_frames_of_all_games() -> None:
         agreements.append(agreement)
     found = head_figures(agreements)
     assert not set(NUMBER_HEADS) & set(found) and set(found) | set(NUMBER_HEADS) == set(
-        head_widths(SCHEMA)
+        SCHEMA.heads
     )
     name = "p2.action"
     a, b = (np.concatenate([side[name] for side in both]).astype(np.float64)

@@ -19,7 +19,7 @@ from wmq.evaluation.metrics import (
     robust,
 )
 from wmq.game.schema import Q16, Schema
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_widths
+from wmq.game.targets import NUMBER_HEADS, PLAYERS
 
 SCHEMA = Schema()
 ONES = {head: np.ones(2 * len(SCHEMA.head(head)), np.float32) for head in NUMBER_HEADS}
@@ -32,13 +32,13 @@ def random_frames(rng: np.random.Generator, count: int) -> np.ndarray:
 def random_heads(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     return {
         name: rng.normal(0, 3, (count, width)).astype(np.float32)
-        for name, width in head_widths(SCHEMA).items()
+        for name, width in SCHEMA.heads.items()
     }
 
 
 def perfect_heads(now: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
     """Heads that hit every target, written out field by field."""
-    heads = {name: np.zeros((len(now), w), np.float32) for name, w in head_widths(SCHEMA).items()}
+    heads = {name: np.zeros((len(now), w), np.float32) for name, w in SCHEMA.heads.items()}
     for head in NUMBER_HEADS:
         for column, (player, field) in enumerate((p, f) for p in (0, 1) for f in SCHEMA.head(head)):
             at = SCHEMA.index(field.name, player)

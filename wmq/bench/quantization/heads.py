@@ -10,11 +10,11 @@ import numpy as np
 from wmq.errors import WmqError
 from wmq.evaluation.results import HeadFigure
 from wmq.game.schema import Schema
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_widths
+from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads
 
 
 def logit_heads(schema: Schema) -> list[str]:
-    return [name for name in head_widths(schema) if name not in NUMBER_HEADS]
+    return [name for name in schema.heads if name not in NUMBER_HEADS]
 
 
 class Agreement:

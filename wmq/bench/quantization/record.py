@@ -1,7 +1,7 @@
 """What float32 says on every frame: computed once, kept on the disk, and read by every row.
 
     record.json    manifest of the others (`wmq.memo.manifest`)
-    heads-N.f32    heads of game N, (steps, sum of widths) float32 in the order of `head_widths`
+    heads-N.f32    heads of game N, (steps, sum of widths) float32 in the schema's order
     rolled.npy     rollouts from all starts, (starts, LONGEST, frame_size) int32
 
 About 4 KB a frame: 1.4 GB for the 336,549 frames of 37 games.  Half floats would take half,
@@ -21,7 +21,7 @@ import numpy as np
 from wmq.bench.quantization.play import Play, games_of, part_of, roll, starts_of
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.teacher_forced import add_rows
-from wmq.game.targets import Heads, head_widths
+from wmq.game.targets import Heads
 from wmq.inference.predictor import Tick, cuts
 from wmq.memo.manifest import make_files, read_manifest
 from wmq.toolkits.methods import Way
@@ -36,7 +36,7 @@ class Record:
     def __init__(self, folder: Path, play: Play):
         self.play = play
         self.columns = columns(play)
-        width = sum(head_widths(play.schema).values())
+        width = sum(play.schema.heads.values())
         self.kept = [np.memmap(_heads_path(folder, number), np.float32, "r", shape=(steps, width))
                      for number, steps in enumerate(play.steps)]  # fmt: skip
         self.rolled = np.load(folder / ROLLED)
@@ -65,7 +65,7 @@ class Record:
 def columns(play: Play) -> dict[str, slice]:
     """Where each head is in a row."""
     found, at = {}, 0
-    for name, width in head_widths(play.schema).items():
+    for name, width in play.schema.heads.items():
         found[name] = slice(at, at + width)
         at += width
     return found
@@ -102,7 +102,7 @@ def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tic
 def _write(folder: Path, play: Play, way: Way, tick: Tick) -> list[Path]:
     """All but the manifest.  Raises OSError."""
     order = columns(play)
-    width = sum(head_widths(play.schema).values())
+    width = sum(play.schema.heads.values())
 
     def take(number: int, first: int, heads: Heads) -> None:
         rows = np.concatenate([heads[name] for name in order], axis=1).astype(np.float32)
