@@ -11,9 +11,9 @@ import grimp
 import numpy as np
 import pytest
 
+from calib.arithmetic.grid import Grid
 from calib.simulation.program_weights import HeldLinear
 from calib.simulation.simulate import Change
-from calib.statistics.collect import Rounding
 from wmq.bench.quantization import runner, wmq_methods
 from wmq.drift import stage_store
 from wmq.inference.predictor import StartRow
@@ -144,8 +144,8 @@ def test_digests_tell_apart_what_is_measured() -> None:
         1, 1.0, "1", [1], [[1]], [1, 23], [12, 3], {"a": 1}, None, True,
         array, array.astype(np.int32), array.astype(float), array.reshape(2, 3), array[::2],
         array[:0], array[None][:0], array.tolist(), [array, array], np.float32(0.1),
-        np.float64(0.1), StartRow(1, 2), StartRow(2, 1), Rounding(np.array([0.5]), -127, 127),
-        Rounding(np.array([0.25]), -127, 127), Change(), Change({"x": Rounding(array, -1, 1)}),
+        np.float64(0.1), StartRow(1, 2), StartRow(2, 1), Grid(np.array([0.5]), -127, 127),
+        Grid(np.array([0.25]), -127, 127), Change(), Change({"x": Grid(array, -1, 1)}),
         Change(linears={"x": HeldLinear(array, None, array, array, array)}),
         Change(weights={"x": array}),
     ]  # fmt: skip
