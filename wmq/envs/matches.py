@@ -7,6 +7,7 @@ and begins again, on its own; the others never show in its frames.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -76,8 +77,14 @@ class Matches:
         before, made = self.frames, np.empty_like(self.frames)
         pads = np.stack([self.controllers, controllers], axis=1)
 
-        def play(thread: int) -> None:
-            for worlds, at in self._groups[thread :: self._threads]:
+        waiting = deque(self._groups)
+
+        def play() -> None:
+            while True:
+                try:
+                    worlds, at = waiting.popleft()
+                except IndexError:
+                    return
                 made[at] = worlds.advance(before[at, None], pads[at], 1)[:, 0]
 
         self._in_threads(play)
@@ -95,11 +102,11 @@ class Matches:
         lost = self.options.damage_reward * damage + self.options.stock_reward * stocks
         return lost[:, ::-1] - lost
 
-    def _in_threads(self, play: Callable[[int], None]) -> None:
-        """Thread 0 is the caller's own."""
-        others = [self._pool.submit(play, thread) for thread in range(1, self._threads)]
+    def _in_threads(self, play: Callable[[], None]) -> None:
+        """In the caller's own thread and the others."""
+        others = [self._pool.submit(play) for _ in range(1, self._threads)]
         try:
-            play(0)
+            play()
         finally:
             wait(others)
         for other in others:
