@@ -76,7 +76,6 @@ class Matches:
         """Play one frame of all matches with the controllers (matches, 26) int32 for it."""
         before, made = self.frames, np.empty_like(self.frames)
         pads = np.stack([self.controllers, controllers], axis=1)
-
         waiting = deque(self._groups)
 
         def play() -> None:
