@@ -27,7 +27,7 @@ SIDE_BY_SIDE = 8  # worlds
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrameOutcome:
     """What a frame brought: rewards (matches, 2) float64; terminated and truncated (matches,)."""
 
     rewards: np.ndarray
@@ -72,7 +72,7 @@ class Matches:
         self.frames[match], self.controllers[match] = start.given[-1], start.controllers[-1]
         self.ages[match], self.seeds[match] = 0, seed & 0xFFFF_FFFF_FFFF_FFFF
 
-    def step(self, controllers: np.ndarray) -> Outcome:
+    def step(self, controllers: np.ndarray) -> FrameOutcome:
         """Play one frame of all matches with the controllers (matches, 26) int32 for it."""
         before, made = self.frames, np.empty_like(self.frames)
         pads = np.stack([self.controllers, controllers], axis=1)
@@ -91,7 +91,7 @@ class Matches:
         self.ages += 1
         terminated = (made[:, self._stocks] == 0).any(axis=1)
         truncated = ~terminated & (self.ages >= self.options.max_frames)
-        return Outcome(self._rewards(before, made), terminated, truncated)
+        return FrameOutcome(self._rewards(before, made), terminated, truncated)
 
     def _rewards(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """What the opponent loses less what the player loses, (matches, 2)."""
