@@ -7,6 +7,7 @@ and begins again, on its own; the others never show in its frames.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ SIDE_BY_SIDE = 8  # worlds
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrameOutcome:
     """What a frame brought: rewards (matches, 2) float64; terminated and truncated (matches,)."""
 
     rewards: np.ndarray
@@ -71,13 +72,18 @@ class Matches:
         self.frames[match], self.controllers[match] = start.given[-1], start.controllers[-1]
         self.ages[match], self.seeds[match] = 0, seed & 0xFFFF_FFFF_FFFF_FFFF
 
-    def step(self, controllers: np.ndarray) -> Outcome:
+    def step(self, controllers: np.ndarray) -> FrameOutcome:
         """Play one frame of all matches with the controllers (matches, 26) int32 for it."""
         before, made = self.frames, np.empty_like(self.frames)
         pads = np.stack([self.controllers, controllers], axis=1)
+        waiting = deque(self._groups)
 
-        def play(thread: int) -> None:
-            for worlds, at in self._groups[thread :: self._threads]:
+        def play() -> None:
+            while True:
+                try:
+                    worlds, at = waiting.popleft()
+                except IndexError:
+                    return
                 made[at] = worlds.advance(before[at, None], pads[at], 1)[:, 0]
 
         self._in_threads(play)
@@ -85,7 +91,7 @@ class Matches:
         self.ages += 1
         terminated = (made[:, self._stocks] == 0).any(axis=1)
         truncated = ~terminated & (self.ages >= self.options.max_frames)
-        return Outcome(self._rewards(before, made), terminated, truncated)
+        return FrameOutcome(self._rewards(before, made), terminated, truncated)
 
     def _rewards(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """What the opponent loses less what the player loses, (matches, 2)."""
@@ -95,11 +101,11 @@ class Matches:
         lost = self.options.damage_reward * damage + self.options.stock_reward * stocks
         return lost[:, ::-1] - lost
 
-    def _in_threads(self, play: Callable[[int], None]) -> None:
-        """Thread 0 is the caller's own."""
-        others = [self._pool.submit(play, thread) for thread in range(1, self._threads)]
+    def _in_threads(self, play: Callable[[], None]) -> None:
+        """In the caller's own thread and the others."""
+        others = [self._pool.submit(play) for _ in range(1, self._threads)]
         try:
-            play(0)
+            play()
         finally:
             wait(others)
         for other in others:

@@ -39,6 +39,7 @@ class _Worlds(VectorEnv):
         "render_fps": FRAMES_PER_SECOND,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+    closed = True  # until it is open: some versions of VectorEnv close what could not be made
 
     def __init__(self, worlds: int, players: int | slice, options: MatchOptions):
         self._matches = Matches(options, worlds)
@@ -51,6 +52,7 @@ class _Worlds(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * worlds
         self._over: np.ndarray | None = None  # (worlds,); None before the first reset
+        self.closed = False
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
