@@ -261,11 +261,11 @@ def scan_seconds(program: Program, repeats: int) -> list[float]:
 def quality(paths: Sequence[Path], data: Path, games: int) -> list[dict[str, float]]:
     """Figures of wmq evaluate, less those of the float model."""
     from wmq.dataset.store import Dataset
-    from wmq.evaluation.evaluate import Settings, evaluate
+    from wmq.evaluation.evaluate import EvaluationSettings, evaluate
 
     say(f"evaluating {len(paths)} programs on {games} validation games")
     report = evaluate(Dataset.open(data), [embedded_model(".onnx"), *paths],
-                      Settings("val", games, threads=1), now_and_then())  # fmt: skip
+                      EvaluationSettings("val", games, threads=1), now_and_then())  # fmt: skip
     base, *others = (model.figures for model in report.models)
     return [{"val_loss %": 100 * (f["val_loss"] / base["val_loss"] - 1),
              "pos_mae %": 100 * (f["pos_mae"] / base["pos_mae"] - 1),
@@ -377,7 +377,7 @@ def main() -> int:
         studies = study(options)
         say("following the states of the embedded model")
         layers = layer_errors(embedded.program, *match(embedded, options.frames))
-    except (WmqError, CalibrationError, ProgramError) as error:
+    except WmqError as error:
         say(f"recurrence: {error}")
         return 2
     with_carry, without = scan_seconds(embedded.program, options.repeats)

@@ -18,7 +18,7 @@ import pytest
 from tests.support.tiny import walking_game
 from wmq.bench.quantization import measuring, runner
 from wmq.bench.quantization.play import Extent
-from wmq.bench.quantization.runner import Settings, measure
+from wmq.bench.quantization.runner import SuiteSettings, measure
 from wmq.dataset.store import write_game, write_index
 from wmq.evaluation.results import Row, Suite
 from wmq.game.targets import Heads
@@ -26,7 +26,7 @@ from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.predictor import StartRow, Take
 from wmq.replays.slippi import Game
-from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.methods import Lacking, Method, MethodContext
 
 FLOAT = "float32 onnxruntime"
 EXTENT = Extent(games=0, frames=0, starts=9, calibration=256)
@@ -58,16 +58,16 @@ class Peers:
     def inputs(self, name: str) -> str:
         return name
 
-    def make(self, name: str, context: Context) -> Way:
+    def make(self, name: str, context: MethodContext) -> Method:
         self.made[name] += 1
         if name in self.failing:
             raise self.failing[name]
         if name == FLOAT:
-            return Way(OnnxPredictor(context.onnx, context.threads), 2, 1.0, 0, 0, 50, 1000)
+            return Method(OnnxPredictor(context.onnx, context.threads), 2, 1.0, 0, 0, 50, 1000)
         predictor: Any = IntegerPredictor(self.program, context.threads)
         if name == "torch inf":
             predictor = Infinite(predictor)
-        return Way(predictor, 2, self.shares.get(name, 1.0), 22, 0, None, 500, ("made up",))
+        return Method(predictor, 2, self.shares.get(name, 1.0), 22, 0, None, 500, ("made up",))
 
 
 class Infinite:
@@ -110,7 +110,7 @@ def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
 @pytest.fixture
 def run(models: Path, data: Path, peers: Peers, tmp_path: Path) -> Any:
     def measured(*only: str, folder: str = "work", threads: int = 1) -> Suite:
-        return measure(Settings(models / "small.onnx", data, tmp_path / folder, only, False,
+        return measure(SuiteSettings(models / "small.onnx", data, tmp_path / folder, only, False,
                                 threads), quietly)  # fmt: skip
 
     return measured

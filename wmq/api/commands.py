@@ -18,7 +18,7 @@ from wmq.verification.recompute import verify as verify_stored
 if TYPE_CHECKING:
     from calib.recipe import Recipe
     from wmq.calibration.calibrate import Result
-    from wmq.evaluation.evaluate import Report
+    from wmq.evaluation.evaluate import EvaluationReport
 
 FilePath = str | os.PathLike[str]
 PLAYED = 64_000  # frames
@@ -93,7 +93,7 @@ def evaluate(
     threads: int = 1,
     kernels: str = "auto",
     progress: Progress = silent,
-) -> Report:
+) -> EvaluationReport:
     """Compare models with the real games of a dataset, and each model with the one before it.
 
     data      a dataset of `wmq prepare`
@@ -108,7 +108,7 @@ def evaluate(
     require("evaluate()", ["pyarrow"])
     from wmq.dataset.store import SPLITS, Dataset
     from wmq.errors import WmqError
-    from wmq.evaluation.evaluate import Settings
+    from wmq.evaluation.evaluate import EvaluationSettings
     from wmq.evaluation.evaluate import evaluate as run
     from wmq.inference.model_files import embedded_model
 
@@ -122,7 +122,7 @@ def evaluate(
     most = {"games": games, "frames": frames, "horizon": horizon}
     limits = {name: 0 if value is None else whole(name, value, 1, 2**31)
               for name, value in most.items()}  # fmt: skip
-    settings = Settings(split, **limits, starts=whole("starts", starts, 1, 2**31),
+    settings = EvaluationSettings(split, **limits, starts=whole("starts", starts, 1, 2**31),
                         threads=whole("threads", threads, 1, MOST_THREADS),
                         kernels=kernels)  # fmt: skip
     return run(Dataset.open(data), paths, settings, progress)

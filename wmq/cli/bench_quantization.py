@@ -14,7 +14,7 @@ from wmq.errors import WmqError
 from wmq.memo.machine import cores
 
 if TYPE_CHECKING:
-    from wmq.bench.quantization.runner import Settings
+    from wmq.bench.quantization.runner import SuiteSettings
     from wmq.bench.quantization.suite import Found
     from wmq.evaluation.results import Suite
 
@@ -82,13 +82,13 @@ def quantization(
 
 def _settings(
     model: Path | None, data: Path, folder: Path, only: tuple[str, ...], quick: bool, threads: int
-) -> Settings:
-    from wmq.bench.quantization.runner import Settings
+) -> SuiteSettings:
+    from wmq.bench.quantization.runner import SuiteSettings
 
-    return Settings(model, data, folder, only, quick, threads, command_line())
+    return SuiteSettings(model, data, folder, only, quick, threads, command_line())
 
 
-def _table(settings: Settings) -> Suite:
+def _table(settings: SuiteSettings) -> Suite:
     from wmq.bench.quantization.runner import measure
     from wmq.cli.progress import progress_bar
 
@@ -96,7 +96,7 @@ def _table(settings: Settings) -> Suite:
         return measure(settings, progress)
 
 
-def _everything(settings: Settings) -> Found:
+def _everything(settings: SuiteSettings) -> Found:
     from wmq.bench.quantization.suite import reproduce
     from wmq.cli.progress import progress_bar
 

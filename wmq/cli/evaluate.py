@@ -14,7 +14,7 @@ from wmq.cli.options import counted, echo_embedded, kernels_option, threads_opti
 from wmq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from wmq.evaluation.evaluate import Comparison, Report
+    from wmq.evaluation.evaluate import EvaluationReport, ModelComparison
 
 LABEL = 40  # width of the first column
 
@@ -79,12 +79,14 @@ def evaluate(
     any, the embedded float and integer models are compared.
     """
     from wmq.dataset.store import Dataset
-    from wmq.evaluation.evaluate import Settings
+    from wmq.evaluation.evaluate import EvaluationSettings
     from wmq.evaluation.evaluate import evaluate as evaluate_models
     from wmq.inference.model_files import embedded_model
 
     chosen = models or tuple(map(str, (embedded_model(".onnx"), embedded_model(".wmq"))))
-    settings = Settings(split, games or 0, frames or 0, horizon or 0, starts, threads, kernels)
+    settings = EvaluationSettings(
+        split, games or 0, frames or 0, horizon or 0, starts, threads, kernels
+    )
     with progress_bar() as progress:
         report = evaluate_models(Dataset.open(data), chosen, settings, progress)
     if as_json:
@@ -103,7 +105,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _print(report: Report) -> None:
+def _print(report: EvaluationReport) -> None:
     from wmq.evaluation.bootstrap import FEW_GAMES
 
     games = len(report.sha256)
@@ -130,7 +132,7 @@ def _print(report: Report) -> None:
         )
 
 
-def _table(report: Report, figures: list[str]) -> None:
+def _table(report: EvaluationReport, figures: list[str]) -> None:
     """One row a figure, one column a model, then the differences of neighbours."""
     pairs = report.comparisons
     titles = [model.name for model in report.models]
@@ -156,7 +158,7 @@ def _number(figure: str, value: float) -> str:
     return f"{value:.2f} %" if "_acc" in figure else f"{value:.4f}"
 
 
-def _difference(figure: str, pair: Comparison) -> str:
+def _difference(figure: str, pair: ModelComparison) -> str:
     value = pair.difference.get(figure)
     if value is None:
         return "-"

@@ -9,13 +9,11 @@ from typing import Any
 
 import click
 
-from calib.errors import CalibrationError
 from wmq.cli.environment import environment, environment_lines
 from wmq.cli.file_types import MODEL
 from wmq.cli.models import compile_first, frozen_garbage, open_model
 from wmq.errors import WmqError
 from wmq.files.names import printable
-from wmq_kernels.errors import ProgramError
 
 NAME, WIDTH = 13, 98
 LONGEST_LIST = 8  # entries of a list that stands in a line
@@ -32,7 +30,7 @@ def info(model: str | None, as_json: bool) -> None:
     """
     try:
         facts = _model_facts(model)
-    except (WmqError, CalibrationError, ProgramError) as error:
+    except WmqError as error:
         if as_json:
             click.echo(json.dumps({"error": str(error), "environment": environment()}, indent=1))
         raise

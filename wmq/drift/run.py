@@ -154,11 +154,11 @@ def _models(
 
 def _dynamic(settings: DriftSettings, onnx: Path) -> Predictor:
     """onnxruntime's own int8, a game or world by itself: a call's scale is that of its inputs."""
-    from wmq.toolkits.methods import Context
+    from wmq.toolkits.methods import MethodContext
     from wmq.toolkits.onnx_methods import make
 
     with TemporaryDirectory() as folder:  # the session holds what is made
-        context = Context(onnx, settings.data, Path(folder), settings.threads, 0)
+        context = MethodContext(onnx, settings.data, Path(folder), settings.threads, 0)
         return make(DYNAMIC, context).predictor
 
 

@@ -45,7 +45,7 @@ FIT_GAMES = 40  # training games that shares and, without a model, spreads are m
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """games, frames  no more than so many games, and frames of each; 0 for all
     horizon        frames to roll out from each of `starts` starts; 0 for none
     kernels        of integer programs
@@ -74,7 +74,7 @@ class ModelReport:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """The second model against the first.
 
     difference  second minus first; percent: of the first, for losses and errors
@@ -89,23 +89,23 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """sha256  of the games; frames: pairs of frames evaluated; starts as (sha256, row)."""
 
     split: str
     sha256: list[str]
     frames: int
     models: list[ModelReport]
-    comparisons: list[Comparison]
+    comparisons: list[ModelComparison]
     starts: list[tuple[str, int]]
 
 
 def evaluate(
     dataset: Dataset,
     models: Sequence[str | os.PathLike[str]],
-    settings: Settings = Settings(),
+    settings: EvaluationSettings = EvaluationSettings(),
     progress: Progress = silent,
-) -> Report:
+) -> EvaluationReport:
     """Evaluate models, and compare each with the one before it.
 
     models  `.onnx` and `.wmq` files, "frozen", "constant-velocity"
@@ -143,7 +143,7 @@ def evaluate(
         for name, model in zip(names, models, strict=True)
     ]
     real = [pair for pair, m in zip(found, models, strict=True) if not _is_trivial(m)]
-    return Report(
+    return EvaluationReport(
         split=settings.split,
         sha256=[info.sha256 for info in infos],
         frames=sum(len(game.frames) - 1 for game in games),
@@ -159,7 +159,7 @@ def _evaluate_one(
     scales: Spreads,
     games: Sequence[Game],
     starts: Sequence[StartRow],
-    settings: Settings,
+    settings: EvaluationSettings,
     progress: Progress,
 ) -> tuple[ModelReport, np.ndarray | None]:
     """The figures of one model, and its rollouts (starts, horizon, frame_size)."""
@@ -192,7 +192,7 @@ def compare(
     schema: Schema,
     one: tuple[ModelReport, np.ndarray | None],
     other: tuple[ModelReport, np.ndarray | None],
-) -> Comparison:
+) -> ModelComparison:
     """`other` against `one`."""
     before, after = one[0].figures | one[0].rolled, other[0].figures | other[0].rolled
     difference = {name: after[name] - before[name] for name in before if name in after}
@@ -201,7 +201,7 @@ def compare(
         for name, value in difference.items()
         if "_acc" not in name and before[name]
     }
-    found = Comparison((one[0].name, other[0].name), difference, percent)
+    found = ModelComparison((one[0].name, other[0].name), difference, percent)
     if one[1] is None or other[1] is None:
         return found
     first = first_divergence(schema, one[1], other[1])
@@ -212,7 +212,7 @@ def _is_trivial(model: str | os.PathLike[str]) -> bool:
     return os.fspath(model) in baselines.NAMES
 
 
-def _open(model: str | os.PathLike[str], settings: Settings) -> Predictor:
+def _open(model: str | os.PathLike[str], settings: EvaluationSettings) -> Predictor:
     try:
         check_form(Path(model))
     except ModelError as error:

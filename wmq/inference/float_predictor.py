@@ -31,7 +31,7 @@ LANES = 16  # games, or starts, side by side: more push the states out of a core
 LOG = logging.getLogger(__name__)
 
 
-class Step(Protocol):
+class FloatStep(Protocol):
     """One frame of some games; called from many threads."""
 
     schema: Schema
@@ -51,7 +51,7 @@ class Step(Protocol):
 class StepPredictor(Predictor):
     """A `Predictor` of a step, `lanes` games side by side in each thread."""
 
-    def __init__(self, step: Step, spreads: Spreads, threads: int, lanes: int = LANES):
+    def __init__(self, step: FloatStep, spreads: Spreads, threads: int, lanes: int = LANES):
         self.step, self.threads, self.lanes = step, threads, lanes
         self.schema = step.schema
         self.spreads: Spreads | None = spreads
@@ -108,7 +108,7 @@ class StepPredictor(Predictor):
 class StepWorlds:
     """Worlds of a step; `state` is that of all of them."""
 
-    def __init__(self, step: Step, state: State, count: int):
+    def __init__(self, step: FloatStep, state: State, count: int):
         self.step, self.state = step, state
         self.saturations: list[int | None] = [None] * count
 

@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 
 from wmq.memo.provenance import sources
-from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.methods import Lacking, Method, MethodContext
 
 BACKENDS = ("x86", "fbgemm", "onednn", "qnnpack")
 NAMES: dict[str, str] = {
@@ -46,7 +46,7 @@ def inputs(name: str) -> str:
     return sources(f"{__package__}.{module_of(name)}")
 
 
-def make(name: str, context: Context) -> Way:
+def make(name: str, context: MethodContext) -> Method:
     """name: a key of NAMES.
 
     Raises Lacking if it cannot be had here, WmqError or CalibrationError for bad files.

@@ -6,12 +6,12 @@ from wmq.calibration.play import CalibrationPlay, from_dataset, from_set
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
 from wmq.game.schema import Schema
-from wmq.toolkits.methods import Context
+from wmq.toolkits.methods import MethodContext
 
 SET = "self-play"  # frames that the embedded model made itself from real starts
 
 
-def play(context: Context, schema: Schema, frames: int) -> tuple[CalibrationPlay, str]:
+def play(context: MethodContext, schema: Schema, frames: int) -> tuple[CalibrationPlay, str]:
     """Training games of the dataset, else the embedded set; and what it is, for a note.
 
     Raises WmqError or CalibrationError.

@@ -20,7 +20,7 @@ class Lacking(Exception):
 
 
 @dataclass(frozen=True)
-class Context:
+class MethodContext:
     """What a way is made from.
 
     onnx       the float step
@@ -38,7 +38,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Way:
+class Method:
     """A way, ready to predict, and the figures that are counted and not measured.
 
     side_by_side  games that share one call, and with it the scales of dynamic quantization

@@ -29,7 +29,7 @@ from wmq.memo.forms import Form
 from wmq.memo.provenance import sources, versions
 from wmq.memo.store import Store
 from wmq.toolkits.calibration_play import play
-from wmq.toolkits.methods import Context
+from wmq.toolkits.methods import MethodContext
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.silence import silenced
 
@@ -58,7 +58,7 @@ def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
     return _found_or_made(opened, folder, f"dynamic-{variant}", make)
 
 
-def static(opened: FloatModel, context: Context, method: str) -> tuple[bytes, str]:
+def static(opened: FloatModel, context: MethodContext, method: str) -> tuple[bytes, str]:
     """A key of METHODS, all Linears, weights per channel; and what it was calibrated on.
 
     Raises WmqError or CalibrationError.

@@ -10,7 +10,7 @@ from wmq.inference.float_predictor import LANES, OnnxPredictor, StepPredictor
 from wmq.inference.model_files import FloatModel, open_float
 from wmq.inference.onnx_session import SessionStep
 from wmq.toolkits import methods, onnx_files
-from wmq.toolkits.methods import Context, Way
+from wmq.toolkits.methods import Method, MethodContext
 from wmq.toolkits.onnx_count import counts
 
 DYNAMIC = {
@@ -27,7 +27,7 @@ CLIPPED = ("without VNNI, onnxruntime adds pairs of int8 products in 16 bits, wh
            "this row is better on a processor with VNNI")  # fmt: skip
 
 
-def make(name: str, context: Context) -> Way:
+def make(name: str, context: MethodContext) -> Method:
     """Raises WmqError or CalibrationError."""
     opened = open_float(context.onnx)
     if name == "float32 onnxruntime":
@@ -41,15 +41,17 @@ def make(name: str, context: Context) -> Way:
     return _way(opened, onnx_files.weights_only(opened.step), context, LANES)
 
 
-def _float32(opened: FloatModel, context: Context) -> Way:
+def _float32(opened: FloatModel, context: MethodContext) -> Method:
     content = opened.path.read_bytes()
     found = counts(content)
     half = ("large weights are float16 in the file",) if opened.step.half else ()
-    return Way(OnnxPredictor(opened.path, context.threads), LANES, methods.WHOLE, found.layers,
+    return Method(OnnxPredictor(opened.path, context.threads), LANES, methods.WHOLE, found.layers,
                found.static_layers, found.float_operations, len(content), half)  # fmt: skip
 
 
-def _way(opened: FloatModel, content: bytes, context: Context, lanes: int, *notes: str) -> Way:
+def _way(
+    opened: FloatModel, content: bytes, context: MethodContext, lanes: int, *notes: str
+) -> Method:
     found = counts(content)
     if found.dequantized:
         notes = (*notes, f"{found.dequantized} Linears have int8 weights, multiplied as floats")
@@ -58,8 +60,8 @@ def _way(opened: FloatModel, content: bytes, context: Context, lanes: int, *note
     step = SessionStep(content, opened.schema, opened.path)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes)
     share = methods.MOST if lanes > 1 else methods.ALONE
-    return Way(predictor, lanes, share, found.layers, found.static_layers, found.float_operations,
-               len(content), notes)  # fmt: skip
+    return Method(predictor, lanes, share, found.layers, found.static_layers,
+                  found.float_operations, len(content), notes)  # fmt: skip
 
 
 def saturates() -> bool:

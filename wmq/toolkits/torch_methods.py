@@ -11,7 +11,7 @@ from wmq.inference.model_files import FloatModel, open_float
 from wmq.models.world import WorldModel
 from wmq.toolkits import torch_models
 from wmq.toolkits.backends import BACKENDS
-from wmq.toolkits.methods import MOST, TORCH_ALONE, Context, Way
+from wmq.toolkits.methods import MOST, TORCH_ALONE, Method, MethodContext
 from wmq.toolkits.torch_predictor import SequencePredictor, TorchModelStep, TorchSequence
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
@@ -22,7 +22,7 @@ SEVEN = "torch asks for inputs of 7 bits (reduce_range=True)"
 EIGHT = "torch asks for inputs of 7 bits (reduce_range=True), which qnnpack ignores: they have 8"
 
 
-def make(name: str, context: Context) -> Way:
+def make(name: str, context: MethodContext) -> Method:
     """Raises Lacking, WmqError or CalibrationError."""
     torch.set_num_threads(1)  # games are computed in threads of our own
     opened = open_float(context.onnx)
@@ -48,20 +48,20 @@ def make(name: str, context: Context) -> Way:
 
 
 def _sequence(
-    opened: FloatModel, plain: WorldModel, model: WorldModel, context: Context, dtype: torch.dtype,
-    notes: tuple[str, ...],
-) -> Way:  # fmt: skip
+    opened: FloatModel, plain: WorldModel, model: WorldModel, context: MethodContext,
+    dtype: torch.dtype, notes: tuple[str, ...],
+) -> Method:  # fmt: skip
     """A way that may take many frames at once, as nothing in it depends on what shares a call."""
     step = model.step if dtype == torch.float32 else None  # the step knows one type alone
     sequence = TorchSequence(plain, model.forward, step, dtype)
     predictor = SequencePredictor(sequence, opened.spreads, context.threads)
-    return Way(predictor, predictor.lanes, MOST, torch_models.int8_layers(model), 0,
+    return Method(predictor, predictor.lanes, MOST, torch_models.int8_layers(model), 0,
                _float_operations(sequence), torch_models.stored_bytes(model), notes)  # fmt: skip
 
 
 def _dynamic(
-    opened: FloatModel, plain: WorldModel, backend: str, as_planned: bool, context: Context
-) -> Way:
+    opened: FloatModel, plain: WorldModel, backend: str, as_planned: bool, context: MethodContext
+) -> Method:
     step, model = _dynamic_step(plain, backend, as_planned)
     predictor = StepPredictor(step, opened.spreads, context.threads, lanes=1)
     notes = [ALONE, EIGHT if backend == "qnnpack" else SEVEN]
@@ -74,7 +74,7 @@ def _dynamic(
         notes.append(f"the same bits as {twins[0]} on {PROBE} frames")
     eager = TorchModelStep(plain, model.step)
     int8_layers = torch_models.int8_layers(model)
-    return Way(predictor, 1, TORCH_ALONE, int8_layers, 0, _float_operations(eager),
+    return Method(predictor, 1, TORCH_ALONE, int8_layers, 0, _float_operations(eager),
                torch_models.stored_bytes(model), tuple(notes))  # fmt: skip
 
 

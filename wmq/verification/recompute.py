@@ -15,7 +15,7 @@ from wmq.rollout.table import frame_names
 
 
 @dataclass(frozen=True)
-class Difference:
+class FrameDifference:
     """The first element that differs: frame id, place in the frame, and both values."""
 
     world: int
@@ -35,7 +35,7 @@ class Verification:
     """
 
     rollout: Rollout
-    differences: tuple[Difference, ...]
+    differences: tuple[FrameDifference, ...]
     altered: tuple[int, ...]
 
     @property
@@ -44,7 +44,7 @@ class Verification:
         return not self.differences and not self.altered
 
     @property
-    def first(self) -> Difference | None:
+    def first(self) -> FrameDifference | None:
         """The earliest difference of all worlds."""
         return min(self.differences, key=lambda d: (d.frame, d.world), default=None)
 
@@ -86,7 +86,7 @@ def recompute(
     model: RolloutModel,
     threads: int = 1,
     progress: Progress = silent,
-) -> tuple[Rollout, list[Difference]]:
+) -> tuple[Rollout, list[FrameDifference]]:
     """Roll out again from the stored start and controllers; the first difference of each world.
 
     Raises WmqError if the model is another one.
@@ -100,7 +100,9 @@ def recompute(
         if len(unequal):
             t, at = unequal[0]
             values = int(stored.frames[number, t, at]), int(world.frames[t, at])
-            differences.append(Difference(number, stored.start.first + int(t), names[at], *values))
+            differences.append(
+                FrameDifference(number, stored.start.first + int(t), names[at], *values)
+            )
     return rollout, differences
 
 

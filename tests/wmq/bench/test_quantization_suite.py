@@ -23,11 +23,11 @@ from wmq.bench.quantization import measuring, wmq_methods
 from wmq.bench.quantization.measuring import frames_per_second
 from wmq.bench.quantization.play import Play, games_of, part_of, read_play, starts_of
 from wmq.bench.quantization.record import Record, is_kept, make_record
-from wmq.bench.quantization.runner import Settings, choose, measure
+from wmq.bench.quantization.runner import SuiteSettings, choose, measure
 from wmq.bench.quantization.table import markdown, text
 from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.errors import WmqError
-from wmq.evaluation.evaluate import Settings as EvaluateSettings
+from wmq.evaluation.evaluate import EvaluationSettings as EvaluateSettings
 from wmq.evaluation.evaluate import evaluate
 from wmq.evaluation.results import Suite, read_result
 from wmq.files.atomic import cannot_write
@@ -37,7 +37,7 @@ from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.predictor import StartRow, Take
 from wmq.memo import provenance
 from wmq.replays.slippi import Game
-from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.methods import Lacking, Method, MethodContext
 
 pytest_plugins = (
     "tests.support.replay_files",
@@ -86,7 +86,7 @@ def test_starts_of_a_part_are_those_of_the_whole(run: Any, models: Path, data: P
     """A part with all starts in it rolls out as the whole does, from the same states."""
     play = read_play(data, models / "small.onnx", EXTENT)
     last = max(start.row for start in play.starts) + 1
-    way = Way(OnnxPredictor(models / "small.onnx", 1), 64, 1.0, 0, 0, 0, 0)
+    way = Method(OnnxPredictor(models / "small.onnx", 1), 64, 1.0, 0, 0, 0, 0)
     whole, part = part_of(play, 1.0), part_of(play, last / STEPS)
     assert whole.starts == part.starts == tuple(range(len(play.starts)))
     assert max(part.steps) < STEPS
@@ -148,7 +148,7 @@ def test_a_record_that_was_interrupted_is_no_record(
     models: Path, data: Path, tmp_path: Path
 ) -> None:
     play = read_play(data, models / "small.onnx", EXTENT)
-    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    way = Method(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
     counted = Counter()
 
     def stops(frames: int) -> None:
@@ -176,7 +176,7 @@ def test_a_record_that_was_interrupted_is_no_record(
 def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_path: Path) -> None:
     """The kernel refuses a write beyond a file's largest size as it does on a full disk."""
     play = read_play(data, models / "small.onnx", EXTENT)
-    way = Way(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
+    way = Method(OnnxPredictor(models / "small.onnx", 1), 2, 1.0, 0, 0, 0, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
@@ -247,7 +247,7 @@ def test_seconds_are_those_of_all_runs(run: Any, tmp_path: Path) -> None:
     assert len(kept) == 3
 
 
-def assert_is_what_float_says(record: Record, play: Play, way: Way) -> None:
+def assert_is_what_float_says(record: Record, play: Play, way: Method) -> None:
     def take(number: int, first: int, heads: Heads) -> None:
         kept = record.heads(number, first, first + len(heads["binary"]))
         np.testing.assert_equal(kept, heads)
@@ -283,7 +283,7 @@ def test_other_frames_under_the_same_hashes_are_measured(
     """A dataset prepared again by a program that reads replays in another way."""
     again = tmp_path / "data"
     shutil.copytree(data, again)
-    settings = Settings(models / "small.onnx", again, tmp_path / "work", ("torch int8",))
+    settings = SuiteSettings(models / "small.onnx", again, tmp_path / "work", ("torch int8",))
     before = measure(settings, quietly)
     dataset = Dataset.open(again)
     info = dataset.select("val")[0]
@@ -298,7 +298,7 @@ def test_other_frames_under_the_same_hashes_are_measured(
 def test_another_engine_measures_our_rows_anew(
     models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = Context(models / "small.onnx", data, tmp_path, 1, 256)
+    context = MethodContext(models / "small.onnx", data, tmp_path, 1, 256)
     names = (wmq_methods.EMBEDDED, "wmq static-minmax")
     before = [wmq_methods.inputs(name, context) for name in names]
     copy = tmp_path / "source"
@@ -319,7 +319,7 @@ def test_progress_ends_at_its_total_whatever_part_a_row_covers(
     peers: Peers, models: Path, data: Path, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, int, str]] = []
-    settings = Settings(models / "small.onnx", data, tmp_path, ("torch part", "torch int8"))
+    settings = SuiteSettings(models / "small.onnx", data, tmp_path, ("torch part", "torch int8"))
     measure(settings, lambda what, done, total, note="": seen.append((done, total, note)))
     each = 4 * STEPS + 9 * 60
     assert {total for _, total, _ in seen} == {3 * each}
@@ -367,7 +367,7 @@ def test_without_training_games_the_embedded_set_calibrates(
     only_val.mkdir()
     (only_val / "games").symlink_to(data / "games")
     write_index(only_val, dataset.select("val"), [])
-    context = Context(models / "small.onnx", only_val, tmp_path, 1, 256)
+    context = MethodContext(models / "small.onnx", only_val, tmp_path, 1, 256)
     way = wmq_methods.make("wmq static-minmax", context, quietly)
     assert way.notes == ("calibrated on 256 frames of the embedded set self-play",)
 

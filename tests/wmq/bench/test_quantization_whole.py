@@ -13,11 +13,11 @@ from tests.support.replay_files import unpack
 from tests.support.rollout_models import wmq
 from tests.support.suites import EXTENT, quietly, rows_of
 from wmq.bench.quantization import runner, suite
-from wmq.bench.quantization.runner import Settings
+from wmq.bench.quantization.runner import SuiteSettings
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, read_result
 from wmq.sensitivity.run import SensitivitySettings
-from wmq.toolkits.methods import Way
+from wmq.toolkits.methods import Method
 
 pytest_plugins = (
     "tests.support.replay_files",
@@ -75,7 +75,7 @@ def test_everything_of_another_model(
     monkeypatch.setattr(suite, "QUICK", sizes)
     monkeypatch.setattr(runner, "QUICK", EXTENT)
     monkeypatch.setattr(runner, "QUICK_ROWS", ("wmq static-best",))
-    settings = Settings(models / "small.onnx", data, tmp_path / "work", (), True, 1)
+    settings = SuiteSettings(models / "small.onnx", data, tmp_path / "work", (), True, 1)
     found = suite.reproduce(settings, quietly)
     program = tmp_path / "work" / "models" / "wmq-static-best.wmq"
     made = hashlib.sha256(program.read_bytes()).hexdigest()
@@ -89,10 +89,10 @@ def test_everything_of_another_model(
 def test_without_the_default_s_row_there_is_no_drift(
     run: Any, models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*given: Any) -> Way:
+    def fail(*given: Any) -> Method:
         raise WmqError("no scale fits")
 
     monkeypatch.setattr(runner.wmq_methods, "make", fail)
-    settings = Settings(models / "small.onnx", data, tmp_path / "work", (), False, 1)
+    settings = SuiteSettings(models / "small.onnx", data, tmp_path / "work", (), False, 1)
     with pytest.raises(WmqError, match="wmq static-best: no scale fits; without it there is no"):
         suite.reproduce(settings, quietly)

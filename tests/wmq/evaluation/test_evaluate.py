@@ -23,7 +23,7 @@ from wmq.calibration.play import calibration_game
 from wmq.cli import main
 from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.evaluation.evaluate import ModelReport, Settings, compare, evaluate
+from wmq.evaluation.evaluate import EvaluationSettings, ModelReport, compare, evaluate
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.rollout_error import true_frames
 from wmq.game.frame_update import next_frames
@@ -267,11 +267,11 @@ def test_figures_depend_neither_on_threads_nor_on_the_other_models(
     dataset: Dataset, onnx_file: Path, wmq_file: Path
 ):
     both = [onnx_file, wmq_file]
-    one = evaluate(dataset, both, Settings(horizon=6, starts=20, threads=1))
-    two = evaluate(dataset, both, Settings(horizon=6, starts=20, threads=2))
+    one = evaluate(dataset, both, EvaluationSettings(horizon=6, starts=20, threads=1))
+    two = evaluate(dataset, both, EvaluationSettings(horizon=6, starts=20, threads=2))
     assert one.models[1] == two.models[1]
     assert one.models[0].figures == pytest.approx(two.models[0].figures, rel=1e-5)
-    alone = evaluate(dataset, [wmq_file, "frozen"], Settings(horizon=6, starts=20))
+    alone = evaluate(dataset, [wmq_file, "frozen"], EvaluationSettings(horizon=6, starts=20))
     assert alone.models[0] == one.models[1]
 
 
@@ -279,7 +279,7 @@ def test_the_integer_model_is_compared_with_the_float_one(
     dataset: Dataset, onnx_file: Path, wmq_file: Path
 ):
     report = evaluate(dataset, ["frozen", onnx_file, "constant-velocity", wmq_file],
-                      Settings(horizon=20, starts=30))  # fmt: skip
+                      EvaluationSettings(horizon=20, starts=30))  # fmt: skip
     assert [model.name for model in report.models] == [
         "frozen", "small.onnx", "constant-velocity", "small.wmq",
     ]  # fmt: skip
@@ -300,7 +300,7 @@ def test_the_integer_model_is_compared_with_the_float_one(
 
 
 def test_the_same_rollouts_never_diverge(dataset: Dataset, onnx_file: Path):
-    report = evaluate(dataset, [onnx_file, onnx_file], Settings(horizon=5, starts=10))
+    report = evaluate(dataset, [onnx_file, onnx_file], EvaluationSettings(horizon=5, starts=10))
     assert report.comparisons[0].divergence == {"median": None, "never": 100}
     assert set(report.comparisons[0].difference.values()) == {0.0}
 
@@ -314,7 +314,7 @@ def test_a_comparison_by_hand():
 
 
 def test_frozen_rolls_out_as_the_distance_from_the_start(dataset: Dataset):
-    report = evaluate(dataset, ["frozen"], Settings(horizon=20, starts=15))
+    report = evaluate(dataset, ["frozen"], EvaluationSettings(horizon=20, starts=15))
     games = {game.info.sha256: game for game in val_games(dataset)}
     at = [SCHEMA.index(axis, player) for player in (0, 1) for axis in "xy"]
     for frame in (1, 20):
@@ -327,7 +327,7 @@ def test_frozen_rolls_out_as_the_distance_from_the_start(dataset: Dataset):
 
 
 def test_games_and_frames_limit_what_is_read(dataset: Dataset):
-    report = evaluate(dataset, ["frozen"], Settings(games=2, frames=100))
+    report = evaluate(dataset, ["frozen"], EvaluationSettings(games=2, frames=100))
     assert report.sha256 == [f"{1:064x}", f"{2:064x}"]
     assert report.frames == 200
     assert len(true_frames(val_games(dataset), [StartRow(0, 3)], 2)) == 1
@@ -341,7 +341,7 @@ def test_a_game_is_cut_at_chunks_starts_and_its_end(dataset: Dataset):
 
 def test_progress_counts_every_frame(dataset: Dataset, onnx_file: Path):
     seen: dict[str, tuple[int, int]] = {}
-    evaluate(dataset, [onnx_file], Settings(horizon=4, starts=10),
+    evaluate(dataset, [onnx_file], EvaluationSettings(horizon=4, starts=10),
              lambda what, done, total: seen.update({what: (done, total)}))  # fmt: skip
     frames = 299 + CHUNK + 2 * CHUNK - 1
     assert seen == {
@@ -355,15 +355,15 @@ def test_progress_counts_every_frame(dataset: Dataset, onnx_file: Path):
     [
         (
             ["model.pt"],
-            Settings(),
+            EvaluationSettings(),
             r"a checkpoint, not a model .*; frozen and constant-velocity need no file",
         ),
-        (["none.onnx"], Settings(), "no such file"),
-        (["frozen"], Settings(horizon=500), "too short for a horizon of 500 frames"),
+        (["none.onnx"], EvaluationSettings(), "no such file"),
+        (["frozen"], EvaluationSettings(horizon=500), "too short for a horizon of 500 frames"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(
-    dataset: Dataset, models: list[str], settings: Settings, message: str
+    dataset: Dataset, models: list[str], settings: EvaluationSettings, message: str
 ):
     with pytest.raises(WmqError, match=message):
         evaluate(dataset, models, settings)
@@ -372,7 +372,7 @@ def test_what_cannot_be_evaluated_is_named(
 def test_an_empty_split_is_named(dataset: Dataset):
     only_val = replace(dataset, games=tuple(dataset.select("val")))
     with pytest.raises(WmqError, match="no game in the split train"):
-        evaluate(only_val, ["frozen"], Settings(split="train"))
+        evaluate(only_val, ["frozen"], EvaluationSettings(split="train"))
 
 
 def test_models_with_other_spreads_are_refused(

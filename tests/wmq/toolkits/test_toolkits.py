@@ -18,7 +18,7 @@ from calib.step.graph import read_step, to_bytes
 from tests.support.tiny import TINY, walking_dataset
 from wmq.dataset.store import Dataset
 from wmq.export.onnx import step_bytes, usual_frames
-from wmq.inference.float_predictor import LANES, OnnxPredictor, Step, StepPredictor
+from wmq.inference.float_predictor import LANES, FloatStep, OnnxPredictor, StepPredictor
 from wmq.inference.model_files import open_float
 from wmq.inference.onnx_session import OnnxStep, SessionStep
 from wmq.inference.predictor import StartRow
@@ -26,7 +26,7 @@ from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
 from wmq.toolkits import backends, onnx_files, torch_methods, torch_models
 from wmq.toolkits.calibration_play import play
-from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.methods import Lacking, Method, MethodContext
 from wmq.toolkits.onnx_count import counts
 from wmq.toolkits.onnx_export import CalibrationReader, plain_export
 from wmq.toolkits.onnx_methods import saturates
@@ -42,7 +42,7 @@ STARTS = [StartRow(2, 5), StartRow(0, 0), StartRow(1, 90), StartRow(2, 88)]
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+def context(tmp_path_factory: pytest.TempPathFactory) -> MethodContext:
     root = tmp_path_factory.mktemp("peers")
     walking_dataset(root / "data")
     torch.manual_seed(3)
@@ -51,27 +51,27 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
         getattr(model, f"{head}_scale").fill_(scale)
     (root / "tiny.onnx").write_bytes(step_bytes(model, RunConfig("tiny"), 1))
     (root / "made").mkdir()
-    return Context(root / "tiny.onnx", root / "data", root / "made", threads=1, frames=256)
+    return MethodContext(root / "tiny.onnx", root / "data", root / "made", threads=1, frames=256)
 
 
 @pytest.fixture(scope="module")
-def plain(context: Context) -> WorldModel:
+def plain(context: MethodContext) -> WorldModel:
     return torch_models.world_model(read_step(context.onnx))
 
 
 @pytest.fixture(scope="module")
-def games(context: Context) -> list[Game]:
+def games(context: MethodContext) -> list[Game]:
     dataset = Dataset.open(context.data)
     return [dataset.load(info) for info in dataset.games]
 
 
 @pytest.fixture(scope="module")
-def float_heads(context: Context, games: list[Game]) -> list[dict[str, np.ndarray]]:
+def float_heads(context: MethodContext, games: list[Game]) -> list[dict[str, np.ndarray]]:
     return walked(OnnxPredictor(context.onnx, 1), games)
 
 
 @pytest.fixture(scope="module")
-def made(context: Context) -> Iterator[Callable[[str], Way]]:
+def made(context: MethodContext) -> Iterator[Callable[[str], Method]]:
     """Each way made once, with a shorter look at whether two back ends are the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch_methods, "PROBE", 20)
@@ -91,7 +91,7 @@ def walked(predictor: StepPredictor, games: list[Game]) -> list[dict[str, np.nda
              for head in rows[0]} for rows in found]  # fmt: skip
 
 
-def steps(step: Step, frames: np.ndarray, pads: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def steps(step: FloatStep, frames: np.ndarray, pads: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     """frames (t, batch, frame_size), pads (t + 1, batch, 26)."""
     state = step.zero_state(frames.shape[1])
     for t in range(len(frames)):
@@ -101,7 +101,7 @@ def steps(step: Step, frames: np.ndarray, pads: np.ndarray) -> Iterator[dict[str
 
 @pytest.mark.parametrize("name", PRESENT)
 def test_each_way_says_what_it_is_and_stays_near_the_float_step(
-    name: str, made: Callable[[str], Way], games: list[Game],
+    name: str, made: Callable[[str], Method], games: list[Game],
     float_heads: list[dict[str, np.ndarray]],
 ) -> None:  # fmt: skip
     way = made(name)
@@ -123,7 +123,7 @@ def test_each_way_says_what_it_is_and_stays_near_the_float_step(
     assert floating or (ours["binary"] != exact["binary"]).any()
 
 
-def test_int8_files_are_smaller_than_float_ones(made: Callable[[str], Way]) -> None:
+def test_int8_files_are_smaller_than_float_ones(made: Callable[[str], Method]) -> None:
     """Three of the four bytes of each weight are gone, less what scales and names take."""
     gone = 3 * sum(module.weight.numel() for module in torch_models.linears(WorldModel(TINY)))
     for name in PRESENT:
@@ -134,7 +134,7 @@ def test_int8_files_are_smaller_than_float_ones(made: Callable[[str], Way]) -> N
 
 @pytest.mark.parametrize("name", ["float32 torch", "float32 onnxruntime"])
 def test_float_ways_roll_as_the_torch_step_alone(
-    name: str, made: Callable[[str], Way], games: list[Game], plain: WorldModel
+    name: str, made: Callable[[str], Method], games: list[Game], plain: WorldModel
 ) -> None:
     way = made(name)
     games = games[:3]
@@ -151,7 +151,7 @@ def test_float_ways_roll_as_the_torch_step_alone(
 
 
 def test_weights_that_fit_int8_lose_nothing_in_the_weights_only_form(
-    context: Context, games: list[Game]
+    context: MethodContext, games: list[Game]
 ) -> None:
     """Its float limit: with such weights it is the float step."""
     step = read_step(context.onnx)
@@ -199,7 +199,7 @@ def test_sequence_in_pieces_is_the_step(plain: WorldModel, games: list[Game]) ->
 
 
 def test_scale_of_a_dynamic_call_is_of_all_games_in_it_and_a_static_one_is_not(
-    context: Context, plain: WorldModel, games: list[Game]
+    context: MethodContext, plain: WorldModel, games: list[Game]
 ) -> None:
     opened = open_float(context.onnx)
     dynamic = onnx_files.dynamic(opened, context.folder, "linear")
@@ -227,7 +227,7 @@ def test_scale_of_a_dynamic_call_is_of_all_games_in_it_and_a_static_one_is_not(
     "name", ["onnxruntime dynamic", "torch dynamic 26 of 26 (qnnpack)", "float32 torch"]
 )
 def test_game_has_the_same_heads_in_whatever_company(
-    name: str, made: Callable[[str], Way], games: list[Game]
+    name: str, made: Callable[[str], Method], games: list[Game]
 ) -> None:
     predictor = made(name).predictor
     together = walked(predictor, games[:3])
@@ -235,7 +235,7 @@ def test_game_has_the_same_heads_in_whatever_company(
     assert all((together[1][head] == alone[0][head]).all() for head in alone[0])
 
 
-def test_threads_change_no_bit(context: Context, games: list[Game]) -> None:
+def test_threads_change_no_bit(context: MethodContext, games: list[Game]) -> None:
     many = [*games, *games[::-1], *games[:3]]
     assert len(many) > LANES  # so that there are two groups
     starts = [StartRow(number, 3 * number) for number in range(len(many))]
@@ -251,7 +251,7 @@ def test_threads_change_no_bit(context: Context, games: list[Game]) -> None:
 
 
 def test_calibration_sees_the_state_that_the_torch_model_carries(
-    context: Context, plain: WorldModel
+    context: MethodContext, plain: WorldModel
 ) -> None:
     source, what = play(context, open_float(context.onnx).schema, 256)
     assert what == "7 training games"
@@ -272,7 +272,7 @@ def test_calibration_sees_the_state_that_the_torch_model_carries(
 
 
 def test_min_max_scale_is_that_of_the_inputs_that_were_played(
-    context: Context, plain: WorldModel
+    context: MethodContext, plain: WorldModel
 ) -> None:
     """Of the first Linear, whose inputs torch encodes here."""
     opened = open_float(context.onnx)
@@ -294,7 +294,7 @@ def test_min_max_scale_is_that_of_the_inputs_that_were_played(
 
 
 def test_file_is_found_again_and_another_model_has_another(
-    context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: MethodContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = open_float(context.onnx)
     made = onnx_files.dynamic(opened, tmp_path, "all")
@@ -355,7 +355,7 @@ def test_torch_itself_quantizes_every_linear_and_the_plan_leaves_four(plain: Wor
 
 
 def test_what_is_not_there_is_a_reason_of_one_line(
-    context: Context, plain: WorldModel, monkeypatch: pytest.MonkeyPatch
+    context: MethodContext, plain: WorldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Lacking, match="^this torch has no quantized back end sparc, only "):
         torch_models.dynamic(plain, "sparc")
@@ -371,7 +371,7 @@ def test_what_is_not_there_is_a_reason_of_one_line(
 
 @pytest.mark.parametrize("name", ["torchao int8 dynamic", "torchao int8 weight-only"])
 def test_torchao_rounds_each_frame_by_itself(
-    name: str, context: Context, games: list[Game], float_heads: list[dict[str, np.ndarray]]
+    name: str, context: MethodContext, games: list[Game], float_heads: list[dict[str, np.ndarray]]
 ) -> None:
     pytest.importorskip("torchao", reason="torchao is not installed: pip install 'wmq[bench]'")
     way = backends.make(name, context)

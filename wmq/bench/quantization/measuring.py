@@ -26,14 +26,14 @@ from wmq.game.schema import FIRST_FRAME
 from wmq.game.targets import Heads
 from wmq.inference.predictor import Predictor, StartRow, Tick
 from wmq.replays.slippi import Game
-from wmq.toolkits.methods import Way
+from wmq.toolkits.methods import Method
 
 PACED = 0.3  # seconds of one stretch of the speed
 STRETCHES = 3
 FEWEST = 20  # frames of a stretch
 
 
-def record_row(name: str, what: str, way: Way, record: Record) -> Row:
+def record_row(name: str, what: str, way: Method, record: Record) -> Row:
     """float32's own row: figures without differences, from the record."""
     play = record.play
     weights, part = draw_weights(len(play.games)), part_of(play, 1.0)
@@ -45,7 +45,7 @@ def record_row(name: str, what: str, way: Way, record: Record) -> Row:
     return _row(name, what, way, play, part, found, {}, never)
 
 
-def compared_row(name: str, what: str, way: Way, record: Record, tick: Tick) -> Row:
+def compared_row(name: str, what: str, way: Method, record: Record, tick: Tick) -> Row:
     """The row of any other way, with differences to the record on the same frames.
 
     tick  frames done, of all frames and all rollouts' frames, whatever the way's share
@@ -106,7 +106,7 @@ def _games(play: Play, part: Part) -> list[int]:
     return [start.game for start in starts_of(play, part)]
 
 
-def _row(name: str, what: str, way: Way, play: Play, part: Part, found: dict, heads: dict,
+def _row(name: str, what: str, way: Method, play: Play, part: Part, found: dict, heads: dict,
          diverged: dict) -> Row:  # fmt: skip
     notes = list(way.notes)
     if way.share < 1:

@@ -24,7 +24,7 @@ from wmq.evaluation.teacher_forced import add_rows
 from wmq.game.targets import Heads
 from wmq.inference.predictor import Tick, cuts
 from wmq.memo.manifest import make_files, read_manifest
-from wmq.toolkits.methods import Way
+from wmq.toolkits.methods import Method
 
 MANIFEST = "record.json"
 ROLLED = "rolled.npy"
@@ -82,12 +82,14 @@ def seconds_of(folder: Path, key: str) -> float:
     return found.seconds if found else 0.0
 
 
-def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tick: Tick) -> Way:
+def make_record(
+    folder: Path, key: str, play: Play, make: Callable[[], Method], tick: Tick
+) -> Method:
     """Write the record, over an older one; returns the way that it was made with.
 
     Raises WmqError if the folder cannot be written.
     """
-    made: list[Way] = []
+    made: list[Method] = []
 
     def write() -> list[Path]:
         for path in folder.glob("heads-*.f32"):
@@ -99,7 +101,7 @@ def make_record(folder: Path, key: str, play: Play, make: Callable[[], Way], tic
     return made[0]
 
 
-def _write(folder: Path, play: Play, way: Way, tick: Tick) -> list[Path]:
+def _write(folder: Path, play: Play, way: Method, tick: Tick) -> list[Path]:
     """All but the manifest.  Raises OSError."""
     order = columns(play)
     width = sum(play.schema.heads.values())

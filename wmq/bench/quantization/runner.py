@@ -41,7 +41,7 @@ from wmq.memo.provenance import digest, sources, versions
 from wmq.memo.store import Store, file_name
 from wmq.progress import Progress
 from wmq.toolkits import backends
-from wmq.toolkits.methods import Context, Lacking, Way
+from wmq.toolkits.methods import Lacking, Method, MethodContext
 
 FULL = Extent(games=0, frames=0, starts=300, calibration=64_000)
 QUICK = Extent(games=3, frames=600, starts=12, calibration=1024)
@@ -55,7 +55,7 @@ LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
-class Settings:
+class SuiteSettings:
     """onnx  the float step, or None for the embedded one; only: texts in the names of rows
     command  as a person would run it again
     """
@@ -95,7 +95,7 @@ class _Job:
     kept: KeptRow | None
 
 
-def measure(settings: Settings, progress: Progress) -> Suite:
+def measure(settings: SuiteSettings, progress: Progress) -> Suite:
     """The chosen rows, in order; the first is float32, the record.
 
     suite.json also has those of the others that are there.
@@ -151,7 +151,7 @@ def measure(settings: Settings, progress: Progress) -> Suite:
     return suite
 
 
-def _extent(settings: Settings) -> Extent:
+def _extent(settings: SuiteSettings) -> Extent:
     return QUICK if settings.quick else FULL
 
 
@@ -173,7 +173,7 @@ def choose(names: dict[str, str], only: Sequence[str], quick: bool) -> dict[str,
             if not quick or name == record or name in QUICK_ROWS}  # fmt: skip
 
 
-def open_context(settings: Settings) -> Context:
+def open_context(settings: SuiteSettings) -> MethodContext:
     """What the ways are made from, with its folders.  Raises WmqError."""
     models = settings.folder / "models"
     for folder in (models, settings.folder / "rows"):
@@ -181,11 +181,11 @@ def open_context(settings: Settings) -> Context:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WmqError(f"{folder}: {error.strerror}; choose another folder with -o") from None
-    return Context(model_path(settings.onnx, ".onnx"), settings.data, models, settings.threads,
-                   _extent(settings).calibration)  # fmt: skip
+    return MethodContext(model_path(settings.onnx, ".onnx"), settings.data, models,
+                         settings.threads, _extent(settings).calibration)  # fmt: skip
 
 
-def _job(name: str, what: str, common: str, context: Context, folder: Path) -> _Job:
+def _job(name: str, what: str, common: str, context: MethodContext, folder: Path) -> _Job:
     own = backends.inputs(name) if name in backends.NAMES else wmq_methods.inputs(name, context)
     key = digest(common, name, own)
     store = Store(folder)
@@ -201,11 +201,11 @@ def _keep(job: _Job, row: Row, identity: str, began: float) -> Row:
 
 
 def _record(
-    job: _Job, common: str, context: Context, play: Play, folder: Path, bar: _Bar
-) -> tuple[Record, Callable[[], Way]]:
+    job: _Job, common: str, context: MethodContext, play: Play, folder: Path, bar: _Bar
+) -> tuple[Record, Callable[[], Method]]:
     """The record, made where it isn't kept, and the way that makes it."""
 
-    def make() -> Way:
+    def make() -> Method:
         try:
             return backends.make(job.name, context)
         except Lacking as lacking:
@@ -219,7 +219,7 @@ def _record(
 
 
 def _attempt(
-    job: _Job, context: Context, record: Record, bar: _Bar, progress: Progress,
+    job: _Job, context: MethodContext, record: Record, bar: _Bar, progress: Progress,
     measured: dict[str, Row],
 ) -> Row:  # fmt: skip
     """The row, or one with the reason why it could not be measured.
@@ -257,7 +257,7 @@ def _attempt(
                reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
 
 
-def _identity(way: Way) -> str:
+def _identity(way: Method) -> str:
     """The same for ways with the same row; "" for one that is like no other."""
     return f"{way.sha256} {way.share}" if way.sha256 else ""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calib.recipe import DEFAULT
 from wmq.bench.quantization import wmq_methods
-from wmq.bench.quantization.runner import Settings, measure, open_context
+from wmq.bench.quantization.runner import SuiteSettings, measure, open_context
 from wmq.dataset.store import Dataset
 from wmq.drift import DriftSettings, drift
 from wmq.errors import WmqError
@@ -52,7 +52,7 @@ class Found:
     page: Path
 
 
-def reproduce(settings: Settings, progress: Progress) -> Found:
+def reproduce(settings: SuiteSettings, progress: Progress) -> Found:
     """All parts in order.  Raises WmqError, CalibrationError or ProgramError."""
     sizes = QUICK if settings.quick else FULL
     suite = measure(settings, progress)
@@ -77,7 +77,7 @@ def reproduce(settings: Settings, progress: Progress) -> Found:
     return Found(suite, moved, ranked, page)
 
 
-def _program(suite: Suite, settings: Settings, progress: Progress) -> Path:
+def _program(suite: Suite, settings: SuiteSettings, progress: Progress) -> Path:
     """The embedded program where it was made from this model, else that of the default recipe."""
     if wmq_methods.EMBEDDED in wmq_methods.rows(suite.onnx_sha256):
         return embedded_model(".wmq")
@@ -87,7 +87,7 @@ def _program(suite: Suite, settings: Settings, progress: Progress) -> Path:
     return wmq_methods.program(row.name, open_context(settings), progress)
 
 
-def _page(settings: Settings, program: Path, onnx: Path, frames: int,
+def _page(settings: SuiteSettings, program: Path, onnx: Path, frames: int,
           progress: Progress) -> bytes:  # fmt: skip
     """Both models play on from the middle of the longest validation game."""
     from wmq.report.compare import compare, dataset_start, open_pair

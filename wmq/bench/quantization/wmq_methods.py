@@ -25,8 +25,8 @@ from wmq.toolkits.methods import (
     MOST,
     TORCH_ALONE,
     WHOLE,
-    Context,
-    Way,
+    Method,
+    MethodContext,
 )
 from wmq_kernels.program import NUMPY, Program
 
@@ -48,7 +48,7 @@ def rows(onnx_sha256: str) -> dict[str, str]:
     return found
 
 
-def inputs(name: str, context: Context) -> str:
+def inputs(name: str, context: MethodContext) -> str:
     """A digest of all that the row's program is made of, and run by."""
     code = sources(__name__), versions()
     if name == EMBEDDED:
@@ -57,7 +57,7 @@ def inputs(name: str, context: Context) -> str:
                   context.frames)  # fmt: skip
 
 
-def make(name: str, context: Context, progress: Progress) -> Way:
+def make(name: str, context: MethodContext, progress: Progress) -> Method:
     """Raises WmqError, CalibrationError or ProgramError."""
     if name == EMBEDDED:
         return _way(embedded_model(".wmq"), context, WHOLE)
@@ -66,7 +66,7 @@ def make(name: str, context: Context, progress: Progress) -> Way:
                 SHORT.get(name, WHOLE if default else MOST))  # fmt: skip
 
 
-def program(name: str, context: Context, progress: Progress) -> Path:
+def program(name: str, context: MethodContext, progress: Progress) -> Path:
     """The row's program, calibrated if there is none of these inputs.  Raises as `make`."""
     path = context.folder / f"{_base(name).replace(' ', '-')}.wmq"
     manifest, key = path.with_suffix(".json"), inputs(_base(name), context)
@@ -106,11 +106,11 @@ def float_operations(program: Program) -> int:
     )  # fmt: skip
 
 
-def _way(path: Path, context: Context, share: float) -> Way:
+def _way(path: Path, context: MethodContext, share: float) -> Method:
     predictor = IntegerPredictor(path, context.threads)
     program = predictor.engine.program
     layers = len(linears(program))
-    return Way(predictor, SIDE_BY_SIDE, share, layers, layers, float_operations(program),
+    return Method(predictor, SIDE_BY_SIDE, share, layers, layers, float_operations(program),
                path.stat().st_size, (_calibrated_on(program),), file_sha256(path))  # fmt: skip
 
 
@@ -138,13 +138,13 @@ def _set_of(recipe: Recipe) -> str | None:
     return recipe.data.set if recipe.data else None
 
 
-def _training_games(context: Context) -> list[str]:
+def _training_games(context: MethodContext) -> list[str]:
     """SHA-256 of the games that calibration may take."""
     games = usable(Dataset.open(context.data).select("train"))
     return [info.sha256 for info in games if info.frames > 1]
 
 
-def _play(context: Context) -> list[str]:
+def _play(context: MethodContext) -> list[str]:
     """What identifies all play that a recipe may take."""
     return [*_training_games(context), *(read_set(name).sha256 for name in sets.names())]
 
