@@ -15,6 +15,9 @@ FOLDERS = "wmq|wmq_kernels|calib|engines|tests|benchmarks|docs"
 FILES = [{file.name for file in (ROOT / folder).rglob("*.*")} for folder in FOLDERS.split("|")]
 
 
+ENVIRONMENTS = {"wmq/Melee-v0"}  # names in Gymnasium's registry
+
+
 def ids(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -22,7 +25,7 @@ def ids(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_paths_in_backticks_exist(page: Path) -> None:
     named = re.findall(rf"`((?:{FOLDERS})/[^\s`*]*)`", page.read_text("utf-8"))
-    missing = [path for path in named if not (ROOT / path).exists()]
+    missing = [path for path in named if path not in ENVIRONMENTS and not (ROOT / path).exists()]
     assert not missing, f"{ids(page)} names {', '.join(missing)}"
 
 
