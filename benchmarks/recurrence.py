@@ -21,14 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from calib.errors import CalibrationError
 from wmq.errors import WmqError
 from wmq.inference.model_files import IntegerModel, embedded_model, open_program
 from wmq.rollout.controllers import parse_source
 from wmq.rollout.rollout import both_controllers
 from wmq.rollout.starts import match_start
 from wmq_kernels.engine import Engine, State, kernels
-from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import CARRY_BITS
 from wmq_kernels.program import NUMPY, Program, Step
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -304,7 +305,7 @@ def test_file_is_found_again_and_another_model_has_another(
 
     monkeypatch.setattr(onnx_files, "quantize_dynamic", fail)
     assert onnx_files.dynamic(opened, tmp_path, "all") == made
-    other = type(opened)(opened.path, "0" * 64, opened.step, opened.schema, opened.spreads)
+    other = replace(opened, sha256="0" * 64)
     with pytest.raises(AssertionError, match="made again"):
         onnx_files.dynamic(other, tmp_path, "all")
     assert len(list(tmp_path.iterdir())) == 1
