@@ -145,7 +145,7 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
     help="Show the version and exit.",
 )
 def main() -> None:
-    """Turn a trained game world model into an integer program with the same rollout everywhere.
+    """Turn a trained game world model into an integer program that plays the same everywhere.
 
     From replays to a program: prepare, train, export, calibrate.  Then rollout, evaluate, drift,
     report, verify.

@@ -19,7 +19,7 @@ Examples:
 
 @click.group(name="bench", cls=CommandGroup, epilog=EPILOG)
 def bench() -> None:
-    """Measure speed and quality on this machine, as the README quotes them."""
+    """Measure on this machine the speed and quality that the README quotes."""
 
 
 bench.add_command(quantization)
@@ -31,7 +31,7 @@ bench.add_command(quantization)
     "--only",
     multiple=True,
     metavar="NAME",
-    help='Rows with this in their name, as in "onnxruntime static" or "2 threads"; repeatable.',
+    help='Only rows with this in their name, e.g. "onnxruntime static" or "2 threads"; repeatable.',
 )
 @click.option(
     "--batch",
@@ -47,18 +47,22 @@ bench.add_command(quantization)
     type=click.FloatRange(0, 60, min_open=True),
     default=0.5,
     show_default=True,
-    help="Length of a measurement; more where one step takes longer.",
+    help="Length of a measurement, or one step if that takes longer.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
     default=7,
     show_default=True,
-    help="Measurements of each row, taken in turn.",
+    help="Measurements of each row, interleaved with those of other rows.",
 )
-@click.option("--profile", is_flag=True, help="Also print microseconds of a frame by instruction.")
-@click.option("--chart", type=PICTURE, metavar="FILE", help="Also draw a picture, .svg or .png.")
-@click.option("--markdown", is_flag=True, help="Print two tables for the README.")
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Also print each instruction's microseconds per frame.",
+)
+@click.option("--chart", type=PICTURE, metavar="FILE", help="Also draw a chart, .svg or .png.")
+@click.option("--markdown", is_flag=True, help="Print two tables in Markdown, as in the README.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def speed(
     models: tuple[str, ...],
@@ -71,9 +75,9 @@ def speed(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Measure frames a second of wmq, onnxruntime and torch, and the hardware limit.
+    """Measure frames per second of wmq, onnxruntime and torch, and the hardware limit.
 
-    Takes about 40 minutes with all rows and batches; without models, the embedded pair.
+    Without models, measures the embedded pair.  All rows and batches take about 40 minutes.
     """
     from wmq.bench.speed import text as tables
     from wmq.bench.speed.contenders import chosen

@@ -40,7 +40,7 @@ Examples:
     metavar="NAME",
     help="Only rows with this in their name, and only the table; repeatable.",
 )
-@click.option("--quick", is_flag=True, help="Few rows, few frames: a minute or two.")
+@click.option("--quick", is_flag=True, help="Measure few rows on few frames: a minute or two.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -48,7 +48,7 @@ Examples:
     show_default="number of cores",
     help="Threads of every row.",
 )
-@click.option("--markdown", is_flag=True, help="Print the table for a page.")
+@click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows with every figure.")
 def quantization(
     model: str | None,
@@ -62,9 +62,10 @@ def quantization(
 ) -> None:
     """Compare every available quantization method with float32, on the validation games.
 
-    One frame ahead on all frames, and rolled out from 300 starts, with the embedded float model
-    unless another is given; then wmq drift, wmq sensitivity and a page with everything,
-    FOLDER/report.html.  Needs 4 KB of disk a frame in FOLDER for the predictions of float32.
+    Measures each method one frame ahead and rolled out from 300 starts, slow methods on the first
+    part of every game; then runs wmq drift and wmq sensitivity, and writes FOLDER/report.html.
+    Without MODEL.onnx, the embedded float model.  FOLDER needs 4 KB per frame for the predictions
+    of float32.
     """
     if markdown and as_json:
         raise WmqError("--markdown and --json: only one of them can be printed")

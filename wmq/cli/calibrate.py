@@ -28,9 +28,9 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
     name="calibrate", epilog="Example: wmq calibrate model.onnx -o model.wmq --data dataset"
 )
 @click.argument("model", type=FLOAT_STEP, metavar="MODEL.onnx")
-@click.option("-o", "out", type=PROGRAM, metavar="MODEL.wmq", help="File of the program.")
+@click.option("-o", "out", type=PROGRAM, metavar="MODEL.wmq", help="Integer program to write.")
 @click.option(
-    "--data", type=FOLDER, metavar="DATASET", help="Dataset whose training games calibrate."
+    "--data", type=FOLDER, metavar="DATASET", help="Calibrate on training games of this dataset."
 )
 @click.option(
     "--play",
@@ -42,7 +42,7 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
     "--set",
     "set_name",
     metavar="NAME",
-    help=f"Embedded set, instead of --data: {', '.join(SETS)}.",
+    help=f"Calibrate on an embedded set, instead of --data: {', '.join(SETS)}.",
 )
 @click.option(
     "--recipe",
@@ -56,7 +56,7 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
     "--promote",
     multiple=True,
     metavar="LINEAR",
-    help="Give this Linear's input two digits, as layers.1.mamba.in_proj; repeatable.",
+    help="Give this Linear's input two int8 digits, e.g. layers.1.mamba.in_proj; repeatable.",
 )
 @click.option(
     "--frames",
@@ -80,7 +80,7 @@ NOTHING_KEPT = "nothing was kept: there is no folder for it"
 @click.option(
     "--show-statistics",
     is_flag=True,
-    help="Print what each observer finds for each tensor; -o may then be left out.",
+    help="Print what each observer finds for each tensor; -o is then optional.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
@@ -99,8 +99,9 @@ def calibrate(
 ) -> None:
     """Calibrate a float step, and lower it to an integer program.
 
-    The statistics of a pass are kept in the user's cache, so another recipe takes seconds.  To
-    resume an interrupted pass, run the same command again.
+    MODEL.onnx is a float step: one frame of a model, as wmq export writes it.  A pass over the
+    games collects statistics and keeps them in the user's cache, so another recipe takes seconds.
+    To resume an interrupted pass, run the same command again.
     """
     if out is None and not show_statistics:
         raise WmqError("no file for the program; give -o MODEL.wmq, or --show-statistics")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 EPILOG = """\b
-Examples, each for all new shells:
+Examples, which enable it in every new shell:
   echo 'eval "$(wmq completion bash)"' >> ~/.bashrc
   echo 'eval "$(wmq completion zsh)"' >> ~/.zshrc
   wmq completion fish > ~/.config/fish/completions/wmq.fish"""

@@ -43,7 +43,7 @@ def conformance() -> None:
 
 @conformance.command(name="build", epilog="Example: wmq conformance build -o pack")
 @click.option(
-    "-o", "out", required=True, type=FOLDER, metavar="DIR", help="New folder for the pack, 60 MB."
+    "-o", "out", required=True, type=FOLDER, metavar="DIR", help="New folder for the pack, 61 MB."
 )
 @click.option(
     "--seed",
@@ -54,7 +54,7 @@ def conformance() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def build(out: str, seed: int, as_json: bool) -> None:
-    """Write a pack with the oracle, on all cores; a seed gives the same bytes everywhere."""
+    """Compute a pack with the oracle, on all cores; a seed gives the same bytes everywhere."""
     from wmq.cli.progress import progress_bar
     from wmq.files.atomic import cannot_write
     from wmq_kernels.conformance.building import build as build_pack
@@ -84,12 +84,12 @@ def build(out: str, seed: int, as_json: bool) -> None:
     type=click.Choice(ENGINES),
     default="numba",
     show_default=True,
-    help="Engine to check: the compiled one with the kernels that suit this machine or those of "
-    "one kind, or the oracle itself.",
+    help="Engine to check: the compiled one with this machine's best kernels (numba) or with one "
+    "kind of kernels (vnni, portable), or the oracle itself.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(pack: str, engine: str, as_json: bool) -> None:
-    """Run a pack on an engine; exit with 1 and name the first number if any differs."""
+    """Run a pack on an engine; if a number differs, name the first and exit with 1."""
     from wmq.cli.progress import progress_bar
     from wmq_kernels.conformance.pack import read_pack
     from wmq_kernels.conformance.running import run_pack

@@ -59,14 +59,14 @@ def _sized(name: str, help_text: str, most: int):
     show_default="dynamic",
     type=MODEL,
     metavar="MODEL|dynamic",
-    help="Also compare this .onnx or .wmq with float, or what onnxruntime's quantize_dynamic "
-    "makes of it; repeatable.",
+    help="Also compare this .onnx or .wmq with float; dynamic is float quantized by onnxruntime's "
+    "quantize_dynamic; repeatable.",
 )
-@_sized("starts", "Real frames that float and MODEL start from.", 100_000)
-@_sized("horizon", "Frames (60 a second) of those rollouts, with the true controllers.", 3600)
-@_sized("worlds", "Free-running worlds for each kind of controllers.", 10_000)
-@_sized("frames", "Frames of each free-running world.", 36_000)
-@click.option("--quick", is_flag=True, help="Take a few seconds, to see that everything works.")
+@_sized("starts", "Number of real frames that float and MODEL start from.", 100_000)
+@_sized("horizon", "Length of those rollouts, with the true controllers; 60 frames a second.", 3600)
+@_sized("worlds", "Free-running worlds for each kind of controllers, true and random.", 10_000)
+@_sized("frames", "Length of each free-running world, in frames.", 36_000)
+@click.option("--quick", is_flag=True, help="Run for a few seconds, to check that all works.")
 @threads_option
 @click.option("-o", "out", type=JSON, metavar="FILE.json", help="Write all figures as JSON.")
 @click.option(
@@ -75,7 +75,7 @@ def _sized(name: str, help_text: str, most: int):
     type=FOLDER,
     metavar="FOLDER",
     show_default="FILE.json.stages",
-    help="Folder for finished stages.",
+    help="Keep finished stages in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def drift(

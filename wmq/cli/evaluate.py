@@ -38,7 +38,7 @@ LABEL = 40  # width of the first column
     "--games",
     type=click.IntRange(min=1),
     show_default="all",
-    help="Use at most this many games, by their hash.",
+    help="Use at most this many games, chosen by hash.",
 )
 @click.option(
     "--frames",

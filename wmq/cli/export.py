@@ -22,7 +22,7 @@ from wmq.files.output_path import output_path
 def export(run: str, out: str, half: bool, as_json: bool) -> None:
     """Write the newest checkpoint of a training run as an ONNX model.
 
-    RUN is the folder that `wmq train -o RUN` made; training may still go on. The
+    RUN is the folder that `wmq train -o RUN` made; training may still be running. The
     model computes one frame from the previous one, the controllers and a recurrent state. It is
     compared with torch before it is written.
     """

@@ -30,11 +30,11 @@ def match_options(command: Callable) -> Callable:
     stages = click.Choice(sorted(STAGES), case_sensitive=False)
     for option in (
         click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
-                     help="Of the match; names below."),
+                     help="Character of player 2 in a match; names below."),
         click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
-                     help="Of the match; names below."),
+                     help="Character of player 1 in a match; names below."),
         click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
-                     help="Of the match; names below."),
+                     help="Stage of a match; names below."),
     ):  # fmt: skip
         command = option(command)
     return command

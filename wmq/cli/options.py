@@ -9,7 +9,7 @@ import click
 from wmq.cli.progress import be_verbose
 from wmq.memo.machine import cores
 
-KERNELS = ("auto", "vnni", "portable")  # paths.CHOICES, which would import numba here
+KERNELS = ("auto", "vnni", "portable")  # cpu.CHOICES, which would import numba here
 
 
 def counted(number: int, what: str) -> str:
@@ -39,14 +39,14 @@ kernels_option = click.option(
     type=click.Choice(KERNELS),
     default="auto",
     show_default=True,
-    help="Kernels of the integer engine; vnni needs AVX-512 VNNI. The bits are the same.",
+    help="Kernels of the integer engine, all with the same bits; vnni needs AVX-512 VNNI.",
 )
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="number of cores",
-    help="Threads that compute; the result does not depend on them.",
+    help="Number of threads; it does not change the result.",
 )
 
 

@@ -44,10 +44,10 @@ Examples:
 @click.command(name="report", epilog=f"{EPILOG}\n\n{NAMES}")
 @click.argument("folder", type=FOLDER, required=False)
 @click.option(
-    "-o", "out", type=HTML, metavar="FILE.html", show_default=DEFAULT_PAGE, help="The page."
+    "-o", "out", type=HTML, metavar="FILE.html", show_default=DEFAULT_PAGE, help="Page to write."
 )
 @click.option(
-    "--viewer", type=JSON, metavar="FILE.json", help="Write both worlds for public viewers."
+    "--viewer", type=JSON, metavar="FILE.json", help="Also write both worlds for public viewers."
 )
 @click.option(
     "--int8", type=PROGRAM, metavar="MODEL.wmq", show_default="embedded", help="Integer program."
@@ -64,16 +64,16 @@ Examples:
     "--frames",
     type=click.IntRange(1, LONGEST),
     show_default="3600, one minute, or what a replay has",
-    help="Number of new frames.",
+    help="Number of frames to compute.",
 )
 @click.option(
-    "--data", type=FOLDER, metavar="DATASET", help="Start in one of its validation games."
+    "--data", type=FOLDER, metavar="DATASET", help="Start in a validation game of this dataset."
 )
 @click.option(
     "--start",
     metavar="match|GAME.slp@FRAME|SHA256@FRAME",
     show_default="match; with --data, the middle of the longest game",
-    help="First frame of a match, a frame of a replay, or of a game of --data.",
+    help="Start at the first frame of a match, or at a frame of a replay or of a game of --data.",
 )
 @match_options
 @controller_options
@@ -97,8 +97,8 @@ def report(
 ) -> None:
     """Write a page of the results in FOLDER, with float and int8 playing side by side.
 
-    FOLDER holds some of suite.json, drift.json and sensitivity.json.  Without FOLDER, --viewer
-    alone writes both worlds.
+    FOLDER holds any of suite.json, drift.json and sensitivity.json.  Without FOLDER, no page is
+    written, only the file of --viewer.
     """
     from wmq.cli.progress import progress_bar
     from wmq.report.compare import compare, open_pair

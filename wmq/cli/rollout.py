@@ -36,12 +36,12 @@ Examples:
   wmq rollout --start game.slp@1200 --p1 replay --p2 random
 
 \b
-A script holds controls in ranges of frames, counted from the first new frame:
+A script lists controls for ranges of frames, counted from the first new frame:
   0-9     main=1,0            # main stick right; -1..1 each
   10      main=1,0.5 X        # a button: A B X Y Z L R D_UP
   20-24   c=0,1 trigger=0.35  # c-stick up, a light press of the trigger
   repeat 60                   # frame 60 is frame 0 again
-Where lines overlap, buttons add up and the later stick or trigger counts."""
+Where lines overlap, all buttons count, and the last stick or trigger."""
 
 
 @click.command(name="rollout", epilog=f"{EPILOG}\n\n{NAMES}")
@@ -54,7 +54,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     "--frames",
     type=click.IntRange(1, LARGEST),
     show_default="3600, one minute, or what a replay has",
-    help="Number of new frames.",
+    help="Number of frames to compute.",
 )
 @click.option(
     "--start",
@@ -62,7 +62,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     show_default=True,
     type=ANY_FILE,
     metavar="match|GAME.slp@FRAME",
-    help="First frame of a match, or a frame of a real game.",
+    help="Start at the first frame of a match, or at a frame of a real game.",
 )
 @match_options
 @click.option(
@@ -70,7 +70,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     type=click.IntRange(1, 100_000),
     default=240,
     show_default=True,
-    help="Real frames up to FRAME that warm up the state.",
+    help="Real frames up to FRAME that warm up the recurrent state.",
 )
 @controller_options
 @click.option(
@@ -78,7 +78,7 @@ Where lines overlap, buttons add up and the later stick or trigger counts."""
     type=click.IntRange(1, 100_000),
     default=1,
     show_default=True,
-    help="Rollouts with the seeds SEED, SEED + 1, ..",
+    help="Number of rollouts, with the seeds SEED, SEED + 1, ..",
 )
 @threads_option
 @kernels_option
@@ -109,7 +109,7 @@ def rollout(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Roll a model out, each frame from its own last one.  Without MODEL, the embedded one."""
+    """Roll out a model, each frame from the one before.  Without MODEL, the embedded one."""
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import check_output, write_rollout
     from wmq.rollout.rollout import both_controllers, roll

@@ -45,7 +45,7 @@ MARK = b'"entries"'  # a key of each FILE.json
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="Use at most this many validation games, by their hash.",
+    help="Use at most this many validation games, chosen by hash.",
 )
 @click.option(
     "--frames",
@@ -69,7 +69,7 @@ MARK = b'"entries"'  # a key of each FILE.json
     show_default=True,
     type=JSON,
     metavar="FILE.json",
-    help="File of the result; FILE.json.measured beside it lets a run resume.",
+    help="File of the result; the folder FILE.json.measured beside it lets a run resume.",
 )
 @click.option(
     "--chart", type=PICTURE, metavar="FILE", help="Also draw the ranking, as .svg or .png."
@@ -89,8 +89,8 @@ def sensitivity(
 ) -> None:
     """Rank a program's tensors, by class and by layer, by the quality that rounding them costs.
 
-    Each is rounded in the float model as the program rounds it, while all else stays float32, and
-    is measured on validation games.  Without MODEL, the embedded one.
+    Rounds one class at a time in the float model, as the program rounds it, keeps everything else
+    in float32, and measures the cost on validation games.  Without MODEL, the embedded one.
     """
     from wmq.dataset.store import Dataset
     from wmq.sensitivity.run import SensitivitySettings

@@ -115,7 +115,7 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
     "--threads",
     type=click.IntRange(min=1),
     show_default="number of cores",
-    help="Threads of torch; other numbers round differently.",
+    help="Threads of torch; their number affects rounding.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the last figures as one JSON object.")
 def train(
@@ -135,11 +135,11 @@ def train(
     To stop, press Ctrl-C (or send SIGTERM): the step is finished and saved, and the same command
     (with the same --threads) resumes the run as if it had never stopped. A crash costs a minute at
     most. Every minute or so, and every few hundred steps, a line on stderr gives the figures on
-    some validation games, beside those of predicting that nothing changes ("frozen").
+    some validation games, beside those of a prediction that nothing changes ("frozen").
 
     The learning rate rises over the first 100 steps and falls along a cosine to a hundredth of
     its peak. Resume a run with more --epochs and the cosine is stretched to the new length: the
-    rate rises again to where it would be, had the run had that length from its start.
+    rate rises again to where it would be if the run had been that long from the start.
 
     RUN holds run.json (settings), metrics.jsonl (losses and figures, one line each), the newest
     checkpoint and latest.json (its step).

@@ -19,7 +19,7 @@ from wmq.errors import WmqError
 @kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) -> None:
-    """Recompute a stored rollout; exit with 1 and name the first frame if it differs.
+    """Recompute a stored rollout; if it differs, name the first frame and exit with 1.
 
     ROLLOUT.npz is what `wmq rollout -o` wrote, on any machine.  Without MODEL.wmq, the
     embedded model.
