@@ -92,8 +92,9 @@ def drift(
 ) -> None:
     """Measure the divergence of int8 from float, and separate it from floating-point chaos.
 
-    Without MODEL, the embedded one.  Compares rollouts from real starts under the true
-    controllers, pairs of float models, and free-running worlds; ends with a one-sentence verdict.
+    Without MODEL, the embedded one.  Prints a verdict for each horizon, then the figures behind
+    it: rollouts from real starts under the true controllers, pairs of float models, and
+    free-running worlds.
     """
     from wmq.drift import DriftSettings
     from wmq.drift import drift as measure
