@@ -1,4 +1,4 @@
-"""The command `wmq`: one module a command, imported when it is called.
+"""Run the command `wmq`: one module per command, imported when it is called.
 
 Here every exception that a user may meet becomes one line on stderr and an exit code: 2
 for what the user can mend, 130 for Ctrl-C.  Anything else is a bug and keeps its traceback.

@@ -1,4 +1,4 @@
-"""`wmq bench`: speed and quality of the integer program beside other libraries."""
+"""`wmq bench`: measure the integer program beside other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq bench quantization`: what int8 costs the model, however it is quantized."""
+"""`wmq bench quantization`: measure what int8 costs under every available method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq calibrate`: a float step in ONNX to an integer program."""
+"""`wmq calibrate`: turn a float step in ONNX into an integer program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq completion`: what makes a shell complete commands, options, names and files."""
+"""`wmq completion`: print the script that completes commands, options, names and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq conformance`: files and vectors with which any engine of docs/SPEC.md can be checked."""
+"""`wmq conformance`: build and run the pack that checks any engine of docs/SPEC.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq drift`: what int8 costs after a frame, and after a minute."""
+"""`wmq drift`: measure what int8 costs after a frame, and after a minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This installation, as a bug report needs it: versions, processor, kernels and their cache."""
+"""Describe this installation for a bug report: versions, processor, kernels and their cache."""
 
 from __future__ import annotations
 

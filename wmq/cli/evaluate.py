@@ -1,4 +1,4 @@
-"""`wmq evaluate`: models side by side on real games."""
+"""`wmq evaluate`: compare models on real games."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq export`: a training run to a float step in ONNX."""
+"""`wmq export`: write a training run as a float step in ONNX."""
 
 from __future__ import annotations
 

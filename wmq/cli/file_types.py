@@ -1,4 +1,4 @@
-"""Types of arguments that name files, so that a shell completes them.
+"""Define the argument types that name files, so that a shell completes them.
 
 A value is checked by the command that uses it; here it stays the text that was typed.
 """

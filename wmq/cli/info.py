@@ -1,4 +1,4 @@
-"""`wmq info`: what is in a model file, what a frame of it costs, and what it runs on."""
+"""`wmq info`: show what a model file holds, what a frame costs, and what it runs on."""
 
 from __future__ import annotations
 

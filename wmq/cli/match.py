@@ -1,4 +1,4 @@
-"""The match of a command line: its first frame, its controllers, and how long it is."""
+"""Read the match of a command line: its first frame, its controllers and its length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model of a command line, opened, and its engine compiled before any time is taken."""
+"""Open the model of a command line, and compile its engine before any time is measured."""
 
 from __future__ import annotations
 

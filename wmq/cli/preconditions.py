@@ -1,4 +1,4 @@
-"""Before a command's work: does it lack a package."""
+"""Check before a command's work that its packages are installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq prepare`: replay files to a dataset."""
+"""`wmq prepare`: read replay files into a dataset."""
 
 from __future__ import annotations
 

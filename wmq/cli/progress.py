@@ -1,4 +1,4 @@
-"""What a long command says on stderr: a bar in a terminal, a line now and then elsewhere.
+"""Report progress on stderr: a bar in a terminal, a line now and then elsewhere.
 
 What is done, out of how much, and the time left.  With --verbose, also the messages of the
 logger "wmq".

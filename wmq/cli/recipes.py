@@ -1,4 +1,4 @@
-"""`wmq recipes`: the calibration recipes that come with wmq, and what each costs."""
+"""`wmq recipes`: list the calibration recipes that come with wmq, and what each costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq report`: one page with what was measured, and both models playing side by side."""
+"""`wmq report`: write one page with the results, and both models playing side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long command, run again: its line as results keep it, and what Ctrl-C says."""
+"""Resume a long command: record its command line, and say on Ctrl-C how to go on."""
 
 from __future__ import annotations
 

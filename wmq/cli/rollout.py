@@ -1,4 +1,4 @@
-"""`wmq rollout`: a minute of Melee from a model."""
+"""`wmq rollout`: compute a minute of Melee with a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq sensitivity`: which tensors of an integer program cost quality."""
+"""`wmq sensitivity`: rank the tensors of an integer program by the quality they cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams that a caller closed, or that take no more."""
+"""Handle standard streams that a caller closed or that accept no more output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wmq train`: a dataset to a training run."""
+"""`wmq train`: train a model on a dataset."""
 
 from __future__ import annotations
 
