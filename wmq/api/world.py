@@ -92,8 +92,10 @@ class World:
     def _present(self) -> Worlds:
         """The worlds of the model between two steps.  Raises WmqError if there are none."""
         if self._worlds is None:
-            raise WmqError("this world is inside a step, which another thread makes or which was "
-                           "interrupted; start a world again, and copy() one for each thread")  # fmt: skip
+            raise WmqError(
+                "this world is inside a step, which another thread makes or which was "
+                "interrupted; start a world again, and copy() one for each thread"
+            )
         return self._worlds
 
     def __repr__(self) -> str:
