@@ -17,7 +17,6 @@ from wmq.errors import WmqError
 from wmq.files.names import printable
 
 FilePath = str | os.PathLike[str]
-MOST_WORLDS, MOST_THREADS = 100_000, 1024
 
 
 def whole(name: str, value: Any, lo: int, hi: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wmq.api.checks import MOST_THREADS, FilePath, file_path, one_of, whole
+from wmq.api.checks import FilePath, file_path, one_of, whole
 from wmq.api.model import Model, load
 from wmq.api.trajectory import Trajectory
 from wmq.errors import WmqError
@@ -14,6 +14,7 @@ from wmq.extras import require
 from wmq.files.output_path import output_path
 from wmq.progress import Progress, silent
 from wmq.rollout.files import as_stored, read_rollout
+from wmq.rollout.limits import MOST_THREADS
 from wmq.verification.recompute import Verification
 from wmq.verification.recompute import verify as verify_stored
 

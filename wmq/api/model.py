@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wmq.api.checks import MOST_THREADS, MOST_WORLDS, FilePath, file_path, one_of, whole
+from wmq.api.checks import FilePath, file_path, one_of, whole
 from wmq.api.controllers import Controllers, controller_rows
 from wmq.api.trajectory import Trajectory
 from wmq.api.world import World
@@ -23,13 +23,18 @@ from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
 from wmq.rollout.controllers import parse_source
+from wmq.rollout.limits import (
+    LARGEST,
+    LARGEST_SEED,
+    LONGEST_WARMUP,
+    MOST_THREADS,
+    MOST_WORLDS,
+    PLAYERS,
+    STAGE,
+)
 from wmq.rollout.rollout import RolloutModel, both_controllers, roll
 from wmq.rollout.starts import WARMUP, Start, match_start, replay_start
 
-MINUTE = 3600  # frames
-LARGEST = 20_000_000  # frames in all worlds, as for `wmq rollout`
-LARGEST_SEED = 2**62
-STAGE, PLAYERS = "battlefield", ("fox", "falco")
 Replay = tuple[FilePath, int]
 
 
@@ -165,7 +170,7 @@ class Model:
         if isinstance(start, str) or not isinstance(start, Sequence) or len(start) != 2:
             raise WmqError(f'start {start!r}: give a replay and a frame, as ("game.slp", 1200)')
         frame = whole("frame", start[1], -(2**31), 2**31)
-        warmup = whole("warmup", warmup, 1, 100_000)
+        warmup = whole("warmup", warmup, 1, LONGEST_WARMUP)
         return replay_start(self.schema, file_path("replay", start[0]), frame, warmup)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -196,15 +201,13 @@ def _is_sources(controllers: Any) -> bool:
 def _from_sources(controllers: Any, begin: Start, frames: int | None,
                   seeds: Sequence[int]) -> list[np.ndarray]:  # fmt: skip
     """Make the controllers of each world from the names of sources."""
-    usual = "random" if begin.following is None else "replay"
-    given = usual if controllers is None else controllers
+    given = begin.usual_source if controllers is None else controllers
     pair = (given, given) if isinstance(given, str) else tuple(given)
     if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
         raise WmqError(f"controllers {given!r}: give one source, or one for each player")
     sources = parse_source(pair[0], "controllers"), parse_source(pair[1], "controllers")
     if frames is None:
-        left = MINUTE if begin.following is None else max(len(begin.following), 1)
-        frames = min(MINUTE, left) if "replay" in pair else MINUTE
+        frames = begin.usual_frames(pair)
     return [both_controllers(sources, begin, frames, seed) for seed in seeds]
 
 

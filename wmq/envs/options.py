@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wmq.api.checks import MOST_THREADS, one_of, whole
+from wmq.api.checks import one_of, whole
 from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.rollout.controllers import random_words
+from wmq.rollout.limits import MOST_THREADS, PLAYERS, STAGE
 
 if TYPE_CHECKING:
     from wmq.api.model import Model
@@ -40,8 +41,8 @@ class MatchOptions:
     """
 
     model: str | os.PathLike[str] | Model | IntegerPredictor | None = None
-    stage: str = "battlefield"
-    characters: tuple[str, str] = ("fox", "falco")
+    stage: str = STAGE
+    characters: tuple[str, str] = PLAYERS
     max_frames: int = EIGHT_MINUTES
     damage_reward: float = 0.01
     stock_reward: float = 1.0

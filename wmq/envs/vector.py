@@ -15,7 +15,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from wmq.api.checks import MOST_WORLDS, whole
+from wmq.api.checks import whole
 from wmq.envs.actions import action_space, controllers_of
 from wmq.envs.matches import Matches
 from wmq.envs.observations import Observation, Observer
@@ -23,6 +23,7 @@ from wmq.envs.opponents import Policy, opponent_of
 from wmq.envs.options import MatchOptions, drawn_seed
 from wmq.errors import WmqError
 from wmq.game.schema import CONTROLLER_FIELDS, FRAMES_PER_SECOND
+from wmq.rollout.limits import MOST_WORLDS
 
 Seeds = int | Sequence[int | None] | None
 BOTH = slice(None)
