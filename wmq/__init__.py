@@ -63,4 +63,5 @@ if not TYPE_CHECKING:  # which knows the names above, and would take any other f
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Name what is public, for completion in a notebook."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

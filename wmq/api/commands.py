@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wmq.api.model import MOST_THREADS, Model, load, whole
+from wmq.api.checks import FilePath, file_path, one_of, whole
+from wmq.api.model import Model, load
 from wmq.api.trajectory import Trajectory
+from wmq.errors import WmqError
 from wmq.extras import require
+from wmq.files.output_path import output_path
 from wmq.progress import Progress, silent
 from wmq.rollout.files import as_stored, read_rollout
+from wmq.rollout.limits import MOST_THREADS
 from wmq.verification.recompute import Verification
 from wmq.verification.recompute import verify as verify_stored
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from wmq.calibration.calibrate import Result
     from wmq.evaluation.evaluate import EvaluationReport
 
-FilePath = str | os.PathLike[str]
 PLAYED = 64_000  # frames
 
 
@@ -41,15 +43,15 @@ def verify(
     """
     if isinstance(rollout, Trajectory):
         stored = as_stored(rollout._rollout)
-        model = stored.path if model is None else model
+        model = rollout._model if model is None else model
     else:
-        stored = read_rollout(rollout)
+        stored = read_rollout(file_path("rollout", rollout))
     opened = model if isinstance(model, Model) else load(model, kernels=kernels, threads=threads)
     return verify_stored(stored, opened._predictor, opened._threads)
 
 
 def calibrate(
-    model: FilePath,
+    model: Model | FilePath,
     out: FilePath,
     *,
     data: FilePath | None = None,
@@ -73,17 +75,21 @@ def calibrate(
     """
     require("calibrate()", ["onnx", "onnxruntime", "pyarrow"])
     from calib.recipe import Recipe, read_recipe
+    from calib.sets import names as sets
     from wmq.calibration.calibrate import calibrate as run
 
-    chosen = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    dataset = None if data is None else Path(data)
+    chosen = recipe if isinstance(recipe, Recipe) else read_recipe(file_path("recipe", recipe))
+    dataset = None if data is None else file_path("data", data)
+    if set is not None:
+        one_of("set", set.lower() if isinstance(set, str) else set, sets())
     frames = whole("frames", frames, 1, 2**62)
-    return run(Path(model), Path(out), chosen, dataset, set, frames, progress, play)
+    target = output_path(file_path("out", out), "out", (".wmq",))
+    return run(_file(model), target, chosen, dataset, set, frames, progress, play)
 
 
 def evaluate(
     data: FilePath,
-    models: Sequence[Model | FilePath] | None = None,
+    models: Model | FilePath | Sequence[Model | FilePath] | None = None,
     *,
     split: str = "val",
     games: int | None = None,
@@ -97,8 +103,8 @@ def evaluate(
     """Compare models with the real games of a dataset, and each model with the one before it.
 
     data      a dataset of `wmq prepare`
-    models    .onnx or .wmq files, "frozen" (nothing changes) or "constant-velocity"; by default
-              the embedded float and integer models
+    models    one or more .onnx or .wmq files, "frozen" (nothing changes) or
+              "constant-velocity"; by default the embedded float and integer models
     split     "val" or "train"
     games, frames  no more than so many games, and frames of each; by default all
     horizon   also roll out so many frames from fixed real frames, `starts` of them
@@ -107,17 +113,19 @@ def evaluate(
     """
     require("evaluate()", ["pyarrow"])
     from wmq.dataset.store import SPLITS, Dataset
-    from wmq.errors import WmqError
     from wmq.evaluation.evaluate import EvaluationSettings
     from wmq.evaluation.evaluate import evaluate as run
     from wmq.inference.model_files import embedded_model
 
-    if split not in SPLITS:
-        raise WmqError(f"split {split!r}: unknown; choose one of {', '.join(SPLITS)}")
+    one_of("split", split, SPLITS)
     if models is None:
         models = [embedded_model(".onnx"), embedded_model(".wmq")]
-    paths = [one.path if isinstance(one, Model) else one for one in models]
-    if any(Path(path).suffix.lower() == ".onnx" for path in paths):
+    several = isinstance(models, Sequence) and not isinstance(models, str)
+    named: Any = models if several else [models]
+    paths = [_file(model) for model in named]
+    if not paths:
+        raise WmqError("models is empty; give one or more, or None for the embedded ones")
+    if any(path.suffix.lower() == ".onnx" for path in paths):
         require("evaluate()", ["onnx", "onnxruntime"])
     most = {"games": games, "frames": frames, "horizon": horizon}
     limits = {name: 0 if value is None else whole(name, value, 1, 2**31)
@@ -125,4 +133,9 @@ def evaluate(
     settings = EvaluationSettings(split, **limits, starts=whole("starts", starts, 1, 2**31),
                         threads=whole("threads", threads, 1, MOST_THREADS),
                         kernels=kernels)  # fmt: skip
-    return run(Dataset.open(data), paths, settings, progress)
+    return run(Dataset.open(file_path("data", data)), paths, settings, progress)
+
+
+def _file(model: Model | FilePath) -> Path:
+    """The file of a model, open or not.  Raises WmqError."""
+    return model.path if isinstance(model, Model) else file_path("model", model)

@@ -46,20 +46,32 @@ def controller_row(given: Controllers) -> np.ndarray:
     return row
 
 
-def controller_rows(given: ArrayLike | Sequence[Controllers], worlds: bool) -> np.ndarray:
+def controller_rows(given: Any, worlds: bool) -> np.ndarray:
     """Return the controllers of many frames, int32 (n, 26), or (worlds, n, 26).  Raises WmqError.
 
-    A frame's row is of any form that `controller_row` takes.
+    A frame's row is of any form that `controller_row` takes; of several worlds, each has a list.
     """
+    if worlds and isinstance(given, Sequence):
+        several = [controller_rows(one, False) for one in given]
+        if len({len(rows) for rows in several}) != 1:
+            raise WmqError("controllers: give one or more worlds, each with as many frames")
+        return np.stack(several)
     form = "(worlds, frames, 26)" if worlds else "(frames, 26)"
     way_out = f"controllers: give integers of shape {form}, or a list with one entry a frame"
     if isinstance(given, Sequence) and any(isinstance(one, Mapping) for one in given):
-        rows = np.stack([controller_row(one) for one in given])
+        rows = np.stack([_row_at(n, one) for n, one in enumerate(given)])
     else:
         rows = _integers(given, way_out)
     if rows.ndim != (3 if worlds else 2) or not rows.size:
         raise WmqError(f"{way_out}; their shape is {np.shape(rows)}")
     return rows
+
+
+def _row_at(place: int, given: Controllers) -> np.ndarray:
+    try:
+        return controller_row(given)
+    except WmqError as error:
+        raise WmqError(f"{error} (row {place})") from None
 
 
 def _integers(given: Any, way_out: str) -> np.ndarray:

@@ -6,7 +6,6 @@ stepped one frame at a time, and trajectories of many frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from wmq.api.checks import FilePath, file_path, one_of, whole
 from wmq.api.controllers import Controllers, controller_rows
 from wmq.api.trajectory import Trajectory
 from wmq.api.world import World
@@ -23,19 +23,22 @@ from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
 from wmq.rollout.controllers import parse_source
+from wmq.rollout.limits import (
+    LARGEST,
+    LARGEST_SEED,
+    LONGEST_WARMUP,
+    MOST_THREADS,
+    MOST_WORLDS,
+    PLAYERS,
+    STAGE,
+)
 from wmq.rollout.rollout import RolloutModel, both_controllers, roll
 from wmq.rollout.starts import WARMUP, Start, match_start, replay_start
 
-MINUTE = 3600  # frames
-LARGEST = 20_000_000  # frames in all worlds, as for `wmq rollout`
-MOST_WORLDS, MOST_THREADS, LARGEST_SEED = 100_000, 1024, 2**62
-STAGE, PLAYERS = "battlefield", ("fox", "falco")
-Replay = tuple[str | os.PathLike[str], int]
+Replay = tuple[FilePath, int]
 
 
-def load(
-    path: str | os.PathLike[str] | None = None, *, kernels: str = "auto", threads: int = 1
-) -> Model:
+def load(path: FilePath | None = None, *, kernels: str = "auto", threads: int = 1) -> Model:
     """Open a model: a .wmq or .onnx file, or the embedded .wmq for None.
 
     kernels  what computes the integers of a .wmq: "auto", "vnni" or "portable"; the bits are
@@ -46,11 +49,12 @@ def load(
     Raises WmqError.
     """
     threads = whole("threads", threads, 1, MOST_THREADS)
-    if path is None or Path(path).suffix.lower() != ".onnx":
+    path = None if path is None else file_path("path", path)
+    if path is None or path.suffix.lower() != ".onnx":
         from wmq.inference.integer_predictor import IntegerPredictor
 
         return Model(IntegerPredictor(path, threads, kernels), threads)
-    require(os.fspath(path), ["onnx", "onnxruntime"])
+    require(str(path), ["onnx", "onnxruntime"])
     if kernels != "auto":
         raise WmqError(f"kernels {kernels}: only for integer programs; leave it out")
     from wmq.inference.float_predictor import OnnxPredictor
@@ -98,9 +102,7 @@ class Model:
         """Start a world at frame -123 of a match.  Raises WmqError for an unknown name."""
         return World(self._predictor, self._match(stage, players), self._threads)
 
-    def start_at(
-        self, replay: str | os.PathLike[str], frame: int, *, warmup: int = WARMUP
-    ) -> World:
+    def start_at(self, replay: FilePath, frame: int, *, warmup: int = WARMUP) -> World:
         """Start a world at a frame of a real game (.slp).
 
         warmup  real frames at most, ending in `frame`, that warm the state up
@@ -127,9 +129,9 @@ class Model:
         stage, players  of a match, by default Battlefield, fox and falco
         start        (replay, frame) for a frame of a real game instead; warmup as in `start_at`
         controllers  "random", "idle", "replay" or "script:FILE" for both players or a pair of
-                     them; or those of all frames: integers (n, 26) or (n, 2, 13), with worlds
-                     in front where there are any, or a list with one entry a frame as
-                     `World.step` takes it.  By default "replay" of a real game, else "random"
+                     them; or those of all frames: integers (n, 26) or (n, 2, 13), or a list with
+                     one entry a frame as `World.step` takes it; with `worlds`, one of these for
+                     each.  By default "replay" of a real game, else "random"
         seed, worlds  of random controllers: world k has seed + k
         Raises WmqError.
         """
@@ -143,8 +145,8 @@ class Model:
             pads = _from_sources(controllers, begin, frames, seeds)
         else:
             pads = _from_rows(controllers, frames, worlds)
-        return Trajectory(roll(self._predictor, begin, pads, seeds, self._threads),
-                          worlds is not None)  # fmt: skip
+        rolled = roll(self._predictor, begin, pads, seeds, self._threads)
+        return Trajectory(rolled, worlds is not None, self.path)
 
     def _begin(self, stage: str | None, players: Sequence[str] | None, start: Replay | None,
                warmup: int) -> Start:  # fmt: skip
@@ -157,35 +159,36 @@ class Model:
         return self._at(start, warmup)
 
     def _match(self, stage: str, players: Sequence[str]) -> Start:
-        _known("stage", stage, STAGES)
+        one_of("stage", stage, sorted(STAGES))
         if isinstance(players, str) or not isinstance(players, Sequence) or len(players) != 2:
             raise WmqError(f"players {players!r}: give two characters, as {PLAYERS}")
         for name in players:
-            _known("players", name, CHARACTERS)
+            one_of("players", name, sorted(CHARACTERS))
         return match_start(self.schema, stage, (players[0], players[1]))
 
     def _at(self, start: Replay, warmup: int) -> Start:
         if isinstance(start, str) or not isinstance(start, Sequence) or len(start) != 2:
             raise WmqError(f'start {start!r}: give a replay and a frame, as ("game.slp", 1200)')
         frame = whole("frame", start[1], -(2**31), 2**31)
-        warmup = whole("warmup", warmup, 1, 100_000)
-        return replay_start(self.schema, Path(start[0]), frame, warmup)
+        warmup = whole("warmup", warmup, 1, LONGEST_WARMUP)
+        return replay_start(self.schema, file_path("replay", start[0]), frame, warmup)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kernels = "auto" if self.kernels is None else self.kernels
+        return _reopen, (self.path.absolute(), kernels, self._threads, self.sha256)
 
     def __repr__(self) -> str:
         how = " ".join(filter(None, (self.arithmetic, self.kernels)))
         return f"<Model {printable(self.path.name)}, {how}, {self.sha256[:16]}..>"
 
 
-def whole(name: str, value: Any, lo: int, hi: int) -> int:
-    """Check a whole number in lo..hi.  Raises WmqError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lo <= value <= hi:
-        raise WmqError(f"{name} is {value!r}; give a whole number in {lo}..{hi}")
-    return int(value)
-
-
-def _known(what: str, name: Any, names: dict[str, int]) -> None:
-    if not isinstance(name, str) or name not in names:
-        raise WmqError(f"{what} {name!r}: unknown; choose from {', '.join(sorted(names))}")
+def _reopen(path: Path, kernels: str, threads: int, sha256: str) -> Model:
+    """Open the file of a model that was pickled or copied.  Raises WmqError if it has changed."""
+    model = load(path, kernels=kernels, threads=threads)
+    if model.sha256 != sha256:
+        raise WmqError(f"{path}: is no longer the model {sha256[:16]}.. that was pickled; "
+                       "put that file back, or pickle the model again")  # fmt: skip
+    return model
 
 
 def _is_sources(controllers: Any) -> bool:
@@ -198,15 +201,13 @@ def _is_sources(controllers: Any) -> bool:
 def _from_sources(controllers: Any, begin: Start, frames: int | None,
                   seeds: Sequence[int]) -> list[np.ndarray]:  # fmt: skip
     """Make the controllers of each world from the names of sources."""
-    usual = "random" if begin.following is None else "replay"
-    given = usual if controllers is None else controllers
+    given = begin.usual_source if controllers is None else controllers
     pair = (given, given) if isinstance(given, str) else tuple(given)
     if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
         raise WmqError(f"controllers {given!r}: give one source, or one for each player")
     sources = parse_source(pair[0], "controllers"), parse_source(pair[1], "controllers")
     if frames is None:
-        left = MINUTE if begin.following is None else max(len(begin.following), 1)
-        frames = min(MINUTE, left) if "replay" in pair else MINUTE
+        frames = begin.usual_frames(pair)
     return [both_controllers(sources, begin, frames, seed) for seed in seeds]
 
 

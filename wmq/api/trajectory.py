@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wmq.api.checks import FilePath, file_path
 from wmq.errors import WmqError
 from wmq.extras import require
 from wmq.game.natural import natural_frames
 from wmq.game.schema import Schema
-from wmq.rollout.files import check_output, write_rollout
+from wmq.rollout.files import as_rollout, check_output, read_rollout, write_rollout
 from wmq.rollout.rollout import Rollout
 from wmq.rollout.table import arrow_table, columns_of
+from wmq.verification.recompute import altered_worlds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,22 @@ class Trajectory:
     Arrays are (n, ..) for one world, and (worlds, n, ..) where `worlds` was asked for.
     """
 
-    def __init__(self, rollout: Rollout, several: bool):
-        self._rollout, self._several = rollout, several
+    def __init__(self, rollout: Rollout, several: bool, model: Path | None):
+        """Hold a rollout; `model` is the file that made it, None if only its hash is known."""
+        self._rollout, self._several, self._model = rollout, several, model
+
+    @classmethod
+    def read(cls, path: FilePath) -> Trajectory:
+        """Read a .npz of `save` or of `wmq rollout -o`; of several worlds, if it has them.
+
+        `saturations` is None: the file has no count of them.
+        Raises WmqError if the file is damaged, or its frames do not have the hash in it.
+        """
+        stored = read_rollout(file_path("path", path))
+        if altered := altered_worlds(stored):
+            raise WmqError(f"{stored.path}: the frames of world {altered[0]} do not have the hash "
+                           "in the file; make it again, or see `wmq verify`")  # fmt: skip
+        return cls(as_rollout(stored), len(stored.worlds) > 1, None)
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -64,7 +80,7 @@ class Trajectory:
 
     @property
     def saturations(self) -> int | None:
-        """Values clamped inside the program in all worlds; None for a float model."""
+        """Values clamped inside the program in all worlds; None for a float model, or if read."""
         return self._rollout.saturations
 
     def to_arrow(self) -> pa.Table:
@@ -86,12 +102,12 @@ class Trajectory:
         columns = columns_of(self._rollout)
         return pd.DataFrame({name: column.values for name, column in columns.items()})
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Write what `wmq rollout -o` writes: .npz for `wmq verify`; .csv, .arrow or .parquet.
 
         Raises WmqError.
         """
-        write_rollout(check_output(path), self._rollout)
+        write_rollout(check_output(file_path("path", path), "path"), self._rollout)
 
     def __len__(self) -> int:
         """Count the frames of each world."""

@@ -38,18 +38,18 @@ def choose_play(recipe: Recipe, data: Path | None, set_name: str | None, play: s
                 frames: int = DEFAULT_FRAMES) -> PlayChoice:  # fmt: skip
     """Choose by the options of a command, else by the recipe.  Raises WmqError."""
     if frames < LEAST_FRAMES:
-        raise WmqError(f"--frames {frames}: too few to know a range; give {LEAST_FRAMES} or more")
+        raise WmqError(f"frames {frames}: too few to know a range; give {LEAST_FRAMES} or more")
     if play is not None and play not in PLAYS:
-        raise WmqError(f"--play {play}: give one of {', '.join(PLAYS)}")
+        raise WmqError(f"play {play}: give one of {', '.join(PLAYS)}")
     if data is not None and set_name is not None:
-        raise WmqError("--data and --set: give either a dataset or an embedded set")
+        raise WmqError("data and set: give either a dataset or an embedded set")
     if set_name is None and data is None and recipe.data is not None:
         set_name = recipe.data.set
     if set_name is not None and play is not None:
-        raise WmqError(f"--play {play}: a set is played as it is; give --data DATASET instead")
+        raise WmqError(f"play {play}: a set is played as it is; give a dataset instead")
     if set_name is None and data is None:
-        raise WmqError("ranges are found in play: give --data DATASET, made with `wmq prepare`, "
-                       "or --set NAME, an embedded set")  # fmt: skip
+        raise WmqError("ranges are found in play: give data (a dataset of `wmq prepare`) or set "
+                       "(the name of an embedded set)")  # fmt: skip
     asked = recipe.data.play if recipe.data is not None else "real"
     return PlayChoice(data, set_name, play or (asked if asked in PLAYS else "real"), frames)
 

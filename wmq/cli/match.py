@@ -1,4 +1,4 @@
-"""Read the match of a command line: its first frame, its controllers and its length."""
+"""Read the match of a command line: its first frame and its controllers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import click
 
 from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
+from wmq.rollout.limits import LARGEST_SEED, PLAYERS, STAGE
 
 if TYPE_CHECKING:
     from wmq.game.schema import Schema
     from wmq.rollout.controllers import Source
     from wmq.rollout.starts import Start
 
-MINUTE = 3600  # frames
 # For the end of a command's help; click would break a name at its hyphen.
 NAMES = "\n\n".join(
     "\b\n" + fill(f"{title}: {', '.join(sorted(names))}", 78, break_on_hyphens=False)
@@ -29,11 +29,11 @@ def match_options(command: Callable) -> Callable:
     characters = click.Choice(sorted(CHARACTERS), case_sensitive=False)
     stages = click.Choice(sorted(STAGES), case_sensitive=False)
     for option in (
-        click.option("--p2-character", type=characters, metavar="NAME", show_default="falco",
+        click.option("--p2-character", type=characters, metavar="NAME", show_default=PLAYERS[1],
                      help="Character of player 2 in a match; names below."),
-        click.option("--p1-character", type=characters, metavar="NAME", show_default="fox",
+        click.option("--p1-character", type=characters, metavar="NAME", show_default=PLAYERS[0],
                      help="Character of player 1 in a match; names below."),
-        click.option("--stage", type=stages, metavar="NAME", show_default="battlefield",
+        click.option("--stage", type=stages, metavar="NAME", show_default=STAGE,
                      help="Stage of a match; names below."),
     ):  # fmt: skip
         command = option(command)
@@ -44,7 +44,7 @@ def controller_options(command: Callable) -> Callable:
     """--p1, --p2, None where not given, and --seed."""
     metavar = "replay|idle|random|script:FILE"
     for option in (
-        click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True,
+        click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True,
                      help="Seed of random controllers."),
         click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
                      help="Controller of player 2."),
@@ -71,14 +71,13 @@ def open_start(
             if value:
                 raise WmqError(f"{option} {value}: only for --start match; the game has its own")
         return replay_start(schema, *parse_replay_start(text), warmup)
-    names = (characters[0] or "fox", characters[1] or "falco")
-    return match_start(schema, stage or "battlefield", names)
+    names = (characters[0] or PLAYERS[0], characters[1] or PLAYERS[1])
+    return match_start(schema, stage or STAGE, names)
 
 
 def controller_texts(start: Start, p1: str | None, p2: str | None) -> tuple[str, str]:
     """Fill in --p1 and --p2: the replay's own controllers in a game, random ones in a match."""
-    usual = "random" if start.following is None else "replay"
-    return p1 or usual, p2 or usual
+    return p1 or start.usual_source, p2 or start.usual_source
 
 
 def parse_controllers(texts: tuple[str, str]) -> tuple[Source, Source]:
@@ -86,10 +85,3 @@ def parse_controllers(texts: tuple[str, str]) -> tuple[Source, Source]:
     from wmq.rollout.controllers import parse_source
 
     return parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2")
-
-
-def usual_frames(start: Start, texts: tuple[str, str]) -> int:
-    """Count the new frames of a rollout: a minute, or what is left of a replay that it follows."""
-    if start.following is None or "replay" not in texts:
-        return MINUTE
-    return min(MINUTE, max(len(start.following), 1))

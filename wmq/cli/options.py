@@ -8,6 +8,7 @@ import click
 
 from wmq.cli.progress import be_verbose
 from wmq.memo.machine import cores
+from wmq.rollout.limits import MOST_THREADS
 
 KERNELS = ("auto", "vnni", "portable")  # cpu.CHOICES, which would import numba here
 
@@ -43,7 +44,7 @@ kernels_option = click.option(
 )
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, MOST_THREADS),
     default=cores,
     show_default="number of cores",
     help="Number of threads; it does not change the result.",

@@ -16,7 +16,6 @@ from wmq.cli.match import (
     match_options,
     open_start,
     parse_controllers,
-    usual_frames,
 )
 from wmq.cli.models import compile_first, frozen_garbage
 from wmq.cli.options import echo_embedded
@@ -115,7 +114,7 @@ def report(
     begin = _start(models[0].schema, data, start, stage, characters)
     texts = controller_texts(begin, p1, p2)
     sources = parse_controllers(texts)
-    frames = usual_frames(begin, texts) if frames is None else frames
+    frames = begin.usual_frames(texts) if frames is None else frames
     pads = both_controllers(sources, begin, frames, seed)
     compile_first(models[1])
     with progress_bar() as progress:

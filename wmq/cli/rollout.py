@@ -16,18 +16,16 @@ from wmq.cli.match import (
     match_options,
     open_start,
     parse_controllers,
-    usual_frames,
 )
 from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.errors import WmqError
 from wmq.files.names import printable
+from wmq.rollout.limits import LARGEST, LONGEST_WARMUP, MOST_WORLDS
 
 if TYPE_CHECKING:
     from wmq.rollout.rollout import Rollout
     from wmq.rollout.summary import PlayerSummary
-
-LARGEST = 20_000_000  # frames in all worlds
 
 EPILOG = """\b
 Examples:
@@ -67,7 +65,7 @@ Where lines overlap, all buttons count, and the last stick or trigger."""
 @match_options
 @click.option(
     "--warmup",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, LONGEST_WARMUP),
     default=240,
     show_default=True,
     help="Real frames up to FRAME that warm up the recurrent state.",
@@ -75,7 +73,7 @@ Where lines overlap, all buttons count, and the last stick or trigger."""
 @controller_options
 @click.option(
     "--worlds",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, MOST_WORLDS),
     default=1,
     show_default=True,
     help="Number of rollouts, with the seeds SEED, SEED + 1, ..",
@@ -119,7 +117,7 @@ def rollout(
     begin = open_start(opened.schema, start, stage, (p1_character, p2_character), warmup)
     texts = controller_texts(begin, p1, p2)
     sources = parse_controllers(texts)
-    frames = usual_frames(begin, texts) if frames is None else frames
+    frames = begin.usual_frames(texts) if frames is None else frames
     if frames * worlds > LARGEST:
         raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
                        f"{LARGEST:,} frames in all")  # fmt: skip

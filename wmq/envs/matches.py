@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
+from wmq.api.model import Model
 from wmq.envs.options import MatchOptions
 from wmq.errors import WmqError
 from wmq.game.schema import Q16
@@ -61,11 +63,14 @@ class Matches:
                        for lane, world in enumerate(at)}  # fmt: skip
         self._threads = min(threads, len(groups))
         self._pool = ThreadPoolExecutor(self._threads)
+        self._closed = False
         self._percent, self._stocks = ([schema.index(name, player) for player in (0, 1)]
                                        for name in ("percent", "stocks"))  # fmt: skip
 
     def begin(self, match: int, seed: int) -> None:
-        """Begin a match: frame -123, controllers at rest."""
+        """Begin a match: frame -123, controllers at rest.  Raises WmqError after `close`."""
+        if self._closed:
+            raise WmqError("this environment is closed; make another")
         start = match_start(self.schema, *self.options.drawn(seed))
         number, lane = self._place[match]
         self._groups[number][0].begin(lane)
@@ -112,16 +117,21 @@ class Matches:
             other.result()
 
     def close(self) -> None:
+        self._closed = True
         self._pool.shutdown()
+
+    def __reduce__(self) -> NoReturn:
+        raise WmqError("an environment is neither copied nor pickled; make another, reset it with "
+                       "the same seed and repeat the actions")  # fmt: skip
 
 
 def _predictor(options: MatchOptions) -> IntegerPredictor:
-    model = options.model
+    model = options.model._predictor if isinstance(options.model, Model) else options.model
     if model is None or isinstance(model, str | os.PathLike):
         return IntegerPredictor(model, kernels=options.kernels)
     if not isinstance(model, IntegerPredictor):
-        raise WmqError(f"model {model!r}: give a .wmq file, an IntegerPredictor, or None for the "
-                       "embedded model")  # fmt: skip
+        raise WmqError(f"model {options.model!r}: give a .wmq file, one that wmq.load has opened, "
+                       "or None for the embedded model")  # fmt: skip
     return model
 
 

@@ -14,6 +14,7 @@ from wmq.errors import WmqError
 from wmq.rollout.controllers import Source, parse_source, player_controllers
 
 KINDS = ("idle", "random", "script:FILE")
+SOURCES = ("idle", "random", "script")
 FIRST_ROWS = 1024  # frames of random play that an episode begins with; then twice as many, ..
 PLAYER = 1
 Policy = Callable[[Observation], Mapping[str, Any]]
@@ -39,7 +40,7 @@ def opponent_of(
     """
     if callable(given):
         return PolicyOpponent(given, observer, (count,) if batched else ())
-    if not isinstance(given, str) or given == "replay":
+    if not isinstance(given, str) or given.partition(":")[0] not in SOURCES:
         raise WmqError(f"opponent {given!r}: choose one of {', '.join(KINDS)}, or give a function")
     return SourceOpponent(parse_source(given, "opponent"), count, max_frames)
 

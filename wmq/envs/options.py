@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wmq.api.checks import one_of, whole
 from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.rollout.controllers import random_words
+from wmq.rollout.limits import MOST_THREADS, PLAYERS, STAGE
 
 if TYPE_CHECKING:
+    from wmq.api.model import Model
     from wmq.inference.integer_predictor import IntegerPredictor
 
 EIGHT_MINUTES = 28_800  # frames, the time limit of a tournament match
+LONGEST = 2**31  # frames, more than a year
 RANDOM = "random"  # as a stage or character: drawn for each episode, from its seed
 CHOICES = 2  # the player, for `random_words`, whose words choose stage and characters
 
 
 @dataclass(frozen=True)
 class MatchOptions:
-    """model          a `.wmq` file, an open IntegerPredictor, or None for the embedded model
-    stage          a name of wmq/game/names.py, or "random"
-    characters     of player 1 and player 2: names of wmq/game/names.py, or "random"
+    """model          a `.wmq` file, a model of `wmq.load`, or None for the embedded model
+    stage          a name of `wmq rollout -h`, or "random"
+    characters     of player 1 and player 2: names of `wmq rollout -h`, or "random"
     max_frames     after which an episode is truncated
     damage_reward  for each percent that the opponent takes more than the player
     stock_reward   for each stock that the opponent loses more than the player
@@ -37,9 +40,9 @@ class MatchOptions:
     Raises WmqError for a value that no environment can have.
     """
 
-    model: str | os.PathLike[str] | IntegerPredictor | None = None
-    stage: str = "battlefield"
-    characters: tuple[str, str] = ("fox", "falco")
+    model: str | os.PathLike[str] | Model | IntegerPredictor | None = None
+    stage: str = STAGE
+    characters: tuple[str, str] = PLAYERS
     max_frames: int = EIGHT_MINUTES
     damage_reward: float = 0.01
     stock_reward: float = 1.0
@@ -47,15 +50,15 @@ class MatchOptions:
     kernels: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_name("stage", self.stage, STAGES)
+        one_of("stage", self.stage, (*sorted(STAGES), RANDOM))
         names = self.characters
         if not isinstance(names, tuple | list) or len(names) != 2:
             raise WmqError(f"characters {names!r}: give two names, of player 1 and player 2")
         for name in names:
-            _check_name("characters", name, CHARACTERS)
-        _check_count("max_frames", self.max_frames)
+            one_of("characters", name, (*sorted(CHARACTERS), RANDOM))
+        whole("max_frames", self.max_frames, 1, LONGEST)
         if self.threads is not None:
-            _check_count("threads", self.threads)
+            whole("threads", self.threads, 1, MOST_THREADS)
         for option in ("damage_reward", "stock_reward"):
             value = getattr(self, option)
             if not isinstance(value, Real) or not math.isfinite(value):
@@ -70,17 +73,6 @@ class MatchOptions:
             for word, (name, table) in zip(words, named, strict=True)
         )
         return stage, (first, second)
-
-
-def _check_name(option: str, name: object, known: Iterable[str]) -> None:
-    listed = (*sorted(known), RANDOM)
-    if name not in listed:
-        raise WmqError(f"{option} {name!r}: choose one of {', '.join(listed)}")
-
-
-def _check_count(option: str, value: object) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise WmqError(f"{option} {value!r}: not a whole number from 1 on")
 
 
 def drawn_seed(generator: np.random.Generator) -> int:

@@ -81,10 +81,11 @@ class MeleeParallelEnv(ParallelEnv):
         if not isinstance(actions, dict) or set(actions) != set(AGENTS):
             raise WmqError(f"actions of {' and '.join(AGENTS)} are needed, and no others")
         rows = [controllers_of(actions[agent], (), agent) for agent in AGENTS]
+        self.agents = []  # an interrupted step leaves no match that could go on
         outcome = self._matches.step(np.concatenate(rows)[None])
         terminated, truncated = bool(outcome.terminated[0]), bool(outcome.truncated[0])
-        if terminated or truncated:
-            self.agents = []
+        if not (terminated or truncated):
+            self.agents = list(AGENTS)
         return (
             self._seen(),
             dict(zip(AGENTS, outcome.rewards[0].tolist(), strict=True)),

@@ -54,6 +54,7 @@ class MeleeEnv(gymnasium.Env):
             raise WmqError("no match is being played; call reset first")
         own = controllers_of(action)
         others = self._opponent.controllers(self._matches)
+        self._playing = False  # an interrupted step leaves no match that could go on
         outcome = self._matches.step(np.concatenate([own[None], others], axis=1))
         terminated, truncated = bool(outcome.terminated[0]), bool(outcome.truncated[0])
         self._playing = not (terminated or truncated)

@@ -15,6 +15,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from wmq.api.checks import whole
 from wmq.envs.actions import action_space, controllers_of
 from wmq.envs.matches import Matches
 from wmq.envs.observations import Observation, Observer
@@ -22,6 +23,7 @@ from wmq.envs.opponents import Policy, opponent_of
 from wmq.envs.options import MatchOptions, drawn_seed
 from wmq.errors import WmqError
 from wmq.game.schema import CONTROLLER_FIELDS, FRAMES_PER_SECOND
+from wmq.rollout.limits import MOST_WORLDS
 
 Seeds = int | Sequence[int | None] | None
 BOTH = slice(None)
@@ -59,10 +61,13 @@ class _Worlds(VectorEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin a match in every world: of seed, seed + 1, .., or of a seed for each world."""
         worlds = len(self._generators)
+        seeds: list[int | None]
         if seed is None or isinstance(seed, int | np.integer):
             seeds = [None if seed is None else int(seed) + world for world in range(worlds)]
+        elif isinstance(seed, Sequence | np.ndarray):
+            seeds = [int(own) if isinstance(own, np.integer) else own for own in seed]
         else:
-            seeds = list(seed)
+            raise WmqError(f"seed {seed!r}: give a whole number, or one for each world")
         if len(seeds) != worlds:
             raise WmqError(f"{len(seeds)} seeds for {worlds} worlds: give one for each")
         for world, own in enumerate(seeds):
@@ -77,10 +82,11 @@ class _Worlds(VectorEnv):
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if self._over is None:
             raise WmqError("no match is being played; call reset first")
-        outcome = self._matches.step(self._controllers(actions))
-        for world in np.flatnonzero(self._over):
+        rows = self._controllers(actions)
+        begun, self._over = self._over, None  # an interrupted step leaves nothing that could go on
+        outcome = self._matches.step(rows)
+        for world in np.flatnonzero(begun):
             self._begin(int(world), None)
-        begun = self._over
         rewards = np.where(begun[:, None], 0.0, outcome.rewards)[:, self._players]
         terminated, truncated = outcome.terminated & ~begun, outcome.truncated & ~begun
         self._over = terminated | truncated
@@ -125,7 +131,7 @@ class MeleeVectorEnv(_Worlds):
 
     def __init__(self, num_envs: int = 1, opponent: str | Policy = "random", **options: Any):
         chosen = MatchOptions(**options)
-        super().__init__(_counted("num_envs", num_envs), 0, chosen)
+        super().__init__(whole("num_envs", num_envs, 1, MOST_WORLDS), 0, chosen)
         self._opponent = opponent_of(opponent, self._observer, num_envs, chosen.max_frames, True)
 
     def _begun(self, world: int, seed: int) -> None:
@@ -145,14 +151,10 @@ class MeleeSelfPlayVectorEnv(_Worlds):
     """
 
     def __init__(self, num_worlds: int = 1, **options: Any):
-        super().__init__(_counted("num_worlds", num_worlds), BOTH, MatchOptions(**options))
+        super().__init__(
+            whole("num_worlds", num_worlds, 1, MOST_WORLDS), BOTH, MatchOptions(**options)
+        )
 
     def _controllers(self, actions: Any) -> np.ndarray:
         rows = controllers_of(actions, (self.num_envs,))
         return rows.reshape(-1, 2 * len(CONTROLLER_FIELDS))
-
-
-def _counted(option: str, value: int) -> int:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise WmqError(f"{option} {value!r}: not a whole number from 1 on")
-    return int(value)

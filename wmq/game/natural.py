@@ -12,6 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
+from wmq.errors import WmqError
 from wmq.game.schema import Field, Schema
 from wmq.game.targets import PLAYERS
 
@@ -23,7 +24,10 @@ def frame_dtype(schema: Schema) -> np.dtype:
               for those of kind "fixed", int32 for counts, bits and classes
     stage     int32, the external id
     integers  int32 (frame_size,), the integer frame
+    Raises WmqError for what is no schema.
     """
+    if not isinstance(schema, Schema):
+        raise WmqError(f"schema is {schema!r}; give the schema of a model or a trajectory")
     player = np.dtype([(f.name, _format(f)) for f in schema.fields], align=True)
     fields = [*((name, player) for name in PLAYERS), ("stage", "<i4"),
               ("integers", "<i4", (schema.frame_size,))]  # fmt: skip

@@ -76,19 +76,19 @@ def player_controllers(
         return read_script(source.path, frames)
     if replayed is None:
         raise WmqError(
-            f"--p{player + 1} replay: needs a start of the form GAME.slp@FRAME; "
+            f"p{player + 1} replay: needs a start in a real game (GAME.slp@FRAME); "
             "choose idle, random or script:FILE for a match"
         )
     if not len(replayed):
         raise WmqError(
-            f"--p{player + 1} replay: the start is the game's last frame, and nothing follows it; "
+            f"p{player + 1} replay: the start is the game's last frame, and nothing follows it; "
             "start in an earlier one, or choose idle, random or script:FILE"
         )
     if len(replayed) < frames:
         raise WmqError(
-            f"--p{player + 1} replay: the game has {len(replayed)} "
+            f"p{player + 1} replay: the game has {len(replayed)} "
             f"frame{'s' * (len(replayed) != 1)} after the start, fewer than {frames}; "
-            f"say --frames {len(replayed)}, or choose idle, random or script:FILE"
+            f"ask for {len(replayed)}, or choose idle, random or script:FILE"
         )
     return replayed[:frames, player * SIZE : (player + 1) * SIZE].copy()
 

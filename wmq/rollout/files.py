@@ -20,7 +20,7 @@ from wmq.extras import require
 from wmq.files.atomic import write_atomically
 from wmq.files.output_path import output_path
 from wmq.game.schema import Q16, SCHEMA_VERSION, Schema
-from wmq.rollout.rollout import Rollout
+from wmq.rollout.rollout import Rolled, Rollout
 from wmq.rollout.starts import Start
 from wmq.rollout.table import arrow_table, csv_text
 
@@ -50,11 +50,11 @@ class Stored:
     worlds: tuple[str, ...]
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
+def check_output(path: str | os.PathLike[str], option: str = "-o") -> Path:
     """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
-    path = output_path(path, "-o", SUFFIXES)
+    path = output_path(path, option, SUFFIXES)
     if path.suffix.lower() in (".arrow", ".parquet"):
-        require(f"-o {path}", ["pyarrow"], ", or write .npz or .csv")
+        require(f"{option} {path}", ["pyarrow"], ", or write .npz or .csv")
     return path
 
 
@@ -103,10 +103,10 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
 
 
 def as_stored(rollout: Rollout) -> Stored:
-    """A rollout as `read_rollout` would give it back; its path is that of its model."""
+    """A rollout as `read_rollout` would give it back, without a file of its own."""
     worlds = rollout.worlds
     return Stored(
-        path=rollout.model,
+        path=Path("this rollout"),
         arithmetic=rollout.arithmetic,
         model_sha256=rollout.model_sha256,
         schema=rollout.schema,
@@ -115,6 +115,23 @@ def as_stored(rollout: Rollout) -> Stored:
         controllers=np.stack([world.controllers for world in worlds]),
         frames=np.stack([world.frames for world in worlds]),
         worlds=tuple(world.sha256 for world in worlds),
+    )
+
+
+def as_rollout(stored: Stored) -> Rollout:
+    """A stored rollout as it was when it was made, without kernels, saturations and seconds."""
+    worlds = zip(stored.seeds, stored.controllers, stored.frames, stored.worlds, strict=True)
+    count, frames = stored.frames.shape[:2]
+    return Rollout(
+        arithmetic=stored.arithmetic,
+        kernels=None,
+        model=stored.path,
+        model_sha256=stored.model_sha256,
+        schema=stored.schema,
+        start=stored.start,
+        worlds=tuple(Rolled(*world, saturations=None) for world in worlds),
+        steps=count * (len(stored.start.given) - 1 + frames),
+        seconds=0.0,
     )
 
 

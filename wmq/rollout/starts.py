@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Schema
 from wmq.rollout.controllers import AT_REST
+from wmq.rollout.limits import MINUTE
 
 TABLE = Path(__file__).with_name("starts.json")
 WARMUP = 240  # frames
@@ -42,6 +44,17 @@ class Start:
     controllers: np.ndarray
     first: int
     following: np.ndarray | None = None
+
+    @property
+    def usual_source(self) -> str:
+        """The controllers of a rollout that names none: those of the game, or random play."""
+        return "random" if self.following is None else "replay"
+
+    def usual_frames(self, sources: Sequence[str]) -> int:
+        """Count the new frames of a rollout: a minute, or the rest of a game that it follows."""
+        if self.following is None or "replay" not in sources:
+            return MINUTE
+        return min(MINUTE, max(len(self.following), 1))
 
 
 @cache

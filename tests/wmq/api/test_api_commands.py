@@ -65,7 +65,10 @@ def test_what_cannot_be_verified_is_one_line(models: Path, tmp_path: Path) -> No
         (lambda: wmq.verify(tmp_path / "absent.npz"), "absent.npz: no such file"),
         (lambda: wmq.verify(tmp_path / "rollout.npz"), "was made by the model"),
         (lambda: wmq.verify(made, models / "absent.wmq"), "absent.wmq: no such file"),
-        (lambda: wmq.verify(floating), "was made in float32"),
+        (lambda: wmq.verify(floating), "this rollout: was made in float32"),
+        (lambda: wmq.verify(made, models / "small.onnx"), "this rollout: was made by the model"),
+        (lambda: wmq.verify(made, 3), "path is 3; give a path"),
+        (lambda: wmq.verify(3), "rollout is 3; give a path"),
         (lambda: wmq.verify(tmp_path / "float.npz", models / "small.wmq"), "was made in float32"),
         (lambda: wmq.verify(models / "small.wmq"), "not a stored rollout"),
     ]
@@ -103,6 +106,12 @@ def test_evaluation_finds_the_figures_of_the_command(models: Path, dataset: Path
     assert ours == theirs and math.isfinite(found.models[0].figures["val_loss"])
 
 
+def test_one_model_needs_no_list(models: Path, dataset: Path) -> None:
+    listed = wmq.evaluate(dataset, [models / "small.wmq"], games=1, frames=200)
+    for one in (models / "small.wmq", wmq.load(models / "small.wmq")):
+        assert wmq.evaluate(dataset, one, games=1, frames=200) == listed
+
+
 def test_wrong_words_are_one_line(models: Path, dataset: Path, tmp_path: Path) -> None:
     small, out = models / "small.onnx", tmp_path / "out.wmq"
     broken = tmp_path / "broken.onnx"
@@ -110,19 +119,33 @@ def test_wrong_words_are_one_line(models: Path, dataset: Path, tmp_path: Path) -
     toml = tmp_path / "recipe.toml"
     toml.write_text("name = 3")
     cases = [
-        (lambda: wmq.calibrate(small, out), "give --data DATASET"),
-        (lambda: wmq.calibrate(small, out, set="nothing"), "nothing: no such"),
-        (lambda: wmq.calibrate(small, out, data=dataset, frames=3), "--frames 3: too few"),
+        (lambda: wmq.calibrate(small, out), "give data (a dataset of"),
+        (lambda: wmq.calibrate(small, out, set="nothing"), "set 'nothing': unknown"),
+        (lambda: wmq.calibrate(small, out, data=dataset, frames=3), "frames 3: too few"),
         (lambda: wmq.calibrate(small, out, data=dataset, frames="3"), "frames is '3'"),
-        (lambda: wmq.calibrate(small, out, data=dataset, play="no"), "--play no: give one of"),
+        (lambda: wmq.calibrate(small, out, data=dataset, play="no"), "play no: give one of"),
         (lambda: wmq.calibrate(small, out, data=dataset, recipe="best"), "best: no such recipe"),
         (lambda: wmq.calibrate(small, out, data=dataset, recipe=toml), "recipe.toml: name"),
-        (lambda: wmq.calibrate(small, tmp_path, data=dataset), "is a folder"),
+        (lambda: wmq.calibrate(small, out, data=dataset, set="self-play"), "data and set: "),
+        (lambda: wmq.calibrate(small, out, set=3), "set 3: unknown"),
+        (lambda: wmq.calibrate(small, out, data=dataset, recipe=3), "recipe is 3; give a path"),
+        (lambda: wmq.calibrate(3, out, data=dataset), "model is 3; give a path"),
+        (lambda: wmq.calibrate(small, 3, data=dataset), "out is 3; give a path"),
+        (lambda: wmq.calibrate(small, out, data=3), "data is 3; give a path"),
+        (
+            lambda: wmq.calibrate(wmq.load(small.with_suffix(".wmq")), out, data=dataset),
+            "small.wmq: not a float model",
+        ),
+        (lambda: wmq.calibrate(small, tmp_path, data=dataset), f"out {tmp_path}: is a folder"),
         (lambda: wmq.calibrate(broken, out, data=dataset), "broken.onnx: "),
         (lambda: wmq.calibrate(small, out, data=tmp_path), f"{tmp_path}: "),
         (lambda: wmq.evaluate(tmp_path, ["frozen"]), f"{tmp_path}: "),
         (lambda: wmq.evaluate(dataset, ["frozen"], split="test"), "split 'test': unknown"),
         (lambda: wmq.evaluate(dataset, ["melting"]), "melting: not a model"),
+        (lambda: wmq.evaluate(dataset, "melting"), "melting: not a model"),
+        (lambda: wmq.evaluate(dataset, []), "models is empty"),
+        (lambda: wmq.evaluate(dataset, 3), "model is 3; give a path"),
+        (lambda: wmq.evaluate(None, ["frozen"]), "data is None; give a path"),
         (lambda: wmq.evaluate(dataset, ["frozen"], games=0), "games is 0; give a whole number"),
         (lambda: wmq.evaluate(dataset, ["frozen"], horizon=9999), "too short for a horizon"),
         (lambda: wmq.evaluate(dataset, [models / "small.wmq"], kernels="best"), "kernels best"),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +201,50 @@ def test_a_missing_package_is_one_line_with_the_command(models: Path, tmp_path: 
     lines = done.stdout.splitlines()
     assert len(lines) == 7 and all("pip install" in line for line in lines), done.stdout
     assert "needs pandas: pip install pandas" in lines[1]
+
+
+WRONG_PATHS = [
+    (3, "is 3; give a path"),
+    (b"a.npz", "is b'a.npz'; give a path"),
+    ("", "is an empty"),
+    ([], "give a path"),
+    ("a\0.npz", "no usable path"),
+    ("x" * 300 + ".npz", "too long"),
+]
+
+
+@pytest.mark.parametrize(("path", "said"), WRONG_PATHS, ids=lambda one: repr(one)[:12])
+def test_what_no_file_can_be_called_is_refused_in_one_line(
+    model: wmq.Model, path: Any, said: str
+) -> None:
+    run = model.rollout(1)
+    uses = [wmq.load, run.save, wmq.verify, wmq.Trajectory.read, lambda p: model.start_at(p, 3),
+            lambda p: model.rollout(1, start=(p, 3))]  # fmt: skip
+    for use in uses:
+        with pytest.raises(wmq.WmqError) as caught:
+            use(path)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+
+def test_messages_name_parameters_not_options(model: wmq.Model, tmp_path: Path) -> None:
+    uses = [
+        (lambda: model.rollout(3, controllers=("idle", "replay")), "p2 replay: needs a start"),
+        (lambda: model.rollout(1).save(tmp_path / "a.txt"), f"path {tmp_path}/a.txt: unknown form"),
+    ]
+    for use, said in uses:
+        with pytest.raises(wmq.WmqError) as caught:
+            use()
+        assert str(caught.value).startswith(said)
+
+
+def test_controllers_of_several_worlds_may_be_lists(model: wmq.Model) -> None:
+    held = [[{"p1": {"A": 1}}, {}], [{}, np.array([[32768] * 4 + [0] * 9] * 2)]]
+    both = model.rollout(controllers=held, worlds=2)
+    for world, rows in zip(both.integers, held, strict=True):
+        assert (world == model.rollout(controllers=rows).integers).all()
+    for wrong in ([held[0], held[1][:1]], []):
+        with pytest.raises(wmq.WmqError, match="one or more worlds, each with as many frames"):
+            model.rollout(controllers=wrong, worlds=2)
+    with pytest.raises(wmq.WmqError, match=r"p1 A is 5; give 0 or 1 \(row 2\)$"):
+        model.rollout(controllers=[{}, {}, {"p1": {"A": 5}}])

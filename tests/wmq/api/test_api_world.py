@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import pytest
 import wmq
 from tests.support.made_games import made_game
 from tests.support.rollout_models import wmq as command
+from wmq.inference.integer_predictor import IntegerWorlds
 from wmq.rollout.files import read_rollout
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,6 +90,45 @@ def test_refused_controllers_leave_the_world_as_it_was(models: Path) -> None:
     world.step({"p2": {"B": 1}})
     assert world.sha256 == model.rollout(controllers=[{}, {"p2": {"B": 1}}]).sha256
     assert world.frame_id == -121
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_the_copy_module_gives_a_world_of_its_own(models: Path, copied: Any) -> None:
+    model = wmq.load(models / "small.wmq")
+    world = model.start()
+    world.step({})
+    twin = copied(world)
+    for _ in range(5):
+        world.step({"p1": {"main": (1, 0)}})
+    twin.step({"p1": {"B": 1}})
+    assert twin.sha256 == model.rollout(controllers=[{}, {"p1": {"B": 1}}]).sha256
+
+
+def test_an_interrupted_world_does_not_go_on(models: Path, monkeypatch: Any) -> None:
+    """Ctrl-C shows when the engine returns: the state is a frame ahead of what is known of it."""
+    model = wmq.load(models / "small.wmq")
+    world = model.start()
+    kept = world.copy()
+    advance = IntegerWorlds.advance
+
+    def interrupted(*given: Any) -> np.ndarray:
+        advance(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IntegerWorlds, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            world.step({})
+    for use in (lambda: world.step({}), world.copy, lambda: world.saturations):
+        with pytest.raises(wmq.WmqError, match="^this world is inside a step.*start a world again"):
+            use()
+    kept.step({})
+    assert kept.sha256 == model.rollout(controllers=[{}]).sha256
+
+
+def test_a_world_is_not_pickled(models: Path) -> None:
+    with pytest.raises(wmq.WmqError, match="a World cannot be pickled"):
+        pickle.dumps(wmq.load(models / "small.wmq").start())
 
 
 def test_the_prefix_of_a_rollout_has_the_hash_of_a_shorter_one(models: Path) -> None:

@@ -57,6 +57,10 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n", done
 
 
+def test_completion_offers_the_public_names_alone() -> None:
+    assert [name for name in dir(wmq) if not name.startswith("__")] == sorted(wmq.__all__)
+
+
 def public(owner: object) -> list[tuple[str, object]]:
     """Public functions, methods and properties that a class defines itself."""
     return [(name, member) for name, member in vars(owner).items() if not name.startswith("_")]

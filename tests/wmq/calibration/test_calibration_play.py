@@ -159,7 +159,7 @@ def test_a_recipe_says_how_the_dataset_is_played_unless_the_command_does(
         result = run(model, "-o", out, "--data", long_games, "--recipe", recipe, *options)
         assert result.exit_code == 0, result.output
         assert load(out)[0].meta["calibration"]["data"].get("play") == play
-    assert "--data DATASET" in refused(tmp_path, model, "-o", out, "--recipe", recipe)
+    assert "give data (a dataset" in refused(tmp_path, model, "-o", out, "--recipe", recipe)
 
 
 def test_half_of_mixed_play_are_shorter_cuts_of_the_same_games(long_games):

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import wmq
 from wmq.envs import melee_v0
 from wmq.envs.options import MatchOptions
 from wmq.envs.single import MeleeEnv
 from wmq.envs.vector import MeleeSelfPlayVectorEnv, MeleeVectorEnv
 from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
-from wmq.inference.integer_predictor import IntegerPredictor
+from wmq.inference.integer_predictor import IntegerPredictor, IntegerWorlds
 
 pytest_plugins = ("tests.support.rollout_models",)
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +38,9 @@ BAD: list[dict[str, Any]] = [
     {"max_frames": 0},
     {"max_frames": 2.5},
     {"max_frames": True},
+    {"max_frames": 10**30},
     {"threads": 0},
+    {"threads": 10**6},
     {"damage_reward": float("nan")},
     {"stock_reward": "much"},
 ]
@@ -60,10 +67,10 @@ def test_bad_models_are_refused_in_one_line(model: Any) -> None:
     assert str(model) in str(refused.value) and "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, "four"])
+@pytest.mark.parametrize("count", [0, -1, 1.5, "four", True, 10**9])
 def test_bad_numbers_of_worlds_are_refused_in_one_line(count: Any) -> None:
     for make in (MeleeVectorEnv, MeleeSelfPlayVectorEnv):
-        with pytest.raises(WmqError, match="^num_.*: not a whole number from 1 on$"):
+        with pytest.raises(WmqError, match="^num_.* give a whole number in 1..100000$"):
             make(count)
 
 
@@ -95,6 +102,82 @@ def test_calls_in_the_wrong_order_are_one_line(worlds: IntegerPredictor) -> None
         both.step({"p1": rest, "p2": rest | {"analog": [0, 0, 0, 0, 2]}})
     with pytest.raises(WmqError, match="^3 seeds for 2 worlds"):
         vector.reset(seed=[1, 2, 3])
+
+
+REST = {"analog": np.zeros(5), "buttons": np.zeros(8)}
+BATCH = {name: np.stack([values] * 2) for name, values in REST.items()}
+FORMS: list[tuple[Callable[..., Any], Any]] = [
+    (MeleeEnv, REST),
+    (partial(MeleeVectorEnv, 2), BATCH),
+    (partial(MeleeSelfPlayVectorEnv, 1), BATCH),
+    (melee_v0.parallel_env, {"p1": REST, "p2": REST}),
+]
+
+
+@pytest.mark.parametrize(("make", "action"), FORMS)
+def test_a_closed_environment_stays_closed(
+    make: Callable[..., Any], action: Any, worlds: IntegerPredictor
+) -> None:
+    env = make(model=worlds, threads=2)
+    env.reset(seed=0)
+    env.close()
+    env.close()
+    with pytest.raises(WmqError, match="call reset first"):
+        env.step(action)
+    with pytest.raises(WmqError, match="^this environment is closed; make another$"):
+        env.reset(seed=0)
+
+
+@pytest.mark.parametrize(("make", "action"), FORMS)
+def test_an_interrupted_step_needs_a_reset(
+    make: Callable[..., Any], action: Any, worlds: IntegerPredictor, monkeypatch: Any
+) -> None:
+    """Ctrl-C shows when the engine returns: states are a frame ahead of the frames."""
+    env, other = make(model=worlds), make(model=worlds)
+    env.reset(seed=0)
+    advance = IntegerWorlds.advance
+
+    def interrupted(*given: Any) -> np.ndarray:
+        advance(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IntegerWorlds, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            env.step(action)
+    with pytest.raises(WmqError, match="call reset first"):
+        env.step(action)
+    found = []
+    for one in (env, other):
+        one.reset(seed=1)
+        found.append(one.step(action)[-1])
+    assert repr(found[0]) == repr(found[1])
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, pickle.dumps])
+def test_an_environment_says_that_it_is_not_copied(way: Any, worlds: IntegerPredictor) -> None:
+    env = MeleeEnv(model=worlds)
+    with pytest.raises(WmqError, match="^an environment is neither copied nor pickled"):
+        way(env)
+
+
+def test_a_model_of_load_is_shared(models: Path) -> None:
+    model = wmq.load(models / "small.wmq")
+    made = model.rollout(1, controllers="idle").integers[0]
+    for given in (model, models / "small.wmq"):
+        env = melee_v0.parallel_env(model=given)
+        env.reset(seed=0)
+        env.step({"p1": REST, "p2": REST})
+        assert (env.state() == made).all()
+    with pytest.raises(WmqError, match="^model <Model small.onnx.*: give a .wmq file"):
+        melee_v0.parallel_env(model=wmq.load(models / "small.onnx"))
+
+
+def test_seeds_of_a_vector_may_be_of_numpy(worlds: IntegerPredictor) -> None:
+    vector = MeleeVectorEnv(2, model=worlds)
+    assert vector.reset(seed=np.array([5, 7]))[1]["seed"].tolist() == [5, 7]
+    with pytest.raises(WmqError, match=r"^seed 1.5: give a whole number, or one for each world"):
+        vector.reset(seed=1.5)  # type: ignore[arg-type]
 
 
 def test_random_choices_reach_every_stage_and_character() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.small_step import random_play
+from wmq.errors import WmqError
 from wmq.game.natural import frame_dtype, natural_frames
 from wmq.game.schema import Field, Schema
 
@@ -55,3 +56,8 @@ def test_any_shape_of_frames_and_a_single_one() -> None:
     one = natural_frames(schema, integers[1])[()]
     assert one["p1"]["percent"] == 999.0 and one["p2"]["action"] == 399
     assert (one["integers"] == integers[1]).all()
+
+
+def test_what_is_no_schema_is_named() -> None:
+    with pytest.raises(WmqError, match="^schema is 3; give the schema of a model"):
+        frame_dtype(3)  # type: ignore[arg-type]

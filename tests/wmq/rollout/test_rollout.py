@@ -110,7 +110,7 @@ def test_command_starts_in_a_game(models: Path, val_games: list[Path], tmp_path:
     assert short["given_frames"] == 1
     assert short["worlds"][0]["p1"]["moments"][0] == moment
     late = wmq(*start, "--frames", 1_000_000)
-    assert late.exit_code == 2 and "say --frames" in late.output
+    assert late.exit_code == 2 and "ask for " in late.output
 
 
 def test_summary_is_for_people(models: Path) -> None:
@@ -159,7 +159,7 @@ BAD = [
     (["small.wmq", "--start", "x.slp@3"], "x.slp: no such file"),
     (["small.wmq", "--start", "x.slp@3", "--stage", "battlefield"], "only for --start match"),
     (["small.wmq", "--p1", "joe"], "--p1 joe: unknown controller"),
-    (["small.wmq", "--p2", "replay"], "--p2 replay: needs a start"),
+    (["small.wmq", "--p2", "replay"], "p2 replay: needs a start"),
     (["small.wmq", "--p1", "script:none"], "none: no such script"),
     (["small.wmq", "-o", "x.txt"], "x.txt: unknown form"),
     (["small.wmq", "-o", "none/x.npz"], "its folder does not exist"),

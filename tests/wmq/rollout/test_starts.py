@@ -118,7 +118,7 @@ def test_frames_that_are_advised_are_accepted(short_game: int, after: int) -> No
             continue
         with pytest.raises(WmqError) as caught:
             both_controllers(replay, start, frames, 0)
-        advised = re.search(r"--frames (\d+)", str(caught.value))
+        advised = re.search(r"ask for (\d+)", str(caught.value))
         if after:
             assert advised and len(both_controllers(replay, start, int(advised[1]), 0)) == after
         else:
