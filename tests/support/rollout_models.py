@@ -6,6 +6,7 @@ Named in `pytest_plugins` by the tests that use its fixtures; PYTEST_DONT_REWRIT
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from wmq.rollout import rollout
 from wmq.rollout.controllers import Source
 from wmq.rollout.rollout import both_controllers, roll
 from wmq.rollout.starts import Start, match_start
+from wmq_kernels.loading import load
 from wmq_kernels.program import encode
 
 SCHEMA = Schema()
@@ -65,3 +67,11 @@ def played(
 
 def wmq(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def without_head_scales(source: Path, path: Path) -> Path:
+    """The same integer program, whose heads no one can read."""
+    program, _ = load(source)
+    meta = {key: value for key, value in program.meta.items() if key != "head_scales"}
+    path.write_bytes(encode(replace(program, meta=meta)))
+    return path

@@ -34,7 +34,7 @@ from wmq.evaluation.rollout_error import (
 )
 from wmq.game.schema import Schema
 from wmq.inference.float_predictor import OnnxPredictor
-from wmq.inference.integer_predictor import IntegerPredictor
+from wmq.inference.integer_predictor import IntegerPredictor, check_and_compile
 from wmq.inference.model_files import IntegerModel, open_pair
 from wmq.inference.predictor import Predictor, StartRow
 from wmq.memo.provenance import digest
@@ -92,7 +92,8 @@ def drift(
     dataset = Dataset.open(settings.data)
     plan = _plan(dataset, settings, exact, progress)
     measured = {name: MeasuredModel(name, *model, plan) for name, model in models.items()}
-    _check_and_compile(measured, program)
+    _check_schemas(measured, program)
+    check_and_compile((model.predictor for model in measured.values()), progress)
 
     played = _play(measured, exact)
     sample = GameSample([start.game for start in plan.starts])
@@ -162,15 +163,11 @@ def _dynamic(settings: DriftSettings, onnx: Path) -> Predictor:
         return make(DYNAMIC, context).predictor
 
 
-def _check_and_compile(measured: Mapping[str, MeasuredModel], program: IntegerModel) -> None:
+def _check_schemas(measured: Mapping[str, MeasuredModel], program: IntegerModel) -> None:
     for model in measured.values():
         if model.predictor.schema != program.schema:
             raise WmqError(f"{model.name}: its fields differ from those of {program.path}; "
                            "compare models of one schema")  # fmt: skip
-        if isinstance(model.predictor, IntegerPredictor):
-            model.plan.progress("compiling the engine", 0, 1)
-            model.predictor.compile()
-            model.plan.progress("compiling the engine", 1, 1)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from wmq.errors import WmqError
 from wmq.game.schema import Q16
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.scheduling import shares
+from wmq.memo.machine import cores
 from wmq.rollout.starts import match_start
 
 # More than a rollout's groups have, for here the caller comes between any two frames: what a call
@@ -55,7 +56,7 @@ class Matches:
         self.controllers = np.zeros((count, schema.controllers_size), np.int32)
         self.ages = np.zeros(count, np.int64)
         self.seeds = np.zeros(count, np.uint64)
-        threads = options.threads or (1 if count == 1 else _cores())
+        threads = options.threads or (1 if count == 1 else cores())
         team = threads if count == 1 else 1
         groups = [np.array(group) for group in shares(count, threads, SIDE_BY_SIDE)]
         self._groups = [(self.predictor.worlds(len(at), team), at) for at in groups]
@@ -133,7 +134,3 @@ def _predictor(options: MatchOptions) -> IntegerPredictor:
         raise WmqError(f"model {options.model!r}: give a .wmq file, one that wmq.load has opened, "
                        "or None for the embedded model")  # fmt: skip
     return model
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -35,7 +35,7 @@ from wmq.game.targets import spreads
 from wmq.inference import baselines
 from wmq.inference.baselines import Trivial, TrivialPredictor, shares_unchanged
 from wmq.inference.float_predictor import OnnxPredictor
-from wmq.inference.integer_predictor import IntegerPredictor
+from wmq.inference.integer_predictor import IntegerPredictor, check_and_compile
 from wmq.inference.model_files import ModelError, check_form
 from wmq.inference.predictor import Predictor, Spreads, StartRow
 from wmq.progress import Counter, Progress, silent
@@ -132,11 +132,7 @@ def evaluate(
     if settings.horizon and not starts:
         raise WmqError(f"{dataset.path}: the games are too short for a horizon of "
                        f"{settings.horizon} frames; give a smaller one or more frames")  # fmt: skip
-    for predictor in opened.values():
-        if isinstance(predictor, IntegerPredictor):
-            progress("compiling the engine", 0, 1)
-            predictor.compile()
-            progress("compiling the engine", 1, 1)
+    check_and_compile(opened.values(), progress)
     names = _names([os.fspath(m) for m in models])
     found = [
         _evaluate_one(name, opened[os.fspath(model)], scales, games, starts, settings, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.model_files import IntegerModel, ModelError, open_program
 from wmq.inference.predictor import Predictor, Spreads, StartRow, Take, cuts
 from wmq.inference.scheduling import SIDE_BY_SIDE, Team, in_threads, shares
+from wmq.progress import Progress
 from wmq.replays.slippi import Game
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class IntegerPredictor(Predictor):
             raise ModelError(f"{self.path}: names no spreads of its heads; make the model again "
                              "with `wmq calibrate`") from None  # fmt: skip
 
-    @cached_property
-    def heads(self) -> list[tuple[str, slice, float]]:
+    def head_columns(self) -> list[tuple[str, slice, float]]:
         """Name, place in the row of heads, natural units in one unit.  Raises ModelError."""
         scales = self.program.meta.get("head_scales")
         scales = scales if isinstance(scales, dict) else {}
@@ -73,7 +73,7 @@ class IntegerPredictor(Predictor):
         return found
 
     def walk(self, games: Sequence[Game], starts: Sequence[StartRow], take: Take) -> list[Any]:
-        named = self.heads
+        named = self.head_columns()
         found: dict[StartRow, Any] = dict.fromkeys(starts)
         borders = [cuts(game, [s.row for s in starts if s.game == number])
                    for number, game in enumerate(games)]  # fmt: skip
@@ -125,6 +125,21 @@ class IntegerPredictor(Predictor):
         for lane, state in enumerate(states):
             group.put(lane, state)
         return group
+
+
+def check_and_compile(predictors: Iterable[Predictor], progress: Progress) -> None:
+    """Check that `walk` can read the heads of all integer programs, then compile their engines.
+
+    So that a program in which they are missing costs no hour of other models' work.
+    Raises ModelError.
+    """
+    integer = [predictor for predictor in predictors if isinstance(predictor, IntegerPredictor)]
+    for predictor in integer:
+        predictor.head_columns()
+    for done, predictor in enumerate(integer):
+        progress("compiling the engine", done, len(integer))
+        predictor.compile()
+        progress("compiling the engine", done + 1, len(integer))
 
 
 class IntegerWorlds:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from typing import TypeVar
 
 SIDE_BY_SIDE = 4  # worlds
 TEAMS = (1, 2, 4, 8)  # threads that may share a frame
 WARM, TRIAL = 56, 64  # frames: to begin with, and to be timed; a block of `roll` together
 PAUSE, LONGEST = 1_000, 1 << 20  # frames between trials: at first, and at most
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 class Team:
@@ -95,15 +98,30 @@ def grouped(members: Sequence[int], lanes: int) -> list[list[int]]:
     return [list(members[first : first + lanes]) for first in range(0, len(members), lanes)]
 
 
+def results_in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, stop: threading.Event
+) -> Generator[tuple[Item, Result], None, None]:
+    """Yield each item with its result as soon as it is ready.
+
+    An error, Ctrl-C, or a caller that closes the generator sets `stop`, which `work` has to look
+    at, and no further item begins; all threads have ended when the generator has.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            running = {pool.submit(work, item): item for item in items}
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def in_threads(
     work: Callable[[list[int]], None], groups: Sequence[list[int]], threads: int,
     stop: threading.Event,
 ) -> None:  # fmt: skip
-    """All groups, some at a time; an error or Ctrl-C ends the rest at once."""
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for _ in pool.map(work, groups):
-                pass
-        except BaseException:
-            stop.set()
-            raise
+    """Do all groups, some at a time; an error or Ctrl-C ends the rest at once, by `stop`."""
+    with closing(results_in_threads(work, groups, threads, stop)) as results:
+        for _ in results:
+            pass

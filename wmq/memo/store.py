@@ -158,4 +158,5 @@ def file_name(kind: str, key: Any, suffix: str) -> str:
 def read_limited(path: Path, largest: int) -> bytes:
     """One byte more than `largest` at most, for the form to refuse.  Raises OSError."""
     with open(path, "rb") as file:
-        return file.read(largest + 1)
+        size = os.fstat(file.fileno()).st_size  # `read` takes memory for all that it is asked for
+        return file.read(min(size, largest) + 1)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -21,9 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from wmq.game.schema import Schema
-from wmq.inference.predictor import Worlds
-from wmq.inference.scheduling import shares
-from wmq.progress import Progress, silent
+from wmq.inference.predictor import Tick, Worlds
+from wmq.inference.scheduling import results_in_threads, shares
+from wmq.progress import Counter, Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.controllers import Source, player_controllers
 from wmq.rollout.starts import Start
@@ -119,49 +118,30 @@ def roll(
     """
     steps = sum(len(start.given) - 1 + len(pads) for pads in controllers)
     groups = shares(len(controllers), threads, model.side_by_side)
-    done = [0] * len(groups)
-    stop = Event()
+    team = threads if len(controllers) == 1 else 1
+    counter, stop = Counter(progress, "rolling out", steps), Event()
+    counter.add(0)
 
-    def play(number: int) -> list[Rolled]:
-        def report(count: int) -> bool:
-            done[number] = count
-            return not stop.is_set()
-
-        group = groups[number]
+    def play(group: list[int]) -> list[Rolled]:
         pads = [controllers[world] for world in group]
-        team = threads if len(controllers) == 1 else 1
-        return _play(model, start, pads, [seeds[world] for world in group], team, report)
+        return _play(model, start, pads, [seeds[world] for world in group], team, counter.add, stop)
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(play, number) for number in range(len(groups))]
-        try:
-            _watch(futures, lambda: progress("rolling out", sum(done), steps))
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    rolled: dict[int, Rolled] = {}
+    with closing(results_in_threads(play, groups, threads, stop)) as results:
+        for group, played in results:
+            rolled.update(zip(group, played, strict=True))
     seconds = time.perf_counter() - began
-    rolled = dict(zip(chain(*groups), chain(*(f.result() for f in futures)), strict=True))
     worlds = tuple(rolled[world] for world in range(len(controllers)))
     return Rollout(model.arithmetic, model.kernels, model.path, model.sha256, model.schema, start,
                    worlds, steps, seconds)  # fmt: skip
 
 
-def _watch(futures: list[Future[list[Rolled]]], show: Callable[[], None]) -> None:
-    """Wait for all, or for the first that fails."""
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, timeout=0.2)
-        show()
-        for future in finished:
-            future.result()
-
-
 def _play(
     model: RolloutModel, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int],
-    team: int, report: Callable[[int], bool],
+    team: int, tick: Tick, stop: Event,
 ) -> list[Rolled]:  # fmt: skip
-    """Some worlds side by side; `report(steps done)` is asked after each block whether to go on."""
+    """Play some worlds side by side; between two blocks, tell the steps done and look at `stop`."""
     count = len(controllers)
     worlds = model.worlds(count, team)
     pads = np.stack([np.concatenate([start.controllers, own]) for own in controllers])
@@ -172,8 +152,9 @@ def _play(
         last = min(first + BLOCK, steps)
         now = given[:, first:last] if first < len(start.given) else made[:, first - 1 : first]
         made[:, first:last] = worlds.advance(now, pads[:, first : last + 1], last - first)
-        if not report(count * last):
-            raise InterruptedError
+        tick(count * (last - first))
+        if stop.is_set():
+            return []  # which no one reads
     frames = made[:, len(start.given) - 1 :]
     sha256 = [
         hash_chain.rollout_sha256(model.sha256, start.given, start.controllers, *played)

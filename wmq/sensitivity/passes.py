@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from threading import Event
 from time import perf_counter
 from typing import TypeVar
 
@@ -21,6 +19,7 @@ from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import FloatModel, IntegerModel
 from wmq.inference.onnx_session import SessionStep
 from wmq.inference.predictor import Predictor
+from wmq.inference.scheduling import results_in_threads
 from wmq.memo.forms import Damaged, Form, json_form
 from wmq.memo.provenance import digest
 from wmq.memo.store import Store
@@ -114,7 +113,7 @@ class Passes:
         def entry(name: str) -> GameSums:
             return measure(on, self._predictor(changes[name]), likely)
 
-        running = _in_threads(entry, missing, self.threads, self.on.stop)
+        running = results_in_threads(entry, missing, self.threads, self.on.stop)
         with closing(running):  # so that Ctrl-C in here ends the threads too
             for name, found in running:
                 kept[keys[name]] = found
@@ -160,18 +159,3 @@ class Passes:
 def total(found: Iterable[Clipped]) -> Clipped:
     known = list(found)
     return Clipped(sum(c.count for c in known), sum(c.seen for c in known))
-
-
-def _in_threads(
-    work: Callable[[str], GameSums], names: Sequence[str], threads: int, stop: Event
-) -> Generator[tuple[str, GameSums], None, None]:
-    """Results as they are ready; an error or Ctrl-C ends the rest at once."""
-    with ThreadPoolExecutor(threads) as pool:
-        running = {pool.submit(work, name): name for name in names}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -1,4 +1,4 @@
-"""The ways of other libraries: float32 and what they quantize, by the names of their rows."""
+"""The methods of other libraries: float32 and what they quantize, by the names of their rows."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ NAMES: dict[str, str] = {
 
 
 def module_of(name: str) -> str:
-    """The module of this folder that makes a row."""
+    """Name the module of this folder that makes a row."""
     return "torch_methods" if _is_torch(name) else "onnx_methods"
 
 
 def inputs(name: str) -> str:
-    """A digest of the code that makes the row's way; libraries and the float step come on top."""
+    """Digest the code that makes the row's method; libraries and the float step come on top."""
     return sources(f"{__package__}.{module_of(name)}")
 
 
 def make(name: str, context: MethodContext) -> Method:
-    """name: a key of NAMES.
+    """Make the method of a row; name: a key of NAMES.
 
     Raises Lacking if it cannot be had here, WmqError or CalibrationError for bad files.
     """

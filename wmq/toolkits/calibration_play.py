@@ -1,4 +1,4 @@
-"""Play to calibrate other libraries' ways with."""
+"""Play to calibrate other libraries' methods with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SET = "self-play"  # frames that the embedded model made itself from real starts
 
 
 def play(context: MethodContext, schema: Schema, frames: int) -> tuple[CalibrationPlay, str]:
-    """Training games of the dataset, else the embedded set; and what it is, for a note.
+    """Open training games of the dataset, else the embedded set; and say which, for a note.
 
     Raises WmqError or CalibrationError.
     """

@@ -1,4 +1,4 @@
-"""What the suite needs to know of a way to run the model, whoever quantized it."""
+"""What the suite needs to know of a quantization method, whichever library it is of."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ TORCH_ALONE = 0.05  # torch, a game a call
 
 
 class Lacking(Exception):
-    """A way that cannot be had here; its text is the reason, one line, for the table."""
+    """A method that cannot be had here; its text is the reason, one line, for the table."""
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a way is made from.
+    """What a method is made from.
 
     onnx       the float step
     data       the dataset; its training games, if there are any, calibrate, else the embedded set
-    folder     for the files that are made on the way, and found again
+    folder     for the files that are made in between, and found again
     threads    how many may compute
     frames     of calibration play, at most
     """
@@ -39,12 +39,12 @@ class MethodContext:
 
 @dataclass(frozen=True)
 class Method:
-    """A way, ready to predict, and the figures that are counted and not measured.
+    """A method, ready to predict, and the figures that are counted and not measured.
 
     side_by_side  games that share one call, and with it the scales of dynamic quantization
     share         of every game's frames that is worth the time, one of those above
     layers, static_layers, float_operations, bytes, notes: as in `wmq.evaluation.results.Row`
-    sha256        of what is run; ways with this and the share in common are measured once; "":
+    sha256        of what is run; methods with this and the share in common are measured once; "":
                   measure it
     """
 

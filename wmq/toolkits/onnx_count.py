@@ -45,7 +45,7 @@ class Counts:
 
 
 def counts(content: bytes) -> Counts:
-    """Of a model, by its file's content."""
+    """Count in a model, by its file's content."""
     model = _optimized(content)
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
@@ -58,7 +58,7 @@ def counts(content: bytes) -> Counts:
         return any(name in int8 for name in node.input)
 
     def is_dynamic(node: onnx.NodeProto) -> bool:
-        """Whether the input's scale is made in the graph."""
+        """Tell whether the input's scale is made in the graph."""
         made = (makers.get(name) for name in node.input)
         return node.op_type in DYNAMIC or any(
             maker is not None and maker.op_type in DYNAMIC for maker in made
@@ -103,7 +103,7 @@ def _optimized(content: bytes) -> onnx.ModelProto:
 
 
 def _kinds(model: onnx.ModelProto) -> dict[str, str]:
-    """Type of every value, as onnxruntime sees it once all of them are outputs."""
+    """Find the type of every value, as onnxruntime sees it once all of them are outputs."""
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
     given = {value.name for value in asked.graph.output}

@@ -16,7 +16,7 @@ Feeds = dict[str, np.ndarray]
 
 
 def plain_export(step: StepModel) -> onnx.ModelProto:
-    """As `wmq export` writes it in float32, but for names.
+    """Export as `wmq export` does in float32, but for names.
 
     The tools skip weights behind a Cast, which a file with float16 weights has.  They call
     the scale of a tensor T "T_scale", which is what the spread of a head is called here, and
@@ -58,7 +58,7 @@ class CalibrationReader(CalibrationDataReader):
 
     @property
     def frames(self) -> int:
-        """Of all games in all calls."""
+        """Count the frames of all games in all calls."""
         left, frames = self._calls, 0
         for group, length in self._groups():
             frames += len(group) * min(left, length)
@@ -75,7 +75,7 @@ class CalibrationReader(CalibrationDataReader):
         return next(self._feeds, None)
 
     def _groups(self) -> Iterator[tuple[Sequence[CalibrationGame], int]]:
-        """Games side by side, and how many calls they have."""
+        """Group games side by side, and count the calls that they have."""
         for first in range(0, len(self._games), self._lanes):
             group = self._games[first : first + self._lanes]
             yield group, min(len(game.numbers) for game in group)

@@ -50,7 +50,7 @@ DYNAMIC: dict[str, dict] = {
 
 
 def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
-    """A key of DYNAMIC."""
+    """Quantize dynamically; variant: a key of DYNAMIC."""
 
     def make(source: Path, out: Path) -> None:
         quantize_dynamic(source, out, **DYNAMIC[variant])
@@ -59,7 +59,9 @@ def dynamic(opened: FloatModel, folder: Path, variant: str) -> bytes:
 
 
 def static(opened: FloatModel, context: MethodContext, method: str) -> tuple[bytes, str]:
-    """A key of METHODS, all Linears, weights per channel; and what it was calibrated on.
+    """Quantize all Linears statically, weights per channel; and say what calibrated them.
+
+    method  a key of METHODS
 
     Raises WmqError or CalibrationError.
     """
@@ -81,7 +83,7 @@ def static(opened: FloatModel, context: MethodContext, method: str) -> tuple[byt
 
 
 def weights_only(step: StepModel) -> bytes:
-    """int8 weights with a scale for each output, which become floats again before the product."""
+    """Store int8 weights, a scale an output, which become floats again before the product."""
     model = plain_export(step)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     names = [node.input[1] for node in model.graph.node if node.op_type in LINEAR]
@@ -102,7 +104,7 @@ def weights_only(step: StepModel) -> bytes:
 
 
 def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 (outputs, inputs) in [-127, 127], and the float32 unit of each output."""
+    """Round to int8 (outputs, inputs) in [-127, 127], and give the float32 unit of each output."""
     unit = np.abs(weight).max(axis=1) / np.float32(127)
     unit[unit == 0] = 1
     return np.rint(weight / unit[:, None]).astype(np.int8), unit
@@ -112,7 +114,7 @@ def _found_or_made(
     opened: FloatModel, folder: Path, name: str, make: Callable[[Path, Path], None],
     facts: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
-    """make(the plain export, the file to be written)."""
+    """Find the file, or have it made: make(the plain export, the file to be written)."""
 
     def made() -> bytes:
         with TemporaryDirectory() as scratch:

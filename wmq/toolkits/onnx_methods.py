@@ -1,4 +1,4 @@
-"""The ways of onnxruntime: float32, which is the record, and what its tools quantize."""
+"""The methods of onnxruntime: float32, which is the record, and what its tools quantize."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLIPPED = ("without VNNI, onnxruntime adds pairs of int8 products in 16 bits, wh
 
 
 def make(name: str, context: MethodContext) -> Method:
-    """Raises WmqError or CalibrationError."""
+    """Make the method of a row.  Raises WmqError or CalibrationError."""
     opened = open_float(context.onnx)
     if name == "float32 onnxruntime":
         return _float32(opened, context)

@@ -1,4 +1,4 @@
-"""The ways of torch and torchao."""
+"""The methods of torch and torchao."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EIGHT = "torch asks for inputs of 7 bits (reduce_range=True), which qnnpack igno
 
 
 def make(name: str, context: MethodContext) -> Method:
-    """Raises Lacking, WmqError or CalibrationError."""
+    """Make the method of a row.  Raises Lacking, WmqError or CalibrationError."""
     torch.set_num_threads(1)  # games are computed in threads of our own
     opened = open_float(context.onnx)
     plain = torch_models.world_model(opened.step)
@@ -51,7 +51,7 @@ def _sequence(
     opened: FloatModel, plain: WorldModel, model: WorldModel, context: MethodContext,
     dtype: torch.dtype, notes: tuple[str, ...],
 ) -> Method:  # fmt: skip
-    """A way that may take many frames at once, as nothing in it depends on what shares a call."""
+    """Make a method that may take many frames at once: nothing in it depends on the call."""
     step = model.step if dtype == torch.float32 else None  # the step knows one type alone
     sequence = TorchSequence(plain, model.forward, step, dtype)
     predictor = SequencePredictor(sequence, opened.spreads, context.threads)
@@ -87,7 +87,7 @@ def _dynamic_step(
 
 
 def left_float(plain: WorldModel) -> list[str]:
-    """Names of the smallest Linears, which the row PLAN leaves in float."""
+    """Name the smallest Linears, which the row PLAN leaves in float."""
     linears = (pair for pair in plain.named_modules() if isinstance(pair[1], torch.nn.Linear))
     return [name for name, module in linears if module.out_features == LEFT_FLOAT]
 
@@ -101,7 +101,7 @@ def _why_float(plain: WorldModel, model: WorldModel, backend: str) -> str:
 
 
 def _same(one: TorchModelStep, other: TorchModelStep) -> bool:
-    """Whether all heads have the same bits over PROBE frames, each with its own state carried."""
+    """Tell whether all heads have the same bits over PROBE frames, each from its own state."""
     frames, pads = usual_frames(one.schema, PROBE + 1)
     states = [one.zero_state(), other.zero_state()]
     for t in range(PROBE):

@@ -31,14 +31,14 @@ EXACT = ("A_log", "dt_bias")  # float32 also in the bfloat16 form: exponents of 
 
 
 def world_model(step: StepModel) -> WorldModel:
-    """In float32, with the float step's weights."""
+    """Build the model in float32, with the float step's weights."""
     model = WorldModel(ModelConfig(**step.config)).eval()
     model.load_state_dict({name: torch.from_numpy(a) for name, a in step.weights.items()})
     return model
 
 
 def bfloat16(plain: WorldModel) -> WorldModel:
-    """Weights, constants and, with inputs of that type, activations; not EXACT.
+    """Convert weights, constants and, with inputs of that type, activations; not EXACT.
 
     Its `forward` keeps the recurrent state and the decay in float32, its `step` does not.
     """
@@ -50,7 +50,7 @@ def bfloat16(plain: WorldModel) -> WorldModel:
 
 
 def dynamic(plain: WorldModel, backend: str, floating: Sequence[str] = ()) -> WorldModel:
-    """By `quantize_dynamic`; `floating` are names of Linears that stay as they are.
+    """Quantize by `quantize_dynamic`; `floating` are names of Linears that stay as they are.
 
     Raises Lacking if this torch has not the back end, or no `quantize_dynamic` any more.
     """
@@ -67,7 +67,7 @@ def dynamic(plain: WorldModel, backend: str, floating: Sequence[str] = ()) -> Wo
 
 def traced(model: WorldModel, state: list[tuple[Tensor, Tensor]], inputs: tuple[Tensor, ...],
            backend: str) -> Callable[..., Any]:  # fmt: skip
-    """`model.step` for one game, without Python between its operations.
+    """Trace `model.step` for one game, without Python between its operations.
 
     The same operations in the same order give the same bits, at twice the speed, and other
     threads can go on meanwhile.
@@ -103,7 +103,7 @@ class _Flat(nn.Module):
 
 
 def torchao(plain: WorldModel, dynamic_inputs: bool) -> WorldModel:
-    """int8 weights, and int8 inputs with a scale for each frame if asked for.
+    """Quantize to int8 weights, and to int8 inputs, a scale a frame, if asked for.
 
     Raises Lacking.
     """
@@ -124,13 +124,13 @@ def torchao(plain: WorldModel, dynamic_inputs: bool) -> WorldModel:
 
 
 def linears(model: WorldModel) -> list[nn.Module]:
-    """Of all kinds, quantized ones too."""
+    """List Linears of all kinds, quantized ones too."""
     quantized = torch.ao.nn.quantized.dynamic.Linear
     return [module for module in model.modules() if isinstance(module, nn.Linear | quantized)]
 
 
 def int8_layers(model: WorldModel) -> int:
-    """Linears whose weights are int8."""
+    """Count the Linears whose weights are int8."""
     quantized = torch.ao.nn.quantized.dynamic.Linear
 
     def has_int8(module: nn.Module) -> bool:
@@ -142,14 +142,14 @@ def int8_layers(model: WorldModel) -> int:
 
 
 def stored_bytes(model: WorldModel) -> int:
-    """Size of the state dict as torch saves it."""
+    """Measure the state dict as torch saves it."""
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.tell()
 
 
 def float_operations(run: Callable[[], object]) -> int:
-    """Operations of torch in a call that read or write floats, without those of MOVES.
+    """Count the operations of torch in a call that read or write floats, without those of MOVES.
 
     A function that torch takes apart counts as its parts; conversions between types count.
     """

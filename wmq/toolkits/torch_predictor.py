@@ -83,7 +83,7 @@ class TorchSequence(TorchModelStep):
         return {name: value[:, 0] for name, value in heads.items()}, after
 
     def run(self, frames: np.ndarray, controllers: np.ndarray, state: State) -> tuple[Heads, State]:
-        """frames (t, frame_size), controllers (t + 1, 26), state of one game; heads (t, width)."""
+        """Run frames (t, frame_size), controllers (t + 1, 26) of one game; heads (t, width)."""
         with torch.inference_mode():
             inputs = self.inputs(frames, controllers[:-1], controllers[1:])
             heads, after = self.forward(*(v.unsqueeze(0) for v in inputs), self.layers(state))

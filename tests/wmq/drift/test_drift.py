@@ -13,12 +13,14 @@ from click.testing import CliRunner, Result
 
 from calib.step.graph import read_step
 from tests.support.drift_games import GAMES, LENGTH, broken_model, like_no_other, small_dataset
+from tests.support.rollout_models import without_head_scales
 from wmq.cli import main
 from wmq.dataset.store import Dataset
 from wmq.drift import DriftSettings, drift
 from wmq.drift.float_pairs import NudgedStep, int8_nudge, tiny_nudge
 from wmq.drift.free_rollouts import randomly_played
 from wmq.drift.statistics import FROZEN_AFTER
+from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, read_result
 from wmq.evaluation.rollout_error import LEAST_FRAMES, choose_starts, most_frames
 from wmq.game.schema import FIRST_FRAME, Q16, Schema
@@ -351,6 +353,18 @@ def test_the_command_says_what_is_wrong_in_one_line(models: Path, dataset: Datas
         assert result.exit_code == 2, (arguments, result.output)
         assert expected in result.output and result.output.startswith("wmq: "), result.output
         assert result.output.count("\n") == 1
+
+
+def test_a_program_without_scales_is_refused_before_anything_is_measured(
+    models: Path, dataset: Dataset, tmp_path: Path
+):
+    lacking = without_head_scales(models / "small.wmq", tmp_path / "lacking.wmq")
+    settings = DriftSettings(dataset.path, models / "small.wmq", models / "small.onnx",
+                             (lacking,), **SIZE)  # fmt: skip
+    seen: list[str] = []
+    with pytest.raises(WmqError, match="lacking.wmq: head .* has no scale"):
+        drift(settings, lambda what, done, total, note="": seen.append(what))
+    assert not seen
 
 
 def test_a_dataset_without_validation_games_is_refused(models: Path, tmp_path: Path):

@@ -19,6 +19,7 @@ from calib.lowering.lower import lower
 from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import build_step, read_step, to_bytes
+from tests.support.rollout_models import without_head_scales
 from wmq.calibration.play import calibration_game
 from wmq.cli import main
 from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
@@ -367,6 +368,16 @@ def test_what_cannot_be_evaluated_is_named(
 ):
     with pytest.raises(WmqError, match=message):
         evaluate(dataset, models, settings)
+
+
+def test_a_program_without_scales_is_refused_before_any_model_is_measured(
+    dataset: Dataset, onnx_file: Path, wmq_file: Path, tmp_path: Path
+):
+    lacking, seen = without_head_scales(wmq_file, tmp_path / "lacking.wmq"), []
+    with pytest.raises(WmqError, match="lacking.wmq: head .* has no scale"):
+        evaluate(dataset, [onnx_file, lacking],
+                 progress=lambda what, done, total, note="": seen.append(what))  # fmt: skip
+    assert not seen
 
 
 def test_an_empty_split_is_named(dataset: Dataset):

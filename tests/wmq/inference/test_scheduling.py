@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.wmq_kernels.programs import needs_vnni
 from wmq.cli.options import KERNELS
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
-from wmq.inference.scheduling import TEAMS, Team, shares
+from wmq.inference.scheduling import TEAMS, Team, results_in_threads, shares
 from wmq.rollout.rollout import Rolled
 from wmq_kernels.engine import Engine, cpu
 
@@ -81,6 +83,44 @@ def test_a_world_in_a_group_is_the_world_alone(
 def test_the_worlds_compared_clamp_differently(models: Path) -> None:
     path = models / "small.wmq"
     assert len({alone(path, seed).saturations for seed in range(9)}) > 2
+
+
+def test_results_come_as_they_are_ready() -> None:
+    last = threading.Event()
+
+    def work(number: int) -> int:
+        assert number or last.wait(20)  # the first is ready when the last one is out
+        return number * number
+
+    found = []
+    for number, square in results_in_threads(work, range(4), 2, threading.Event()):
+        found.append((number, square))
+        if len(found) == 3:
+            last.set()
+    assert found[-1] == (0, 0) and sorted(found) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+
+
+def test_an_error_stops_the_threads_that_began_before_it() -> None:
+    """The first would run for a minute, and the third never begins."""
+    stop, begun = threading.Event(), []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise ValueError(number)
+        assert stop.wait(60)
+
+    with pytest.raises(ValueError, match="1"):
+        list(results_in_threads(work, range(3), 2, stop))
+    assert stop.is_set() and sorted(begun) == [0, 1]
+
+
+def test_whoever_stops_listening_ends_the_threads() -> None:
+    stop = threading.Event()
+    with closing(results_in_threads(lambda number: not number or stop.wait(60),
+                                    range(2), 2, stop)) as results:  # fmt: skip
+        assert next(results) == (0, True)
+    assert stop.is_set()
 
 
 class Cores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ import wmq.memo.store
 from wmq.errors import WmqError
 from wmq.files.atomic import FileError
 from wmq.memo.forms import Arrays, arrays_form, json_form
-from wmq.memo.store import Cache, Store
+from wmq.memo.store import Cache, Store, read_limited
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -64,6 +65,19 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     found = Store(tmp_path).read("kind", "key", THREE)
     assert found is not None and found["one"] == 0.5
     assert_array_equal(found["values"], [0, 1, 2])
+
+
+def test_reading_takes_the_memory_of_the_file_and_not_of_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000))
+    tracemalloc.start()
+    try:
+        assert read_limited(path, 1 << 32) == bytes(1000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert read_limited(path, 999) == bytes(1000)  # one byte more than the limit
+    assert read_limited(path, 500) == bytes(501)
 
 
 def test_without_a_folder_a_store_keeps_nothing() -> None:

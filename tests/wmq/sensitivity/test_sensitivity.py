@@ -99,7 +99,7 @@ def result(found: tuple[Path, Result]) -> Sensitivity:
 def test_the_program_s_figures_are_those_of_wmq_evaluate(
     result: Sensitivity, model: Path, data: Path
 ):
-    settings = evaluate.Settings(games=2, frames=FRAMES, horizon=20, starts=STARTS)
+    settings = evaluate.EvaluationSettings(games=2, frames=FRAMES, horizon=20, starts=STARTS)
     models = [model.with_suffix(".onnx"), model]
     report = evaluate.evaluate(Dataset.open(data), models, settings)
     whole = next(entry for entry in result.entries if entry.kind == "program")

@@ -237,7 +237,7 @@ def test_validation_takes_a_tenth_of_the_time_at_most(dataset: Dataset, tmp_path
 
 def test_frozen_has_the_figures_of_wmq_evaluate(dataset: Dataset) -> None:
     found = Validation(dataset, WorldModel(TINY), dataset.select("train")).frozen
-    report = evaluate.evaluate(dataset, ["frozen"], evaluate.Settings())
+    report = evaluate.evaluate(dataset, ["frozen"], evaluate.EvaluationSettings())
     for name in ("pos_mae", "vel_mae", "percent_mae", "action_acc", "change_acc"):
         assert found[name] == pytest.approx(report.models[0].figures[name])
 

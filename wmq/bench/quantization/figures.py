@@ -1,4 +1,4 @@
-"""Figures of a way and of float32 from the same games, and how sure their difference is.
+"""Figures of a method and of float32 from the same games, and how sure their difference is.
 
 Draws resample whole games (`wmq.evaluation.bootstrap`); both sides get the same draws.
 """
@@ -19,7 +19,7 @@ from wmq.evaluation.rollout_error import HORIZONS
 
 
 def drawn_figures(tallies: Sequence[Tally], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """`Tally.result` in every draw, (draws,) each; NaN where a draw has no such frame.
+    """Compute `Tally.result` in every draw, (draws,) each; NaN where a draw has no such frame.
 
     weights  how often each game is in each draw, (draws, games)
     """
@@ -36,7 +36,7 @@ def drawn_figures(tallies: Sequence[Tally], weights: np.ndarray) -> dict[str, np
 
 
 def plain_figures(tallies: Sequence[Tally]) -> dict[str, Figure]:
-    """The figures of float32 itself, without a difference."""
+    """Give the figures of float32 itself, without a difference."""
     found = together(tallies[0].schema, dict(tallies[0].scales), tallies).result()
     return {name: Figure(known(value)) for name, value in found.items()}
 
@@ -44,7 +44,7 @@ def plain_figures(tallies: Sequence[Tally]) -> dict[str, Figure]:
 def tally_figures(
     ours: Sequence[Tally], true: Sequence[Tally], weights: np.ndarray
 ) -> dict[str, Figure]:
-    """All figures of `Tally.result`; one tally a game on both sides."""
+    """Give all figures of `Tally.result`; one tally a game on both sides."""
     values, against = ({name: figure.value for name, figure in plain_figures(side).items()}
                        for side in (ours, true))  # fmt: skip
     drawn, drawn_true = drawn_figures(ours, weights), drawn_figures(true, weights)
@@ -60,7 +60,7 @@ def tally_figures(
 def rolled_figures(
     ours: np.ndarray, true: np.ndarray | None, games: Sequence[int], weights: np.ndarray
 ) -> dict[str, Figure]:
-    """rc at each of HORIZONS.
+    """Measure rc at each of HORIZONS.
 
     ours, true  errors, (starts, horizon), see `wmq.evaluation.rollout_error.position_errors`
     games       of each start
@@ -78,7 +78,7 @@ def rolled_figures(
 
 
 def same_action(actions: Sequence[np.ndarray], weights: np.ndarray) -> Figure:
-    """Percent of player-frames; float32 has 100, which the difference is to.
+    """Count equal actions in percent of player-frames; float32 has 100, which the difference is to.
 
     actions  of each game, whether the action is the same, (T, players)
     """
@@ -92,7 +92,7 @@ def same_action(actions: Sequence[np.ndarray], weights: np.ndarray) -> Figure:
 def _mean_by_game(
     values: np.ndarray, games: Sequence[int], weights: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """The mean of one value a start, and that in each draw of games."""
+    """Average one value a start, over all games and in each draw of games."""
     count = weights.shape[1]
     sums = sums_of_games(values, games, count)
     counts = np.bincount(games, minlength=count)

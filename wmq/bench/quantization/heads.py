@@ -30,7 +30,10 @@ class Agreement:
         self.same = np.zeros((steps, len(self.heads)))
 
     def add(self, first: int, true: Heads, ours: Heads) -> None:
-        """Heads (rows, width) from row `first` on.  Raises WmqError if ours are no numbers."""
+        """Compare heads (rows, width) from row `first` on.
+
+        Raises WmqError if ours are no numbers.
+        """
         for name, values in ours.items():
             if not np.isfinite(values).all():
                 raise WmqError(f"head {name}: not finite")
@@ -45,12 +48,12 @@ class Agreement:
 
     @property
     def actions(self) -> np.ndarray:
-        """Whether the action is the same, (T, players) float64."""
+        """Tell whether the action is the same, (T, players) float64."""
         return self.same[:, [self.heads.index(f"{player}.action") for player in PLAYERS]]
 
 
 def head_figures(games: list[Agreement]) -> dict[str, HeadFigure]:
-    """Over all frames of all games; the percentile is that of numpy, exact."""
+    """Summarize all frames of all games; the percentile is that of numpy, exact."""
     kl = np.concatenate([game.kl for game in games])
     same = 100 * np.concatenate([game.same for game in games]).mean(0)
     ninety_nine = np.percentile(kl, 99, axis=0)
@@ -59,14 +62,14 @@ def head_figures(games: list[Agreement]) -> dict[str, HeadFigure]:
 
 
 def divergence(true: np.ndarray, ours: np.ndarray) -> np.ndarray:
-    """KL(softmax(true) || softmax(ours)) of each row, nats; logits (T, classes)."""
+    """Compute KL(softmax(true) || softmax(ours)) of each row, nats; logits (T, classes)."""
     p, q = _log_softmax(true), _log_softmax(ours)
     q -= p
     return np.maximum(-(np.exp(p, out=p) * q).sum(1), 0)
 
 
 def bits_divergence(true: np.ndarray, ours: np.ndarray) -> np.ndarray:
-    """KL(Bernoulli(sigmoid(true)) || Bernoulli(sigmoid(ours))) of each logit, nats."""
+    """Compute KL(Bernoulli(sigmoid(true)) || Bernoulli(sigmoid(ours))) of each logit, nats."""
     true, ours = true.astype(np.float64), ours.astype(np.float64)
     yes = np.exp(-np.logaddexp(0, -true))
     no = np.exp(-np.logaddexp(0, true))

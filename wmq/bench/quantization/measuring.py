@@ -1,4 +1,4 @@
-"""One way beside the record: its row of the table."""
+"""One method beside the record: its row of the table."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ STRETCHES = 3
 FEWEST = 20  # frames of a stretch
 
 
-def record_row(name: str, what: str, way: Method, record: Record) -> Row:
-    """float32's own row: figures without differences, from the record."""
+def record_row(name: str, what: str, method: Method, record: Record) -> Row:
+    """Make float32's own row: figures without differences, from the record."""
     play = record.play
     weights, part = draw_weights(len(play.games)), part_of(play, 1.0)
     errors = _errors(play, part, record.rolled)
@@ -42,16 +42,16 @@ def record_row(name: str, what: str, way: Method, record: Record) -> Row:
     found |= figures.rolled_figures(errors, None, _games(play, part), weights)
     found["same_action"] = Figure(100.0)
     never = divergence_figures(np.zeros(len(part.starts), np.int64))
-    return _row(name, what, way, play, part, found, {}, never)
+    return _row(name, what, method, play, part, found, {}, never)
 
 
-def compared_row(name: str, what: str, way: Method, record: Record, tick: Tick) -> Row:
-    """The row of any other way, with differences to the record on the same frames.
+def compared_row(name: str, what: str, method: Method, record: Record, tick: Tick) -> Row:
+    """Measure the row of any other method, with differences to the record on the same frames.
 
-    tick  frames done, of all frames and all rollouts' frames, whatever the way's share
-    Raises whatever the way's predictor raises, and WmqError if its heads are no numbers.
+    tick  frames done, of all frames and all rollouts' frames, whatever the method's share
+    Raises whatever the method's predictor raises, and WmqError if its heads are no numbers.
     """
-    play, part = record.play, part_of(record.play, way.share)
+    play, part = record.play, part_of(record.play, method.share)
     agreements = [Agreement(play.schema, steps) for steps in part.steps]
 
     def agree(number: int, first: int, heads: Heads) -> None:
@@ -59,10 +59,10 @@ def compared_row(name: str, what: str, way: Method, record: Record, tick: Tick) 
         agreements[number].add(first, record.heads(number, first, last), heads)
 
     tallies, states = teacher_forced(
-        way.predictor, games_of(play, part), starts_of(play, part), play.scales, tick, agree
+        method.predictor, games_of(play, part), starts_of(play, part), play.scales, tick, agree
     )
     tick(sum(play.steps) - sum(part.steps))
-    rolled = roll(way.predictor, play, part, states, tick)
+    rolled = roll(method.predictor, play, part, states, tick)
     tick((len(play.starts) - len(part.starts)) * LONGEST)
     weights, true = draw_weights(len(play.games)), record.rolled[list(part.starts)]
     found = figures.tally_figures(tallies, record.tallies(part.steps), weights)
@@ -73,11 +73,11 @@ def compared_row(name: str, what: str, way: Method, record: Record, tick: Tick) 
     found["same_action"] = figures.same_action([a.actions for a in agreements], weights)
     diverged = (divergence_figures(first_divergence(play.schema, true, rolled))
                 if part.starts else {})  # fmt: skip
-    return _row(name, what, way, play, part, found, head_figures(agreements), diverged)
+    return _row(name, what, method, play, part, found, head_figures(agreements), diverged)
 
 
 def frames_per_second(predictor: Predictor, game: Game) -> float:
-    """One world rolled out alone with the true controllers, from the end of the entry.
+    """Time one world rolled out alone with the true controllers, from the end of the entry.
 
     Frame update included; the median of a few short stretches after a first one that is not
     counted.  For orientation only: `wmq bench speed` is the measurement of speed.
@@ -106,32 +106,32 @@ def _games(play: Play, part: Part) -> list[int]:
     return [start.game for start in starts_of(play, part)]
 
 
-def _row(name: str, what: str, way: Method, play: Play, part: Part, found: dict, heads: dict,
+def _row(name: str, what: str, method: Method, play: Play, part: Part, found: dict, heads: dict,
          diverged: dict) -> Row:  # fmt: skip
-    notes = list(way.notes)
-    if way.share < 1:
-        notes.append(f"the first {way.share:.0%} of every game, {len(part.starts)} of "
+    notes = list(method.notes)
+    if method.share < 1:
+        notes.append(f"the first {method.share:.0%} of every game, {len(part.starts)} of "
                      f"{len(play.starts)} starts; float32 on the same")  # fmt: skip
     return Row(
         name=name,
         library=library_of(name),
         what=what,
-        layers=way.layers,
-        static_layers=way.static_layers,
-        float_operations=way.float_operations,
-        bytes=way.bytes,
+        layers=method.layers,
+        static_layers=method.static_layers,
+        float_operations=method.float_operations,
+        bytes=method.bytes,
         frames=sum(part.steps),
         figures=found,
         heads=heads,
         first_divergence=diverged,
         frames_per_second=frames_per_second(
-            way.predictor, max(play.games, key=lambda g: len(g.frames))
+            method.predictor, max(play.games, key=lambda g: len(g.frames))
         ),
         notes=notes,
     )
 
 
 def library_of(name: str) -> str:
-    """The library that a row's name speaks of; onnxruntime's may leave it out."""
+    """Find the library that a row's name speaks of; onnxruntime's may leave it out."""
     libraries = ("wmq", "torchao", "torch")
     return next((library for library in libraries if library in name.split()), "onnxruntime")

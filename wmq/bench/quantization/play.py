@@ -1,4 +1,4 @@
-"""What every way is given: the same games, and the same starts of rollouts."""
+"""What every method is given: the same games, and the same starts of rollouts."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Play:
 
     @property
     def steps(self) -> list[int]:
-        """Frames of each game that have a next one."""
+        """Count the frames of each game that have a next one."""
         return [len(game.frames) - 1 for game in self.games]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The beginning of every game, which is all of it where a way is worth the time.
+    """The beginning of every game, which is all of it where a method is worth the time.
 
     steps   of each game
     starts  places in `Play.starts` of those that lie there
@@ -61,7 +61,7 @@ class Part:
 
 
 def read_play(data: Path, onnx: Path, extent: Extent) -> Play:
-    """Raises WmqError or CalibrationError."""
+    """Read the games and choose the starts.  Raises WmqError or CalibrationError."""
     from calib.step.graph import read_step
 
     step = read_step(onnx)
@@ -86,7 +86,7 @@ def part_of(play: Play, share: float) -> Part:
 
 
 def games_of(play: Play, part: Part) -> list[Game]:
-    """The games, cut to a part."""
+    """Cut the games to a part."""
     return [beginning(game, steps) for game, steps in zip(play.games, part.steps, strict=True)]
 
 
@@ -97,7 +97,7 @@ def starts_of(play: Play, part: Part) -> list[StartRow]:
 def roll(
     predictor: Predictor, play: Play, part: Part, states: list[Any], tick: Tick
 ) -> np.ndarray:  # fmt: skip
-    """LONGEST frames after each start of a part, (starts, LONGEST, frame_size) int32."""
+    """Roll out LONGEST frames after each start of a part, (starts, LONGEST, frame_size) int32."""
     starts = starts_of(play, part)
     if not starts:
         return np.empty((0, LONGEST, play.schema.frame_size), np.int32)

@@ -44,7 +44,10 @@ class RecipeFigures(msgspec.Struct, frozen=True):
 
 
 def from_suite(suite: Suite, where: str) -> RecipeFigures:
-    """Raises WmqError if the suite is not of the embedded model, or a quick one."""
+    """Take the figures of the recipes out of a suite.
+
+    Raises WmqError if it is not of the embedded model, or a quick one.
+    """
     if suite.onnx_sha256 != file_sha256(embedded_model(".onnx")):
         raise WmqError(f"{where}: onnx_sha256: not the embedded model's; measure without a MODEL")
     if suite.quick:
@@ -64,7 +67,7 @@ def from_suite(suite: Suite, where: str) -> RecipeFigures:
 
 
 def read_figures(path: Path = FILE) -> RecipeFigures | None:
-    """None if nothing was measured.  Raises WmqError."""
+    """Read the figures of all recipes; None if nothing was measured.  Raises WmqError."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=RecipeFigures)
     except FileNotFoundError:
@@ -74,7 +77,7 @@ def read_figures(path: Path = FILE) -> RecipeFigures | None:
 
 
 def figures_of(recipe: Recipe, found: RecipeFigures | None) -> dict[str, Figure]:
-    """The recipe's figures, or none if it was not measured as it is now."""
+    """Find a recipe's figures, or none if it was not measured as it is now."""
     measured = found.recipes.get(recipe.name) if found else None
     return measured.figures if measured and measured.recipe == recipe_digest(recipe) else {}
 

@@ -43,12 +43,12 @@ class Record:
         self.tallied: dict[tuple[int, ...], list[Tally]] = {}
 
     def heads(self, number: int, first: int, last: int) -> Heads:
-        """Heads of rows [first, last) of a game."""
+        """Read the heads of rows [first, last) of a game."""
         rows = np.array(self.kept[number][first:last])
         return {name: rows[:, at] for name, at in self.columns.items()}
 
     def tallies(self, steps: Sequence[int]) -> list[Tally]:
-        """A tally of the first steps of each game."""
+        """Tally the first steps of each game."""
         if (key := tuple(steps)) not in self.tallied:
             self.tallied[key] = [self._tally(number, count) for number, count in enumerate(key)]
         return self.tallied[key]
@@ -63,7 +63,7 @@ class Record:
 
 
 def columns(play: Play) -> dict[str, slice]:
-    """Where each head is in a row."""
+    """Find where each head is in a row."""
     found, at = {}, 0
     for name, width in play.schema.heads.items():
         found[name] = slice(at, at + width)
@@ -72,12 +72,12 @@ def columns(play: Play) -> dict[str, slice]:
 
 
 def is_kept(folder: Path, key: str) -> bool:
-    """Whether the record of this key is there, whole."""
+    """Tell whether the record of this key is there, whole."""
     return read_manifest(folder / MANIFEST, key) is not None
 
 
 def seconds_of(folder: Path, key: str) -> float:
-    """How long the record took that is kept there; 0 if it is not of this key."""
+    """Read how long the record took that is kept there; 0 if it is not of this key."""
     found = read_manifest(folder / MANIFEST, key)
     return found.seconds if found else 0.0
 
@@ -85,7 +85,7 @@ def seconds_of(folder: Path, key: str) -> float:
 def make_record(
     folder: Path, key: str, play: Play, make: Callable[[], Method], tick: Tick
 ) -> Method:
-    """Write the record, over an older one; returns the way that it was made with.
+    """Write the record, over an older one, and return the method that made it.
 
     Raises WmqError if the folder cannot be written.
     """
@@ -101,8 +101,8 @@ def make_record(
     return made[0]
 
 
-def _write(folder: Path, play: Play, way: Method, tick: Tick) -> list[Path]:
-    """All but the manifest.  Raises OSError."""
+def _write(folder: Path, play: Play, method: Method, tick: Tick) -> list[Path]:
+    """Write all but the manifest.  Raises OSError."""
     order = columns(play)
     width = sum(play.schema.heads.values())
 
@@ -115,8 +115,8 @@ def _write(folder: Path, play: Play, way: Method, tick: Tick) -> list[Path]:
         tick(len(rows))
 
     part = part_of(play, 1.0)
-    states = way.predictor.walk(games_of(play, part), starts_of(play, part), take)
-    rolled = roll(way.predictor, play, part, states, tick)
+    states = method.predictor.walk(games_of(play, part), starts_of(play, part), take)
+    rolled = roll(method.predictor, play, part, states, tick)
     with open(folder / ROLLED, "wb") as file:
         np.save(file, rolled)
     return [*(_heads_path(folder, number) for number in range(len(play.steps))), folder / ROLLED]

@@ -1,7 +1,7 @@
 """The suite: one row after the other, each kept as soon as it is there.
 
     record/     what float32 says, `wmq.bench.quantization.record`
-    models/     files that the ways are made of
+    models/     files that the methods are made of
     rows/       a `wmq.memo.store` of rows, by all that a row depends on; where it failed for a
                 reason that is no tool's absence, the traceback
     suite.json  the table so far, `wmq.evaluation.results.Suite`
@@ -70,7 +70,7 @@ class SuiteSettings:
 
 
 class KeptRow(msgspec.Struct, frozen=True):
-    """A row on the disk, `_identity` of its way, and how long it took."""
+    """A row on the disk, `_identity` of its method, and how long it took."""
 
     row: Row
     identity: str = ""
@@ -96,7 +96,7 @@ class _Job:
 
 
 def measure(settings: SuiteSettings, progress: Progress) -> Suite:
-    """The chosen rows, in order; the first is float32, the record.
+    """Measure the chosen rows, in order; the first is float32, the record.
 
     suite.json also has those of the others that are there.
     Raises WmqError, CalibrationError or ProgramError for what concerns all rows; a row's own
@@ -156,12 +156,12 @@ def _extent(settings: SuiteSettings) -> Extent:
 
 
 def all_rows(onnx_sha256: str) -> dict[str, str]:
-    """Name -> what it is; first the record, then other libraries, then wmq."""
+    """List all rows, name -> what it is; first the record, then other libraries, then wmq."""
     return backends.NAMES | wmq_methods.rows(onnx_sha256)
 
 
 def choose(names: dict[str, str], only: Sequence[str], quick: bool) -> dict[str, str]:
-    """The record, and the rows with one of these texts in their name.  Raises WmqError."""
+    """Choose the record, and the rows with one of these texts in their name.  Raises WmqError."""
     record = next(iter(names))
     for text in only:
         if not any(text in name for name in names):
@@ -174,7 +174,7 @@ def choose(names: dict[str, str], only: Sequence[str], quick: bool) -> dict[str,
 
 
 def open_context(settings: SuiteSettings) -> MethodContext:
-    """What the ways are made from, with its folders.  Raises WmqError."""
+    """Gather what the methods are made from, and make its folders.  Raises WmqError."""
     models = settings.folder / "models"
     for folder in (models, settings.folder / "rows"):
         try:
@@ -194,7 +194,7 @@ def _job(name: str, what: str, common: str, context: MethodContext, folder: Path
 
 
 def _keep(job: _Job, row: Row, identity: str, began: float) -> Row:
-    """began: `time.monotonic` when the row was begun"""
+    """Keep a row that was begun at `began`, by `time.monotonic`."""
     kept = KeptRow(row, identity, time.monotonic() - began)
     job.store.write(job.name, job.key, ROW, kept)
     return row
@@ -203,7 +203,7 @@ def _keep(job: _Job, row: Row, identity: str, began: float) -> Row:
 def _record(
     job: _Job, common: str, context: MethodContext, play: Play, folder: Path, bar: _Bar
 ) -> tuple[Record, Callable[[], Method]]:
-    """The record, made where it isn't kept, and the way that makes it."""
+    """Open the record, made where it isn't kept; and what makes its method."""
 
     def make() -> Method:
         try:
@@ -214,32 +214,32 @@ def _record(
     if is_kept(folder, common):
         return Record(folder, play), make
     bar.begin(f"{job.name}, the record")
-    way = make_record(folder, common, play, make, bar.add)
-    return Record(folder, play), lambda: way
+    method = make_record(folder, common, play, make, bar.add)
+    return Record(folder, play), lambda: method
 
 
 def _attempt(
     job: _Job, context: MethodContext, record: Record, bar: _Bar, progress: Progress,
     measured: dict[str, Row],
 ) -> Row:  # fmt: skip
-    """The row, or one with the reason why it could not be measured.
+    """Measure the row, or give one with the reason why that could not be.
 
     measured  by SHA-256, what was already measured; the new row is added
     Raises MemoryError, DatasetError, FileError, and OSError of a disk: they are the machine's, and
-    no property of a way.
+    no property of a method.
     """
     began = time.monotonic()
     job.failure.unlink(missing_ok=True)
     try:
-        way = (backends.make(job.name, context) if job.name in backends.NAMES
-               else wmq_methods.make(job.name, context, progress))  # fmt: skip
-        identity = _identity(way)
+        method = (backends.make(job.name, context) if job.name in backends.NAMES
+                  else wmq_methods.make(job.name, context, progress))  # fmt: skip
+        identity = _identity(method)
         twin = measured.get(identity) if identity else None
         if twin:
             notes = [*twin.notes, f"the same program as {twin.name}"]
             row = replace(twin, name=job.name, what=job.what, notes=notes)
             return _keep(job, row, identity, began)
-        row = compared_row(job.name, job.what, way, record, bar.add)
+        row = compared_row(job.name, job.what, method, record, bar.add)
         measured[identity] = row
     except Lacking as lacking:
         reason = str(lacking)
@@ -257,9 +257,9 @@ def _attempt(
                reason=" ".join(reason.split())[:LONGEST_REASON])  # fmt: skip
 
 
-def _identity(way: Method) -> str:
-    """The same for ways with the same row; "" for one that is like no other."""
-    return f"{way.sha256} {way.share}" if way.sha256 else ""
+def _identity(method: Method) -> str:
+    """Name what methods with the same row have in common; "" for one like no other."""
+    return f"{method.sha256} {method.share}" if method.sha256 else ""
 
 
 class _Bar:
@@ -276,7 +276,7 @@ class _Bar:
         self.add(0)
 
     def add(self, frames: int) -> None:
-        """From any thread."""
+        """Count frames, from any thread."""
         with self.lock:
             self.done += frames
             self.progress("rows", (self.begun - 1) * self.each + self.done,

@@ -53,7 +53,7 @@ class Found:
 
 
 def reproduce(settings: SuiteSettings, progress: Progress) -> Found:
-    """All parts in order.  Raises WmqError, CalibrationError or ProgramError."""
+    """Measure all parts in order.  Raises WmqError, CalibrationError or ProgramError."""
     sizes = QUICK if settings.quick else FULL
     suite = measure(settings, progress)
     onnx = model_path(settings.onnx, ".onnx")
@@ -78,7 +78,7 @@ def reproduce(settings: SuiteSettings, progress: Progress) -> Found:
 
 
 def _program(suite: Suite, settings: SuiteSettings, progress: Progress) -> Path:
-    """The embedded program where it was made from this model, else that of the default recipe."""
+    """Choose the embedded program if it is of this model, else that of the default recipe."""
     if wmq_methods.EMBEDDED in wmq_methods.rows(suite.onnx_sha256):
         return embedded_model(".wmq")
     row = next(row for row in suite.rows if row.name == f"wmq {DEFAULT}")
@@ -89,7 +89,7 @@ def _program(suite: Suite, settings: SuiteSettings, progress: Progress) -> Path:
 
 def _page(settings: SuiteSettings, program: Path, onnx: Path, frames: int,
           progress: Progress) -> bytes:  # fmt: skip
-    """Both models play on from the middle of the longest validation game."""
+    """Make the page, where both models play on from the middle of the longest game."""
     from wmq.report.compare import compare, dataset_start, open_pair
     from wmq.report.load import read_results
     from wmq.report.page import make_page

@@ -73,7 +73,7 @@ def markdown(suite: Suite) -> Iterator[str]:
 
 
 def _with_numbers(row: Row, numbers: dict[str, int]) -> str:
-    """Its name with the numbers of its notes."""
+    """Name a row, with the numbers of its notes."""
     marks = ", ".join(str(numbers[note]) for note in row.notes)
     return f"{row.name} <sup>{marks}</sup>" if marks else row.name
 
@@ -84,7 +84,7 @@ def _caveat(suite: Suite) -> Iterator[str]:
 
 
 def _prediction(suite: Suite) -> Iterator[str]:
-    """Whether one step predicts a rollout, by the ways on the frames that most ways have."""
+    """Say whether one step predicts a rollout, by methods on the frames that most have."""
     rows = [row for row in suite.rows[1:] if row.figures]
     frames = [row.frames for row in rows]
     most = max(frames, key=frames.count, default=0)
@@ -103,14 +103,14 @@ def _prediction(suite: Suite) -> Iterator[str]:
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rho: the correlation of ranks; equal values share the mean of theirs."""
+    """Compute Spearman's rho: the correlation of ranks; equal values share the mean of theirs."""
     ranks = [(np.less.outer(v, v).sum(axis=0) + np.less_equal.outer(v, v).sum(axis=0)) / 2
              for v in map(np.asarray, (one, other))]  # fmt: skip
     return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _notes(suite: Suite) -> dict[str, list[str]]:
-    """Each note, and the rows that have it."""
+    """Yield each note, and the rows that have it."""
     found: dict[str, list[str]] = {}
     for row in suite.rows:
         for note in row.notes:
@@ -125,7 +125,7 @@ def _heading(suite: Suite) -> str:
 
 
 def _lines(row: Row) -> Iterator[str]:
-    """A row; a long name takes lines of its own above the figures."""
+    """Yield the lines of a row; a long name takes lines of its own above the figures."""
     *above, last = textwrap.wrap(row.name, NAME, subsequent_indent="  ",
                                  break_on_hyphens=False)  # fmt: skip
     yield from above

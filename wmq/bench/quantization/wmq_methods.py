@@ -37,7 +37,7 @@ SHORT = {f"wmq {DEFAULT}, first {share:.0%}": share for share in (MOST, ALONE, T
 
 
 def rows(onnx_sha256: str) -> dict[str, str]:
-    """Name of each row -> what it is; the embedded program only beside its own float step."""
+    """List the rows, name -> what it is; the embedded program only beside its own float step."""
     found = {}
     if _embedded_source() == onnx_sha256:
         found[EMBEDDED] = "the program that comes with wmq"
@@ -49,7 +49,7 @@ def rows(onnx_sha256: str) -> dict[str, str]:
 
 
 def inputs(name: str, context: MethodContext) -> str:
-    """A digest of all that the row's program is made of, and run by."""
+    """Digest all that the row's program is made of, and run by."""
     code = sources(__name__), versions()
     if name == EMBEDDED:
         return digest(*code, file_sha256(embedded_model(".wmq")))
@@ -58,16 +58,16 @@ def inputs(name: str, context: MethodContext) -> str:
 
 
 def make(name: str, context: MethodContext, progress: Progress) -> Method:
-    """Raises WmqError, CalibrationError or ProgramError."""
+    """Make the row's method.  Raises WmqError, CalibrationError or ProgramError."""
     if name == EMBEDDED:
-        return _way(embedded_model(".wmq"), context, WHOLE)
+        return _method(embedded_model(".wmq"), context, WHOLE)
     default = _recipe(name) == read_recipe(DEFAULT)
-    return _way(program(name, context, progress), context,
+    return _method(program(name, context, progress), context,
                 SHORT.get(name, WHOLE if default else MOST))  # fmt: skip
 
 
 def program(name: str, context: MethodContext, progress: Progress) -> Path:
-    """The row's program, calibrated if there is none of these inputs.  Raises as `make`."""
+    """Find the row's program, calibrated if there is none of these inputs.  Raises as `make`."""
     path = context.folder / f"{_base(name).replace(' ', '-')}.wmq"
     manifest, key = path.with_suffix(".json"), inputs(_base(name), context)
 
@@ -84,12 +84,12 @@ def program(name: str, context: MethodContext, progress: Progress) -> Path:
 
 
 def _base(name: str) -> str:
-    """The row that has the same program on more frames."""
+    """Name the row that has the same program on more frames."""
     return f"wmq {DEFAULT}" if name in SHORT else name
 
 
 def linears(program: Program) -> list[str]:
-    """The Linears of the model whose weights are multiplied in int8."""
+    """List the Linears of the model whose weights are multiplied in int8."""
     found: dict[str, None] = {}
     for step in program.steps:
         if "weight" in step.operands and step.op.startswith("dot"):
@@ -98,7 +98,7 @@ def linears(program: Program) -> list[str]:
 
 
 def float_operations(program: Program) -> int:
-    """Instructions with an operand that is no integer."""
+    """Count the instructions with an operand that is no integer."""
     return sum(
         any(np.dtype(NUMPY[program.values[at.value].dtype]).kind != "i"
             for at in step.operands.values())
@@ -106,7 +106,7 @@ def float_operations(program: Program) -> int:
     )  # fmt: skip
 
 
-def _way(path: Path, context: MethodContext, share: float) -> Method:
+def _method(path: Path, context: MethodContext, share: float) -> Method:
     predictor = IntegerPredictor(path, context.threads)
     program = predictor.engine.program
     layers = len(linears(program))
@@ -115,7 +115,7 @@ def _way(path: Path, context: MethodContext, share: float) -> Method:
 
 
 def _calibrated_on(program: Program) -> str:
-    """From the provenance that the program carries."""
+    """Say what calibrated the program, from the provenance that it carries."""
     facts = program.meta["calibration"]
     played = facts["data"]
     what = (f"the embedded set {played['set']}" if "set" in played
@@ -134,21 +134,21 @@ def _recipe(name: str) -> Recipe:
 
 
 def _set_of(recipe: Recipe) -> str | None:
-    """The embedded set that the recipe itself asks for."""
+    """Name the embedded set that the recipe itself asks for."""
     return recipe.data.set if recipe.data else None
 
 
 def _training_games(context: MethodContext) -> list[str]:
-    """SHA-256 of the games that calibration may take."""
+    """List the SHA-256 of the games that calibration may take."""
     games = usable(Dataset.open(context.data).select("train"))
     return [info.sha256 for info in games if info.frames > 1]
 
 
 def _play(context: MethodContext) -> list[str]:
-    """What identifies all play that a recipe may take."""
+    """List what identifies all play that a recipe may take."""
     return [*_training_games(context), *(read_set(name).sha256 for name in sets.names())]
 
 
 def _embedded_source() -> str:
-    """The SHA-256 of the float step that the embedded program was made from."""
+    """Read the SHA-256 of the float step that the embedded program was made from."""
     return str(open_program().program.meta.get("calibration", {}).get("onnx_sha256", ""))

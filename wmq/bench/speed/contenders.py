@@ -39,7 +39,7 @@ class Contender:
 
     @property
     def least_batch(self) -> int:
-        """Each session of a split row has at least one world."""
+        """Count the fewest worlds: each session of a split row has one."""
         return self.threads if self.variant.endswith(SPLIT) else 1
 
     @property

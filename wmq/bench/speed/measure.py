@@ -161,7 +161,10 @@ class _Crew:
 
 
 def measure(settings: SpeedSettings, progress: Progress) -> SpeedReport:
-    """Raises WmqError or ProgramError for the models; workers end with it, whatever happens."""
+    """Measure all contenders; the workers end with it, whatever happens.
+
+    Raises WmqError or ProgramError for the models.
+    """
     program = open_program(settings.program)
     onnx = model_path(settings.onnx, ".onnx")
     with ExitStack() as stack:
@@ -225,7 +228,7 @@ def _rounds(crew: _Crew, tasks: Sequence[_Task], repeats: int,
 
 
 def _figure(answers: Sequence[Answer]) -> tuple[Rates | None, str]:
-    """Of all repetitions, or the reason of the first that failed."""
+    """Summarize all repetitions, or give the reason of the first that failed."""
     for answer in answers:
         if answer.reason:
             return None, answer.reason
@@ -235,7 +238,7 @@ def _figure(answers: Sequence[Answer]) -> tuple[Rates | None, str]:
 
 def _limits(work: FrameCost, settings: SpeedSettings,
             peaks: Sequence[Peak]) -> dict[tuple[int, int], Limit]:  # fmt: skip
-    """By batch and threads; of the threads of which readings are known."""
+    """Find the hardware limits by batch and threads; of the threads of which readings are known."""
     found = {}
     for threads in THREADS:
         mine = {peak.size: peak.figure.median for peak in peaks
@@ -258,7 +261,7 @@ def _cell(row: Contender, batch: int, way: str, answers: Sequence[Answer],
 
 
 def ratios(cells: Sequence[ContenderSpeed]) -> Iterable[Ratio]:
-    """Of every row of ours to every other with as many worlds and threads."""
+    """Divide every row of ours by every other with as many worlds and threads."""
     for ours in cells:
         for other in cells:
             alike = (ours.batch, ours.threads) == (other.batch, other.threads)

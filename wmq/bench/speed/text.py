@@ -76,13 +76,13 @@ def _heading(report: SpeedReport) -> str:
 
 
 def _best(report: SpeedReport, threads: int) -> str:
-    """Our first row that was measured: the one that this processor gets."""
+    """Find our first row that was measured: the one that this processor gets."""
     ours = (c for c in report.cells if (c.library, c.threads) == (OURS, threads) and c.figure)
     return next((cell.row for cell in ours), "")
 
 
 def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
-    """All rows with so many threads and worlds."""
+    """List all rows with so many threads and worlds."""
     cells = [c for c in report.cells if (c.threads, c.batch) == (threads, batch) and c.figure]
     if not cells:
         return
@@ -113,7 +113,7 @@ def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
 def _fastest(
     cells: Sequence[ContenderSpeed], found: dict[tuple[str, str], float], ours: str
 ) -> Iterator[str]:
-    """The best of the others, by either figure."""
+    """Name the best of the others, by either figure."""
     for way in ("session", "frame"):
         others = [c for c in cells if c.library != OURS and c.way == way and (c.row, way) in found]
         if others:
@@ -139,7 +139,7 @@ def _machine(report: SpeedReport) -> Iterator[str]:
 
 
 def _left_out(report: SpeedReport) -> Iterator[str]:
-    """One line for each reason, with what it kept from being measured."""
+    """Yield a line for each reason, with what it kept from being measured."""
     reasons: dict[str, dict[str, list[int]]] = {}
     for cell in report.cells:
         if cell.reason:
@@ -156,7 +156,7 @@ def _left_out(report: SpeedReport) -> Iterator[str]:
 
 
 def _profile(path: str, kinds: dict[str, float]) -> Iterator[str]:
-    """What the rows take alone, and what a frame takes beyond them."""
+    """Yield what the rows take alone, and what a frame takes beyond them."""
     whole = kinds[WHOLE]
     beyond = {"reading from further away": 2 * whole - sum(kinds.values())}
     yield from table([f"{path}, one world", "us", "share"],

@@ -22,7 +22,7 @@ KINDS = {
 
 
 def why(error: Exception) -> str:
-    """One line about what went wrong."""
+    """Say in one line what went wrong."""
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or str(error)).split(".")[0]
         return f"{name} is not installed" + (f": {pip_command([name])}" if name in EXTRAS else "")

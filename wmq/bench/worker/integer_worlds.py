@@ -20,7 +20,10 @@ STRETCH = 60  # frames, at least, that a group of worlds goes on by itself
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """setup.variant: "vnni" or "portable".  Raises ProgramError if this machine lacks it."""
+    """Open the program for setup.variant, "vnni" or "portable".
+
+    Raises ProgramError if this machine lacks it.
+    """
     opened = open_program(setup.program)
     engine = Engine(opened.program, setup.variant)
 
@@ -39,7 +42,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
 
 def _one_world(engine: Engine, schema: Schema, threads: int) -> Callable[[int], object]:
-    """`threads` share the work of each frame."""
+    """Play one world; `threads` share the work of each frame."""
     frames, pads = beginnings(schema, 1)
     state, now = engine.zero_state(), frames[:1].copy()
 
@@ -65,12 +68,12 @@ class _ManyWorlds:
         self._groups = [(cut, engine.zero_group(cut.stop - cut.start)) for cut in cuts]
 
     def advance(self, steps: int) -> None:
-        """`steps` frames of every world."""
+        """Play `steps` frames of every world."""
         ranks = range(self._threads)
         list(self._pool.map(self._advance, ranks, [steps] * self._threads))
 
     def _advance(self, rank: int, steps: int) -> None:
-        """One thread's groups."""
+        """Play one thread's groups."""
         turns = np.arange(steps + 1) % LENGTH
         for cut, group in self._groups[rank :: self._threads]:
             now, pads = self.frames[cut][:, None], self._pads[cut][:, turns]

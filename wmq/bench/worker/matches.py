@@ -14,7 +14,7 @@ DISTINCT = 32  # worlds with controllers of their own
 
 
 def beginnings(schema: Schema, worlds: int) -> tuple[np.ndarray, np.ndarray]:
-    """First frames (worlds, frame_size) and controllers (worlds, LENGTH, 26), both int32."""
+    """Make first frames (worlds, frame_size) and controllers (worlds, LENGTH, 26), both int32."""
     stages, names = list(STAGES), list(CHARACTERS)
     count = min(worlds, DISTINCT)
     frames, pads = [], []

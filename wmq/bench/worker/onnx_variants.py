@@ -37,7 +37,7 @@ STATIC = {
 
 
 def quantized(step: StepModel, schema: Schema, variant: str, folder: Path) -> Path:
-    """The file of a variant, made if the folder does not hold it."""
+    """Find the file of a variant, made if the folder does not hold it."""
     path = folder / f"{variant.replace(' ', '-')}.onnx"
     if path.exists():
         return path

@@ -28,7 +28,10 @@ TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """setup.variant: "float32" or a key of `onnx_variants`, with SPLIT or without."""
+    """Open sessions for setup.variant.
+
+    "float32" or a key of `onnx_variants`, with SPLIT or without.
+    """
     _, exact = open_pair(setup.program, setup.onnx)
     split = setup.variant.endswith(SPLIT)
     path = quantized(
@@ -68,13 +71,13 @@ class SessionWorlds:
         self._encode(0)
 
     def call(self, steps: int) -> None:
-        """The session alone, the same frame again and again; the states go on."""
+        """Run the session alone, the same frame again and again; the states go on."""
         for _ in range(steps):
             self.session.run_with_iobinding(self.bindings[self.turn % 2])
             self.turn += 1
 
     def frame(self, steps: int) -> None:
-        """Whole frames, each from the one before."""
+        """Compute whole frames, each from the one before."""
         for _ in range(steps):
             self._encode(self.turn)
             self.call(1)
@@ -95,7 +98,7 @@ class SessionWorlds:
         self.values["next_controllers"][:] = float_inputs(self.schema, self.frames, following)[2]
 
     def _bound(self, turn: int) -> onnxruntime.IOBinding:
-        """Reads `conv.N` and `state.N` and writes those of `next_`, or the other way round."""
+        """Bind a run that reads `conv.N` and `state.N` and writes those of `next_`, or in turn."""
         binding = self.session.io_binding()
 
         def bind(how: Callable[..., None], name: str) -> None:
@@ -109,7 +112,7 @@ class SessionWorlds:
         return binding
 
     def _other(self, name: str) -> str:
-        """The second buffer of a state, or the only one of anything else."""
+        """Find the second buffer of a state, or the only one of anything else."""
         if name.startswith(("conv.", "state.")):
             return f"next_{name}"
         return (
@@ -118,7 +121,7 @@ class SessionWorlds:
 
 
 def _filled(port: onnxruntime.NodeArg, batch: int) -> np.ndarray:
-    """Zeros; the first dimension is the batch, and all of the memory is there."""
+    """Fill with zeros; the first dimension is the batch, and all of the memory is there."""
     value = np.empty((batch, *port.shape[1:]), TYPES[port.type])
     value.fill(0)
     return value

@@ -20,7 +20,7 @@ TURNS = 1000
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """Answers "read" and "products" with setup.threads threads, each on its own memory."""
+    """Answer "read" and "products" with setup.threads threads, each on its own memory."""
     lacking = obstacle()
 
     def answer(request: Request) -> Answer:
@@ -52,7 +52,7 @@ def read(numbers, times):
 
 @kernel
 def products(sums, times):
-    """CHAINS * LANES products a turn, from registers alone; sums (16 * CHAINS,) int32.
+    """Compute CHAINS * LANES products a turn, from registers alone; sums (16 * CHAINS,) int32.
 
     Chains begin with numbers of their own and all end in memory: equal or unused ones
     would be left out by the compiler.

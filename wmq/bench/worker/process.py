@@ -53,7 +53,7 @@ class Worker:
             raise
 
     def ask(self, request: Request) -> Answer:
-        """The worker's answer, or why there is none; then it has ended."""
+        """Ask for the worker's answer, or why there is none; then it has ended."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(request) + b"\n")
@@ -98,7 +98,7 @@ class Worker:
             return Answer(reason=f"no answer but {line[:60].decode(errors='replace')!r}")
 
     def _ended(self) -> Answer:
-        """How the process ended, and its last words."""
+        """Say how the process ended, and its last words."""
         self.close()
         code = self._process.returncode
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

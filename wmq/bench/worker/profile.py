@@ -19,7 +19,7 @@ COUNT = 50  # frames at once, at least
 
 def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
             seconds: float = 1.0) -> dict[str, float]:  # fmt: skip
-    """Microseconds of one world's frame by kind of instruction, the most first.
+    """Measure the microseconds of one world's frame by kind of instruction, the most first.
 
     Each row of the plan runs again and again by itself, less what a frame without rows
     takes.  What it reads is then nearer than in a whole frame, so that the sum comes to
@@ -36,7 +36,7 @@ def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
     each = seconds / (len(rows) + 2) / REPEATS  # seconds
 
     def microseconds(some: np.ndarray) -> float:
-        """Of a frame of these rows: the least of REPEATS."""
+        """Time a frame of these rows: the least of REPEATS."""
         alone._rows = cache(lambda team: [some])
         found, count = [], COUNT
         for _ in range(1 + REPEATS):
@@ -60,7 +60,7 @@ def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
 
 
 def _copied(engine: Engine, group: Group) -> Group:
-    """A row alone, again and again, may drive values where they would not go."""
+    """Copy what a row writes: alone, again and again, it drives values astray."""
     found = engine.zero_group(len(group))
     for number in range(len(group)):
         found.put(number, group.world(number))

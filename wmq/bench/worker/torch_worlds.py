@@ -23,7 +23,7 @@ DYNAMIC = "dynamic int8 "  # and the backend's name
 
 
 def begin(setup: Setup) -> Callable[[Request], Answer]:
-    """setup.variant: "float32", "compile" or DYNAMIC with a quantized backend."""
+    """Open the model for setup.variant: "float32", "compile" or DYNAMIC with a backend."""
     torch.set_num_threads(setup.threads)
     torch.set_num_interop_threads(1)
     warnings.simplefilter("ignore")  # quantize_dynamic is deprecated
@@ -64,12 +64,12 @@ class TorchWorlds:
         self.heads: dict[str, Tensor] = {}
 
     def call(self, steps: int) -> None:
-        """The model alone, the same frame again and again; the states go on."""
+        """Run the model alone, the same frame again and again; the states go on."""
         for _ in range(steps):
             self.heads, self.state = self.step(*self.inputs, self.state)
 
     def frame(self, steps: int) -> None:
-        """Whole frames, each from the one before."""
+        """Compute whole frames, each from the one before."""
         for _ in range(steps):
             self.inputs = self._encoded(self.turn)
             self.call(1)
