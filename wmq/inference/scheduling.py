@@ -18,7 +18,8 @@ SIDE_BY_SIDE = 4  # worlds
 TEAMS = (1, 2, 4, 8)  # threads that may share a frame
 WARM, TRIAL = 56, 64  # frames: to begin with, and to be timed; a block of `roll` together
 PAUSE, LONGEST = 1_000, 1 << 20  # frames between trials: at first, and at most
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Team:
