@@ -38,8 +38,8 @@ def quietly(what: str, done: int, total: int, note: str = "") -> None:
 
 
 @dataclass
-class Peers:
-    """Stands in for the ways of other libraries, and counts how often each is made.
+class MadeUpBackends:
+    """Stands in for the methods of other libraries, and counts how often each is made.
 
     failing  row name -> what making it raises
     shares   row name -> share of the frames
@@ -96,8 +96,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
-    found = Peers(models / "small.wmq")
+def backends(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MadeUpBackends]:
+    found = MadeUpBackends(models / "small.wmq")
     found.failing = {"torchao missing": Lacking("torchao is not installed:\n pip install torchao"),
                      "torch broken": ValueError("scales of 3 rows")}  # fmt: skip
     found.shares = {"torch part": 0.5}
@@ -108,7 +108,7 @@ def peers(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peers]:
 
 
 @pytest.fixture
-def run(models: Path, data: Path, peers: Peers, tmp_path: Path) -> Any:
+def run(models: Path, data: Path, backends: MadeUpBackends, tmp_path: Path) -> Any:
     def measured(*only: str, folder: str = "work", threads: int = 1) -> Suite:
         return measure(SuiteSettings(models / "small.onnx", data, tmp_path / folder, only, False,
                                 threads), quietly)  # fmt: skip

@@ -17,7 +17,7 @@ import pytest
 
 from calib.recipe import DEFAULT
 from tests.support.rollout_models import wmq
-from tests.support.suites import EXTENT, FLOAT, STEPS, Peers, quality, quietly, rows_of
+from tests.support.suites import EXTENT, FLOAT, STEPS, MadeUpBackends, quality, quietly, rows_of
 from tests.support.tiny import walking_game
 from wmq.bench.quantization import measuring, wmq_methods
 from wmq.bench.quantization.measuring import frames_per_second
@@ -127,18 +127,18 @@ def test_the_same_twice_gives_the_same_figures(run: Any) -> None:
 
 
 def test_an_interrupted_suite_goes_on_where_it_stopped(
-    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+    run: Any, backends: MadeUpBackends, models: Path, data: Path, tmp_path: Path
 ) -> None:
-    peers.failing["torch part"] = KeyboardInterrupt()
+    backends.failing["torch part"] = KeyboardInterrupt()
     result = wmq("bench", "quantization", models / "small.onnx", "--data", data, "-o",
                  tmp_path / "work", "--only", "torch", "--threads", 1)  # fmt: skip
     assert result.exit_code == 130, result.output
     assert result.stderr == "wmq: interrupted; to resume, run the same command again\n"
     early = read_result(tmp_path / "work" / "suite.json", Suite)
     assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
-    del peers.failing["torch part"]
+    del backends.failing["torch part"]
     whole = run("torch")
-    assert peers.made == {FLOAT: 1, "torch int8": 1, "torch part": 2, "torchao missing": 1,
+    assert backends.made == {FLOAT: 1, "torch int8": 1, "torch part": 2, "torchao missing": 1,
                           "torch broken": 1, "torch inf": 1}  # fmt: skip
     assert quality(whole) == quality(run("torch", folder="in one go"))
     assert whole.rows[:2] == early.rows
@@ -189,7 +189,7 @@ def test_a_record_on_a_full_disk_names_its_folder(models: Path, data: Path, tmp_
 
 
 def test_a_part_of_the_rows_leaves_the_others_in_the_file(
-    run: Any, peers: Peers, tmp_path: Path
+    run: Any, backends: MadeUpBackends, tmp_path: Path
 ) -> None:
     first = run("torch int8", "torchao missing")
     second = run("torch part")
@@ -199,18 +199,18 @@ def test_a_part_of_the_rows_leaves_the_others_in_the_file(
     assert rows_of(read_result(path, Suite)) == measured | rows_of(second)
     for kept in (tmp_path / "work" / "rows").glob("torch-int8-*"):
         kept.unlink()
-    peers.failing["torch int8"] = KeyboardInterrupt()
+    backends.failing["torch int8"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         run("torch int8")
     assert set(rows_of(read_result(path, Suite))) >= {FLOAT, "torch part"}
 
 
-def test_a_failure_is_in_no_later_table(run: Any, peers: Peers, tmp_path: Path) -> None:
+def test_a_failure_is_in_no_later_table(run: Any, backends: MadeUpBackends, tmp_path: Path) -> None:
     """Whatever it was: what failed is measured as soon as it can be, and not shown until then."""
     run("torch")
     assert not [path for path in (tmp_path / "work" / "rows").glob("*.json")
                 if any(name in path.name for name in ("missing", "broken", "inf"))]  # fmt: skip
-    peers.failing.clear()
+    backends.failing.clear()
     path = tmp_path / "work" / "suite.json"
     run("torch int8")
     assert not any(row.reason for row in read_result(path, Suite).rows)
@@ -223,17 +223,17 @@ def test_a_failure_is_in_no_later_table(run: Any, peers: Peers, tmp_path: Path) 
      cannot_write(Path("models"), OSError(errno.ENOSPC, "No space left on device"))],
 )  # fmt: skip
 def test_what_the_machine_lacks_is_no_property_of_a_way(
-    run: Any, peers: Peers, tmp_path: Path, error: Exception
+    run: Any, backends: MadeUpBackends, tmp_path: Path, error: Exception
 ) -> None:
     """The suite ends there, with the rows before it, and resumes with this one."""
-    peers.failing["torch part"] = error
+    backends.failing["torch part"] = error
     with pytest.raises(type(error)):
         run("torch part", "torch int8")
     early = read_result(tmp_path / "work" / "suite.json", Suite)
     assert [row.name for row in early.rows] == [FLOAT, "torch int8"]
-    del peers.failing["torch part"]
+    del backends.failing["torch part"]
     assert not any(row.reason for row in run("torch part", "torch int8").rows)
-    assert peers.made["torch int8"] == 1
+    assert backends.made["torch int8"] == 1
 
 
 def test_seconds_are_those_of_all_runs(run: Any, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def assert_is_what_float_says(record: Record, play: Play, way: Method) -> None:
 
 
 def test_what_a_row_depends_on_is_measured_anew(
-    run: Any, peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any, backends: MadeUpBackends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows_of(run("wmq static-percentile", "torch int8"))
     real = wmq_methods.read_recipe
@@ -268,17 +268,17 @@ def test_what_a_row_depends_on_is_measured_anew(
 
     monkeypatch.setattr(wmq_methods, "read_recipe", finer)
     after = rows_of(run("wmq static-percentile", "torch int8"))
-    assert after["torch int8"] == before["torch int8"] and peers.made["torch int8"] == 1
+    assert after["torch int8"] == before["torch int8"] and backends.made["torch int8"] == 1
     name = "wmq static-percentile"
     assert after[name].figures["val_loss"] != before[name].figures["val_loss"]
     run("torch int8", threads=2)
-    assert peers.made["torch int8"] == 2
+    assert backends.made["torch int8"] == 2
     assert rows_of(run("torch int8"))["torch int8"] == before["torch int8"]
-    assert peers.made["torch int8"] == 2
+    assert backends.made["torch int8"] == 2
 
 
 def test_other_frames_under_the_same_hashes_are_measured(
-    peers: Peers, models: Path, data: Path, tmp_path: Path
+    backends: MadeUpBackends, models: Path, data: Path, tmp_path: Path
 ) -> None:
     """A dataset prepared again by a program that reads replays in another way."""
     again = tmp_path / "data"
@@ -291,7 +291,7 @@ def test_other_frames_under_the_same_hashes_are_measured(
     game.frames[:, FULL.index("percent")] += 1 << 16
     write_game(again, game)
     after = measure(settings, quietly)
-    assert peers.made == {FLOAT: 2, "torch int8": 2}
+    assert backends.made == {FLOAT: 2, "torch int8": 2}
     assert after.games == before.games and quality(after) != quality(before)
 
 
@@ -316,7 +316,7 @@ def test_another_engine_measures_our_rows_anew(
 
 
 def test_progress_ends_at_its_total_whatever_part_a_row_covers(
-    peers: Peers, models: Path, data: Path, tmp_path: Path
+    backends: MadeUpBackends, models: Path, data: Path, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, int, str]] = []
     settings = SuiteSettings(models / "small.onnx", data, tmp_path, ("torch part", "torch int8"))
@@ -339,12 +339,12 @@ def test_the_same_program_is_measured_once_also_by_a_suite_that_goes_on(run: Any
     assert quality(suites[0]) == quality(suites[1])
 
 
-def test_a_damaged_row_is_measured_anew(run: Any, peers: Peers, tmp_path: Path) -> None:
+def test_a_damaged_row_is_measured_anew(run: Any, backends: MadeUpBackends, tmp_path: Path) -> None:
     before = run("torch int8")
     (path,) = (tmp_path / "work" / "rows").glob("torch-int8-*.json")
     path.write_bytes(path.read_bytes()[:-40])
     assert quality(run("torch int8")) == quality(before)
-    assert peers.made["torch int8"] == 2
+    assert backends.made["torch int8"] == 2
 
 
 def test_our_rows_are_integer_programs_of_all_linears(run: Any) -> None:
@@ -404,7 +404,7 @@ def test_speed_is_frames_over_seconds_of_a_world_alone(monkeypatch: pytest.Monke
 
 
 def test_what_cannot_be_measured_is_said_in_one_line(
-    run: Any, peers: Peers, models: Path, data: Path, tmp_path: Path
+    run: Any, backends: MadeUpBackends, models: Path, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     short = tmp_path / "short"
@@ -425,6 +425,6 @@ def test_what_cannot_be_measured_is_said_in_one_line(
         result = wmq("bench", "quantization", *arguments)
         assert result.exit_code == 2, result.output
         assert result.stderr.count("\n") == 1 and message in result.stderr
-    peers.failing[FLOAT] = Lacking("onnxruntime is not installed")
+    backends.failing[FLOAT] = Lacking("onnxruntime is not installed")
     result = wmq("bench", "quantization", model, "--data", data, "-o", tmp_path / "a")
     assert result.exit_code == 2 and "without it there is no record" in result.stderr
