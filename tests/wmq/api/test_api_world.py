@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import wmq
+from tests.support.interrupted import interrupted
 from tests.support.made_games import made_game
 from tests.support.rollout_models import wmq as command
-from wmq.inference.integer_predictor import IntegerWorlds
 from wmq.rollout.files import read_rollout
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,21 +104,11 @@ def test_the_copy_module_gives_a_world_of_its_own(models: Path, copied: Any) -> 
     assert twin.sha256 == model.rollout(controllers=[{}, {"p1": {"B": 1}}]).sha256
 
 
-def test_an_interrupted_world_does_not_go_on(models: Path, monkeypatch: Any) -> None:
-    """Ctrl-C shows when the engine returns: the state is a frame ahead of what is known of it."""
+def test_an_interrupted_world_does_not_go_on(models: Path) -> None:
     model = wmq.load(models / "small.wmq")
     world = model.start()
     kept = world.copy()
-    advance = IntegerWorlds.advance
-
-    def interrupted(*given: Any) -> np.ndarray:
-        advance(*given)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(IntegerWorlds, "advance", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            world.step({})
+    interrupted(world.step, {})
     for use in (lambda: world.step({}), world.copy, lambda: world.saturations):
         with pytest.raises(wmq.WmqError, match="^this world is inside a step.*start a world again"):
             use()

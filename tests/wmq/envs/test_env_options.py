@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 
 import wmq
+from tests.support.interrupted import interrupted
 from wmq.envs import melee_v0
 from wmq.envs.options import MatchOptions
 from wmq.envs.single import MeleeEnv
 from wmq.envs.vector import MeleeSelfPlayVectorEnv, MeleeVectorEnv
 from wmq.errors import WmqError
 from wmq.game.names import CHARACTERS, STAGES
-from wmq.inference.integer_predictor import IntegerPredictor, IntegerWorlds
+from wmq.inference.integer_predictor import IntegerPredictor
 
 pytest_plugins = ("tests.support.rollout_models",)
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,21 +131,11 @@ def test_a_closed_environment_stays_closed(
 
 @pytest.mark.parametrize(("make", "action"), FORMS)
 def test_an_interrupted_step_needs_a_reset(
-    make: Callable[..., Any], action: Any, worlds: IntegerPredictor, monkeypatch: Any
+    make: Callable[..., Any], action: Any, worlds: IntegerPredictor
 ) -> None:
-    """Ctrl-C shows when the engine returns: states are a frame ahead of the frames."""
     env, other = make(model=worlds), make(model=worlds)
     env.reset(seed=0)
-    advance = IntegerWorlds.advance
-
-    def interrupted(*given: Any) -> np.ndarray:
-        advance(*given)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(IntegerWorlds, "advance", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            env.step(action)
+    interrupted(env.step, action)
     with pytest.raises(WmqError, match="call reset first"):
         env.step(action)
     found = []
