@@ -15,6 +15,7 @@ import msgspec
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
 from wmq.files.atomic import write_atomically
+from wmq.files.limited import read_limited
 from wmq.files.names import printable
 
 LARGEST = 1 << 28  # bytes of a file
@@ -233,15 +234,14 @@ def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:
 
 
 def as_json(result: Suite | Drift | Sensitivity) -> str:
-    """As it is written."""
+    """Return the text that `write_result` writes."""
     return msgspec.json.format(msgspec.json.encode(result), indent=1).decode()
 
 
 def read_result(path: str | os.PathLike[str], kind: type[Found]) -> Found:
-    """Raises WmqError, naming the file and the key at fault."""
+    """Read a result.  Raises WmqError, naming the file and the key at fault."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+        content = read_limited(path, LARGEST)
     except OSError as error:
         raise WmqError(f"{os.fspath(path)}: {error.strerror}; give another file") from None
     if len(content) > LARGEST:

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from wmq.files.atomic import cannot_write, write_atomically
+from wmq.files.limited import read_limited
 from wmq.memo.forms import LARGEST_JSON, Damaged, json_form
 from wmq.memo.provenance import digest
-from wmq.memo.store import read_limited
 
 
 class Manifest(msgspec.Struct, frozen=True):

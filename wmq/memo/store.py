@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wmq.files.atomic import FileError, cannot_write, write_atomically
+from wmq.files.limited import read_limited
 from wmq.memo.forms import Damaged, Form
 from wmq.memo.provenance import digest
 from wmq_kernels.engine.user_cache import user_cache
@@ -153,10 +154,3 @@ def file_name(kind: str, key: Any, suffix: str) -> str:
     """The kind as a name that every file system takes, and the SHA-256 of the key."""
     short = re.sub("[^a-z0-9]+", "-", kind.lower()).strip("-")[:LONGEST_KIND]
     return f"{short}-{digest(kind, key)}{suffix}"
-
-
-def read_limited(path: Path, largest: int) -> bytes:
-    """One byte more than `largest` at most, for the form to refuse.  Raises OSError."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size  # `read` takes memory for all that it is asked for
-        return file.read(min(size, largest) + 1)

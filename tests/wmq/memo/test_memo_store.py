@@ -19,8 +19,9 @@ from numpy.testing import assert_array_equal
 import wmq.memo.store
 from wmq.errors import WmqError
 from wmq.files.atomic import FileError
+from wmq.files.limited import read_limited
 from wmq.memo.forms import Arrays, arrays_form, json_form
-from wmq.memo.store import Cache, Store, read_limited
+from wmq.memo.store import Cache, Store
 
 
 class Point(msgspec.Struct, frozen=True):
