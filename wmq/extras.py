@@ -35,7 +35,7 @@ def require(what: str, modules: Iterable[str], otherwise: str = "") -> None:
 
 
 def pip_command(modules: Iterable[str]) -> str:
-    """The command that installs modules of EXTRAS, by as few extras as will do."""
+    """Return the command that installs modules of EXTRAS, by as few extras as will do."""
     found: list[str] = []
     for name in sorted(modules, key=list(EXTRAS).index):
         if not set(found) & set(EXTRAS[name]):

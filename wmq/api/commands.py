@@ -137,5 +137,5 @@ def evaluate(
 
 
 def _file(model: Model | FilePath) -> Path:
-    """The file of a model, open or not.  Raises WmqError."""
+    """Return the file of a model, open or not.  Raises WmqError."""
     return model.path if isinstance(model, Model) else file_path("model", model)

@@ -90,7 +90,7 @@ class World:
         raise WmqError("a World cannot be pickled: keep its controllers, and step them again")
 
     def _present(self) -> Worlds:
-        """The worlds of the model between two steps.  Raises WmqError if there are none."""
+        """Return the worlds of the model between two steps.  Raises WmqError if there are none."""
         if self._worlds is None:
             raise WmqError(
                 "this world is inside a step, which another thread makes or which was "

@@ -99,7 +99,7 @@ def _describe(error: OSError) -> str:
 
 
 def _is_of_printing(error: OSError) -> bool:
-    """Whether it came from click.echo, or from the flush after a command, one frame away."""
+    """Tell whether it came from click.echo, or from the flush after a command, one frame away."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     return len(frames) == 1 or any(frame.f_code is click.echo.__code__ for frame in frames)
 
@@ -113,7 +113,7 @@ def _end(message: str, code: int = 2) -> NoReturn:
 
 
 def _leave_pipe() -> NoReturn:
-    """The reader of our output went away, as `head` does: nothing to say."""
+    """Tell whether the reader of our output went away, as `head` does."""
     drop("stdout")
     sys.exit(128 + 13)  # as SIGPIPE
 

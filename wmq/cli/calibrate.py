@@ -134,7 +134,7 @@ def calibrate(
 
 
 def _with_state(recipe: Recipe, bits: str | None, error_feedback: bool | None) -> Recipe:
-    """The recipe, with another recurrent state where one was asked for."""
+    """Return the recipe, with another recurrent state where one was asked for."""
     from msgspec.structs import replace
 
     state = recipe.state
@@ -146,7 +146,7 @@ def _with_state(recipe: Recipe, bits: str | None, error_feedback: bool | None) -
 
 
 def _promoted(recipe: Recipe, linears: tuple[str, ...]) -> Recipe:
-    """The recipe, with two digits for further inputs."""
+    """Return the recipe, with two digits for further inputs."""
     from msgspec.structs import replace
 
     activations = recipe.activations

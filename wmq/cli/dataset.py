@@ -81,7 +81,7 @@ def split(data: str, val_share: float, as_json: bool) -> None:
 
 
 def total(data: str, facts: dict) -> str:
-    """The games of each split and the frames, as a line."""
+    """Return the games of each split and the frames, as a line."""
     train, val = facts["games"]["train"], facts["games"]["val"]
     games = f"{counted(train + val, 'game')} ({train:,} train, {val:,} val)"
     return f"{printable(data)}: {games}, {facts['frames']:,} frames"

@@ -43,7 +43,7 @@ def _of_options(command: str, parameters: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_float(parameters: Mapping[str, Any]) -> bool:
-    """Whether a float model is among those named, or is one that is taken without a name."""
+    """Tell whether a float model is among those named, or is one that is taken without a name."""
     if "models" in parameters:
         models = parameters["models"] or (".onnx",)
     else:

@@ -21,7 +21,7 @@ LOG = logging.getLogger("wmq")
 
 
 def warn(text: str) -> None:
-    """One line on stderr; the work goes on."""
+    """Print one line on stderr; the work goes on."""
     say(f"wmq: {text}")
 
 
@@ -97,7 +97,7 @@ def _lines() -> Iterator[Progress]:
 def progress_line(
     what: str, done: int, total: int, note: str, now: float, began: float, first: int
 ) -> str:
-    """The line at the time `now` of work that stood at `first` at the time `began`."""
+    """Return the line at the time `now` of work that stood at `first` at the time `began`."""
     parts = [f"{what}: {done:,} of {total:,} ({100 * done // max(total, 1)} %)"]
     if first < done < total:
         parts.append(f"{_time((now - began) * (total - done) / (done - first))} left")

@@ -140,7 +140,7 @@ def report(
 def _targets(
     folder: str | None, out: str | None, viewer: str | None
 ) -> tuple[Path | None, Path | None]:
-    """The page and the viewer's file, looked at before the work.  Raises WmqError."""
+    """Check the paths of the page and the viewer before the work.  Raises WmqError."""
     if folder is None and out is not None:
         raise WmqError(f"-o {out}: a page needs results; name the FOLDER that holds them")
     if folder is None and viewer is None:

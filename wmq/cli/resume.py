@@ -44,6 +44,6 @@ def resumable(hint: str = RESUME) -> Iterator[None]:
 
 
 def _shown(value: str) -> str:
-    """A path by its name alone; what is no path, such as the name of a row, as it is."""
+    """Return a path by its name alone; what is no path, such as the name of a row, as it is."""
     folder, slash, name = value.rpartition("/")
     return printable(name if slash and os.path.isdir(folder or "/") else value)

@@ -146,7 +146,7 @@ def _table(title: str, entries: list[Sensitive]) -> None:
 
 
 def _named(name: str) -> str:
-    """A name as the first column; one that is too long has a line of its own."""
+    """Return a name as the first column; one that is too long has a line of its own."""
     return f"{name:{NAME}}" if len(name) <= NAME else f"{name}\n{'':{NAME}}"
 
 

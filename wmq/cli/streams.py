@@ -29,7 +29,7 @@ def open_closed() -> None:
 
 
 def say(line: str) -> None:
-    """A line on stderr, whatever names of files it holds; nothing where stderr takes no more."""
+    """Print a line on stderr, with file names of any bytes; nothing if stderr is closed."""
     try:
         sys.stderr.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
         sys.stderr.flush()

@@ -50,7 +50,7 @@ def census(games: Sequence[GameInfo], rejected: Sequence[Rejection]) -> dict:
 
 
 def _interval(name: str) -> list[int]:
-    """The ends of a field, or of a control."""
+    """Return the ends of a field, or of a control."""
     return next(([f.lo, f.hi] for f in FULL.fields if f.name == name), [0, 1])
 
 

@@ -75,7 +75,7 @@ def split_again(
 
 
 def _lowest(games: Sequence[GameInfo], share: float) -> set[str]:
-    """The sha256 of the games with the lowest fingerprints."""
+    """Return the sha256 of the games with the lowest fingerprints."""
     count = round(share * len(games))
     if 0 < share < 1 and len(games) > 1:
         count = min(max(count, 1), len(games) - 1)

@@ -265,7 +265,7 @@ def _info_from_json(facts: dict, split: str) -> GameInfo:
 
 
 def _storage_type(field: Field) -> type:
-    """The narrowest integer type that holds a field's interval."""
+    """Return the narrowest integer type that holds a field's interval."""
     if field.kind == "fixed":
         return np.int32
     return np.uint8 if field.hi < 256 else np.int16

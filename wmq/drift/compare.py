@@ -37,7 +37,7 @@ def world_statistics(
     tracks: Mapping[str, Mapping[str, Sums]],
     before: str,
 ) -> list[WorldStatistic]:
-    """Every measure of every track, and the differences of models from the track `before`.
+    """Return every measure of every track, and the differences of models from the track `before`.
 
     tracks     controllers -> track -> sums of each world; REAL is compared with nothing
     reference  (400,): how often real games have each action
@@ -55,7 +55,7 @@ def world_statistics(
 
 
 def _corrected(found: Sequence[WorldStatistic], model: str) -> np.ndarray:
-    """The probabilities after Holm's correction for those that can differ."""
+    """Return the probabilities after Holm's correction for those that can differ."""
     p = np.array([s.p[model] for s in found])
     family = np.array([can_differ(s.differences[model]) for s in found])
     p[family] = holm(p[family])

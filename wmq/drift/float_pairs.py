@@ -71,7 +71,7 @@ class NudgedStep:
 
 
 def float_rollouts(measured: MeasuredModel, model: OnnxPredictor) -> dict[str, np.ndarray]:
-    """The float model's rollouts in every other way, (starts, horizon, frame_size) each."""
+    """Return the float model's rollouts in every other way, (starts, horizon, frame_size) each."""
     schema, games = model.schema, measured.plan.games
     found = {
         "float64 against float32": in_torch(measured, model, "float64 against float32", True),

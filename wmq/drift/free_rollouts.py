@@ -20,7 +20,7 @@ CONTROLLERS = ("real", "random")
 
 
 def randomly_played(games: Sequence[Game], starts: Sequence[StartRow], count: int) -> list[Game]:
-    """The starts as games of one frame, in which world k has random controllers of seed k.
+    """Return the starts as games of one frame, in which world k has random controllers of seed k.
 
     The controllers that led to the start stay the real ones; `count` further rows follow.
     """

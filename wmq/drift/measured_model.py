@@ -71,7 +71,7 @@ class MeasuredModel:
         self._beginning = other
 
     def states(self, starts: Sequence[StartRow]) -> list[Any]:
-        """The model's state at each start, before its row is read."""
+        """Return the model's state at each start, before its row is read."""
         return [self._beginning._walked[1][start] for start in starts]
 
     def one_ahead(self) -> np.ndarray:
@@ -115,5 +115,5 @@ class MeasuredModel:
         return made["frames"]
 
     def _kept(self, stage: str, shapes: Shapes, make: Callable[[], Arrays]) -> Arrays:
-        """A stage of this model."""
+        """Return a stage of this model."""
         return self.plan.stages.kept(f"{self.name} {stage}", self.sha256, shapes, make)

@@ -27,13 +27,13 @@ def horizons_to(last: int) -> list[int]:
 
 
 def mean_curve(sample: GameSample, values: np.ndarray) -> Curve:
-    """The mean over starts at each of HORIZONS; values (starts, horizon)."""
+    """Return the mean over starts at each of HORIZONS; values (starts, horizon)."""
     horizons = horizons_to(values.shape[1])
     return _curve(horizons, [sample.mean(values[:, h - 1]) for h in horizons])
 
 
 def ratio_curve(sample: GameSample, values: np.ndarray, to: np.ndarray) -> Curve:
-    """The ratio of two mean distances; horizons at which the second is 0 are left out."""
+    """Return the ratio of two mean distances; horizons at which the second is 0 are left out."""
     horizons = horizons_to(values.shape[1])
     return _curve(horizons, [sample.ratio(values[:, h - 1], to[:, h - 1]) for h in horizons])
 
@@ -52,7 +52,7 @@ def _curve(horizons: list[int], intervals: list[Interval]) -> Curve:
 def pair(
     name: str, kind: str, schema: Schema, sample: GameSample, one: np.ndarray, other: np.ndarray
 ) -> Pair:
-    """The curves of two models' rollouts."""
+    """Return the curves of two models' rollouts."""
     first = first_divergence(schema, one, other)
     frames = np.arange(1, one.shape[1] + 1)
     same = (first[:, None] == 0) | (frames < first[:, None])
@@ -68,7 +68,7 @@ def pair(
 def relative(
     sample: GameSample, distance: np.ndarray, yardsticks: Mapping[str, np.ndarray]
 ) -> dict[str, Curve]:
-    """A pair's mean distance over that of each yardstick; distances (starts, horizon)."""
+    """Return a pair's mean distance over that of each yardstick; distances (starts, horizon)."""
     return {name: ratio_curve(sample, distance, own) for name, own in yardsticks.items()}
 
 

@@ -140,7 +140,7 @@ def drift(
 def _models(
     settings: DriftSettings, exact: OnnxPredictor, program: IntegerModel
 ) -> dict[str, tuple[Predictor, str]]:
-    """Every model of the settings by name, with the SHA-256 of its file."""
+    """Return every model of the settings by name, with the SHA-256 of its file."""
     found: dict[str, tuple[Predictor, str]] = {
         FLOAT: (exact, exact.sha256),
         INTEGER: (IntegerPredictor(program.path, settings.threads), program.sha256),
@@ -183,7 +183,7 @@ class Played:
 
 
 def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played:
-    """All stages, one model after the other.
+    """Play all stages, one model after the other.
 
     DYNAMIC walks one game a call, which would take longer than all else: it has worlds alone,
     which begin in float's states.
@@ -210,7 +210,7 @@ def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played
 def _plan(
     dataset: Dataset, settings: DriftSettings, model: OnnxPredictor, progress: Progress
 ) -> DriftPlan:
-    """The games and the starts.  Raises WmqError if there are none."""
+    """Return the games and the starts.  Raises WmqError if there are none."""
     infos = dataset.select("val")[: settings.games or None]
     if not infos:
         raise WmqError(f"{settings.data}: no game in the split val; prepare more replays")
@@ -236,7 +236,7 @@ def _plan(
 
 
 def _too_long(settings: DriftSettings, games: Sequence[Game], option: str, frames: int) -> str:
-    """Why no game has so many frames after a start, and how many there may be."""
+    """Say why no game has so many frames after a start, and how many there may be."""
     most = most_frames(games)
     if most < LONGEST:
         return (f"{settings.data}: no validation game has {LEAST_FRAMES} frames, as a start after "

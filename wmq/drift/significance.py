@@ -98,7 +98,7 @@ def world_verdict(
 
 
 def _counted(model: str, statistics: Sequence[WorldStatistic]) -> str:
-    """How many differ, with and without the correction."""
+    """Tell how many differ, with and without the correction."""
     family = [s for s in statistics if can_differ(s.differences[model])]
     left = sum(s.holm[model] < LEVEL for s in family)
     raw = sum(s.differences[model].excludes_zero for s in family)

@@ -40,7 +40,7 @@ class StageStore:
         return sum(self._took.values())
 
     def kept(self, name: str, model: str, shapes: Shapes, make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a stage; `make` is called if no whole file holds them.
+        """Return the arrays of a stage; `make` is called if no whole file holds them.
 
         model   SHA-256 of its file or recipe
         shapes  of each array, and its type

@@ -36,7 +36,7 @@ def living_zone(stage: int) -> np.ndarray:
 
 
 def world_sums(schema: Schema, start: np.ndarray, frames: np.ndarray) -> Sums:
-    """The sums of one world: start (frame_size,) is the frame before frames (n, frame_size).
+    """Return the sums of one world: start (frame_size,) is the frame before frames (n, frame_size).
 
     Each but "actions" (400,) is [events, of so many minutes, player-frames or worlds].
     """
@@ -71,7 +71,7 @@ def world_sums(schema: Schema, start: np.ndarray, frames: np.ndarray) -> Sums:
 
 
 def played(schema: Schema, course: np.ndarray) -> np.ndarray:
-    """The frames up to the first, after the start, in which a player has no stock left."""
+    """Return the frames up to the first, after the start, in which a player has no stock left."""
     out = (course[1:, [schema.index("stocks", p) for p in (0, 1)]] == 0).any(axis=1)
     return course[: 2 + int(out.argmax())] if out.any() else course
 
@@ -92,7 +92,7 @@ def longest_standstill(schema: Schema, course: np.ndarray) -> int:
 
 
 def longest_run(flags: np.ndarray) -> int:
-    """The largest number of True in a row."""
+    """Return the largest number of True in a row."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 

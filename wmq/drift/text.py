@@ -89,7 +89,7 @@ def _curves(
 
 
 def _row(label: str, cells: Sequence[str], width: int) -> Iterator[str]:
-    """A label with cells behind it, or above them where there is no room."""
+    """Yield a label with cells behind it, or above them where there is no room."""
     behind = "".join(cell.rjust(width) for cell in cells)
     room = WIDTH - len(behind) if width > COLUMN else LABEL
     if len(label) > room:
@@ -136,7 +136,7 @@ def _between(lo: float | None, hi: float | None, form: str) -> str:
 
 
 def _difference(found: Interval, corrected: float) -> str:
-    """The 95 % interval, and the probability after Holm's correction."""
+    """Return the 95 % interval, and the probability after Holm's correction."""
     chance = f"{corrected:.2g}" + (" *" if corrected < LEVEL else "  ")
     between = _between(found.lo, found.hi, "{:+.2g}") or "-"
     return (between.rjust(BETWEEN) + chance.rjust(CHANCE)).rstrip()

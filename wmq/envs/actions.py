@@ -27,7 +27,7 @@ HELD = np.array([TRIGGERS.get(name, 0) for name in BUTTONS], np.int32)
 
 
 def action_space() -> spaces.Dict:
-    """What one player can hold."""
+    """Make the space of what one player can hold."""
     return spaces.Dict(
         {
             "analog": spaces.Box(LOWEST, HIGHEST, dtype=np.float32),
@@ -37,7 +37,7 @@ def action_space() -> spaces.Dict:
 
 
 def controllers_of(action: Any, lead: tuple[int, ...] = (), who: str = "action") -> np.ndarray:
-    """The integer controllers of an action, (*lead, 13) int32.  Raises WmqError.
+    """Return the integer controllers of an action, (*lead, 13) int32.  Raises WmqError.
 
     lead  () for one action, (n,) for a batch, whose arrays have n as their first dimension
     who   gave it, for the message

@@ -33,7 +33,7 @@ class Opponent(Protocol):
 def opponent_of(
     given: str | Policy, observer: Observer, count: int, max_frames: int, batched: bool
 ) -> Opponent:
-    """The opponent that an environment was given: one of KINDS, or a policy.
+    """Return the opponent that an environment was given: one of KINDS, or a policy.
 
     batched  whether the environment's own observations and actions are
     Raises WmqError.

@@ -76,7 +76,7 @@ class MatchOptions:
 
 
 def drawn_seed(generator: np.random.Generator) -> int:
-    """The seed of an episode that was given none, below 2^62.
+    """Return the seed of an episode that was given none, below 2^62.
 
     From the raw words of the generator, which numpy keeps the same from version to version.
     """

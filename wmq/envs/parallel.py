@@ -54,7 +54,7 @@ class MeleeParallelEnv(ParallelEnv):
         return self.action_spaces[agent]
 
     def state(self) -> np.ndarray:
-        """The integer frame (docs/frames.md)."""
+        """Return the integer frame (docs/frames.md)."""
         return self._matches.frames[0].copy()
 
     def reset(

@@ -33,7 +33,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 def draw_weights(groups: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each of `groups` games is in each draw, (draws, groups) float64.
+    """Tell how often each of `groups` games is in each draw, (draws, groups) float64.
 
     One game would be in every draw, and each interval a point: then there are no draws, (0, 1).
     """
@@ -56,28 +56,28 @@ def interval(value: float, drawn: np.ndarray) -> Interval:
 
 
 def caveat(games: int) -> str:
-    """What a reader has to know of intervals over so few games; "" for enough, or an unknown 0."""
+    """Say what limits intervals over so few games; "" for enough, or for an unknown 0."""
     if games == 1:
         return "1 game: no intervals"
     return f"{games} games: too few for intervals to hold" if 0 < games < FEW_GAMES else ""
 
 
 def mean_interval(sums: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> Interval:
-    """Of sum(sums) / sum(counts), one of each a game, (groups,); see `drawn_means`."""
+    """Return the interval of sum(sums) / sum(counts), each (groups,); see `drawn_means`."""
     total = float(counts.sum())
     value = float(sums.sum()) / total if total else math.nan
     return interval(value, drawn_means(sums, counts, weights))
 
 
 def drawn_means(sums: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean in each draw, (draws,) float64; NaN in a draw without any count."""
+    """Return the mean in each draw, (draws,) float64; NaN in a draw without any count."""
     total = weights @ counts.astype(np.float64)
     return np.divide(weights @ sums.astype(np.float64), total,
                      out=np.full(len(weights), math.nan), where=total > 0)  # fmt: skip
 
 
 def detectable(drawn: np.ndarray) -> float | None:
-    """The smallest true difference that such a sample would show in 80 % of all cases.
+    """Return the smallest true difference that such a sample would show in 80 % of all cases.
 
     drawn  a difference in each draw; its spread is the standard error.
     """

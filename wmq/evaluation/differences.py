@@ -39,33 +39,33 @@ class GameSample:
         return draw_weights(self.groups)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Of the items of each game: (items, ..) to (groups, ..) float64."""
+        """Sum the items of each game: (items, ..) to (groups, ..) float64."""
         return sums_of_games(values, self.game, self.groups)
 
     def mean(self, values: np.ndarray) -> Interval:
-        """The mean over items, values (items,)."""
+        """Return the mean over items, values (items,)."""
         return mean_interval(self.sums(values), self.counts, self.weights)
 
     def drawn(self, values: np.ndarray) -> np.ndarray:
-        """The mean over items in each draw, (draws,)."""
+        """Return the mean over items in each draw, (draws,)."""
         return drawn_means(self.sums(values), self.counts, self.weights)
 
     def ratio(self, values: np.ndarray, to: np.ndarray) -> Interval:
-        """Of two means over the same items; None where the second is 0."""
+        """Return the ratio of two means over the same items; None where the second is 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn = self.drawn(values) / self.drawn(to)
             return interval(float(np.float64(values.mean()) / to.mean()), drawn)
 
 
 def sums_of_games(values: np.ndarray, games: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
-    """Of the items of each of `count` games: (items, ..) to (count, ..) float64."""
+    """Sum the items of each of `count` games: (items, ..) to (count, ..) float64."""
     found = np.zeros((count, *values.shape[1:]))
     np.add.at(found, np.asarray(games, dtype=np.int64), values)
     return found
 
 
 def percent_more(after: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """How much larger one is than the other, in percent; not finite where that is 0."""
+    """Tell how much larger one is than the other, in percent; not finite where that is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (after / before - 1)
 
@@ -73,7 +73,7 @@ def percent_more(after: np.ndarray, before: np.ndarray) -> np.ndarray:
 def percent_change(
     sums: np.ndarray, before: np.ndarray, counts: np.ndarray, weights: np.ndarray
 ) -> tuple[Interval, np.ndarray]:
-    """How much larger a mean is than the one before, in percent, and the same in each draw.
+    """Tell how much larger a mean is than the one before, in percent, and the same in each draw.
 
     sums, before, counts (groups,): of each game
     """
@@ -87,7 +87,7 @@ def paired_figure(
     value: float | None, against: float | None, drawn: np.ndarray, drawn_against: np.ndarray,
     percent: bool,
 ) -> Figure:  # fmt: skip
-    """A figure and its difference; drawn: both sides in each draw, (draws,).
+    """Return a figure and its difference; drawn: both sides in each draw, (draws,).
 
     In percent, the difference is taken first: `percent_more` of the same has other last bits.
     """
@@ -102,11 +102,11 @@ def paired_figure(
 
 
 def changed_figure(value: float, change: np.ndarray, percent: bool) -> Figure:
-    """A figure and its change, (1 + draws,): the change itself, then that in each draw."""
+    """Return a figure and its change, (1 + draws,): the change itself, then that in each draw."""
     return Figure(known(value), interval(float(change[0]), change[1:]), percent,
                   detectable(change[1:]))  # fmt: skip
 
 
 def known(value: float | None) -> float | None:
-    """None for what is no number."""
+    """Return a finite number, or None."""
     return float(value) if value is not None and math.isfinite(value) else None

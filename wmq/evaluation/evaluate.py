@@ -158,7 +158,7 @@ def _evaluate_one(
     settings: EvaluationSettings,
     progress: Progress,
 ) -> tuple[ModelReport, np.ndarray | None]:
-    """The figures of one model, and its rollouts (starts, horizon, frame_size)."""
+    """Return the figures of one model, and its rollouts (starts, horizon, frame_size)."""
     schema = model.schema
     walked = Counter(progress, name, sum(len(game.frames) - 1 for game in games))
     tallies, states = teacher_forced(model, games, starts, scales, walked.add)
@@ -175,7 +175,7 @@ def _evaluate_one(
 
 
 def together(schema: Schema, scales: Spreads, tallies: Sequence[Tally]) -> Tally:
-    """One tally of all frames; the order of the games decides the last digits, not the threads."""
+    """Join tallies into one; the order of the games decides the last digits, not the threads."""
     whole = Tally(schema, scales)
     for tally in tallies:
         for total, part in ((whole.sums, tally.sums), (whole.counts, tally.counts)):
@@ -189,7 +189,7 @@ def compare(
     one: tuple[ModelReport, np.ndarray | None],
     other: tuple[ModelReport, np.ndarray | None],
 ) -> ModelComparison:
-    """`other` against `one`."""
+    """Compare `other` with `one`."""
     before, after = one[0].figures | one[0].rolled, other[0].figures | other[0].rolled
     difference = {name: after[name] - before[name] for name in before if name in after}
     percent = {
@@ -228,7 +228,7 @@ def _common_schema(opened: Mapping[str, Predictor]) -> Schema:
 
 
 def _common_spreads(opened: Mapping[str, Predictor]) -> Spreads | None:
-    """The spreads that val_loss is measured in; None without a model that has some."""
+    """Return the spreads that val_loss is measured in; None without a model that has some."""
     common: Spreads | None = None
     for name, model in opened.items():
         if common is None:

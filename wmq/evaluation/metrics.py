@@ -64,7 +64,7 @@ class Tally:
         heads: Mapping[str, np.ndarray],
         missing: Iterable[str] = (),
     ) -> None:
-        """One game: frames (T, frame_size) int32, the frames after them, and the heads."""
+        """Add one game: frames (T, frame_size) int32, the frames after them, and the heads."""
         missing = set(missing)
         for head in NUMBER_HEADS:
             self._numbers(head, now, after, heads, missing)
@@ -113,7 +113,7 @@ class Tally:
 
     def _with_rebirth(self, error: np.ndarray, now: np.ndarray, after: np.ndarray,
                       heads: Mapping[str, np.ndarray]) -> np.ndarray:  # fmt: skip
-        """The errors of the next frame, where the update places who is born again."""
+        """Return the errors of the next frame, where the update places a player who respawns."""
         error, fields = error.copy(), [f.name for f in self.schema.head("continuous")]
         for player, name in enumerate(PLAYERS):
             before = now[:, self.schema.index("action", player)]
@@ -143,7 +143,7 @@ class Tally:
         self.counts[name] = self.counts.get(name, 0.0) + float(count)
 
     def result(self) -> dict[str, float]:
-        """All figures; accuracies in percent, errors in natural units."""
+        """Return all figures; accuracies in percent, errors in natural units."""
         mean = {k: self.sums[k] / self.counts[k] for k in self.sums if self.counts[k]}
         figures = losses_of(mean)
         for name in ERRORS:

@@ -224,12 +224,12 @@ Found = TypeVar("Found", Suite, Drift, Sensitivity)
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file as JSON can hold it."""
+    """Return the name of a file as JSON can hold it."""
     return printable(path.name)
 
 
 def write_result(path: Path, result: Suite | Drift | Sensitivity) -> None:
-    """One JSON file, whole or not at all."""
+    """Write one JSON file, whole or not at all."""
     write_atomically(path, as_json(result).encode() + b"\n")
 
 

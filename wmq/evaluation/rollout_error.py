@@ -44,7 +44,7 @@ def most_frames(games: Sequence[Game]) -> int:
 
 
 def true_frames(games: Sequence[Game], starts: Sequence[StartRow], horizon: int) -> np.ndarray:
-    """The real frames after each start, (starts, horizon, frame_size) int32."""
+    """Return the real frames after each start, (starts, horizon, frame_size) int32."""
     return np.stack([games[s.game].frames[s.row + 1 : s.row + 1 + horizon] for s in starts])
 
 

@@ -53,7 +53,7 @@ def output_path(
 
 
 def _replaceable(path: Path, mark: bytes) -> bool:
-    """Whether there is no file, an empty one, or one with the mark."""
+    """Tell whether there is no file, an empty one, or one with the mark."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

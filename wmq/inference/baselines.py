@@ -84,7 +84,7 @@ class Trivial:
         return found
 
     def roll(self, now: np.ndarray, count: int) -> np.ndarray:
-        """The `count` frames after each of `now`: (n, count, frame_size) int32."""
+        """Return the `count` frames after each of `now`: (n, count, frame_size) int32."""
         rolled = np.repeat(now[:, None], count, axis=1)
         if self.moving:
             for axis in ("x", "y"):

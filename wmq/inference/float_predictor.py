@@ -37,7 +37,7 @@ class FloatStep(Protocol):
     schema: Schema
 
     def zero_state(self, batch: int = 1) -> State:
-        """The state at the start of a game, arrays (batch, ..)."""
+        """Return the state at the start of a game, arrays (batch, ..)."""
         ...
 
     def step(

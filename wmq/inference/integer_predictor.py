@@ -120,7 +120,7 @@ class IntegerPredictor(Predictor):
         return shares(count, self.threads)
 
     def _group(self, states: Sequence[EngineState]) -> Group:
-        """A group of worlds with the content of these states."""
+        """Return a group of worlds with the content of these states."""
         group = self.engine.zero_group(len(states))
         for lane, state in enumerate(states):
             group.put(lane, state)

@@ -123,7 +123,7 @@ def _schema_facts(schema: Schema) -> dict[str, Any]:
 
 
 def _metadata(step: StepModel, key: str) -> Any:
-    """A text of the file, read as JSON if it is that."""
+    """Read a text of the file, as JSON if it is that."""
     text = step.metadata.get(key, "")
     try:
         return json.loads(text)

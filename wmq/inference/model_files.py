@@ -59,7 +59,7 @@ class FloatModel:
 
 
 def embedded_model(suffix: str) -> Path:
-    """The model that ships with the package, `.wmq` or `.onnx`.  Raises ModelError."""
+    """Return the model that ships with the package, `.wmq` or `.onnx`.  Raises ModelError."""
     path = EMBEDDED / (EMBEDDED_NAME + suffix)
     if not path.is_file():
         raise ModelError(f"{path}: the embedded model is missing; reinstall wmq or name a MODEL")
@@ -154,7 +154,7 @@ def open_pair(
 
 
 def _mismatch(integer: IntegerModel, exact: FloatModel) -> str:
-    """Why they don't belong together, or ""."""
+    """Say why they don't belong together, or ""."""
     meta = integer.program.meta
     if integer.schema != exact.schema:
         return "which has other fields"
@@ -170,7 +170,7 @@ def _mismatch(integer: IntegerModel, exact: FloatModel) -> str:
 
 
 def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
-    """The Schema that a model file carries, read or still plain data.  Raises ModelError."""
+    """Return the Schema that a model file carries, read or still plain data.  Raises ModelError."""
     if isinstance(found, StepSchema):
         schema = Schema(found.projectiles)
         if found == schema.step:
@@ -196,7 +196,7 @@ def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
 
 
 def _difference(found: Any, expected: Any) -> str:
-    """The first named row that differs, for schema parts that are lists of fields."""
+    """Return the first named row that differs, for schema parts that are lists of fields."""
     if isinstance(found, list) and isinstance(expected, list):
         for ours, theirs in zip(expected, found, strict=False):
             if ours != theirs:

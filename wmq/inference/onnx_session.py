@@ -47,7 +47,7 @@ class SessionStep:
         self.outputs = [*self.heads, *(f"next_{name}" for name in self.state_shapes)]
 
     def zero_state(self, batch: int = 1) -> State:
-        """The state at the start of a game."""
+        """Return the state at the start of a game."""
         return {
             name: np.zeros((batch, *shape), dtype=np.float32)
             for name, shape in self.state_shapes.items()

@@ -49,7 +49,7 @@ class Worlds(Protocol):
         ...
 
     def states(self) -> list[Any]:
-        """A copy of each world's state, which `Predictor.worlds` takes."""
+        """Return a copy of each world's state, which `Predictor.worlds` takes."""
         ...
 
     @property
@@ -90,7 +90,7 @@ class Predictor(ABC):
         self, games: Sequence[Game], starts: Sequence[StartRow], states: Sequence[Any],
         count: int, tick: Tick,
     ) -> np.ndarray:  # fmt: skip
-        """The `count` frames after each start, (starts, count, frame_size) int32."""
+        """Return the `count` frames after each start, (starts, count, frame_size) int32."""
         rolled = np.empty((len(starts), count, self.schema.frame_size), np.int32)
         stop = threading.Event()
 

@@ -32,7 +32,7 @@ class TorchStep:
         self.schema = model.schema
 
     def zero_state(self, batch: int = 1) -> State:
-        """The state at the start of a game."""
+        """Return the state at the start of a game."""
         return self._arrays(self.model.zero_state(batch))
 
     @torch.inference_mode()

@@ -40,7 +40,7 @@ class Form(Generic[Value]):
 
 
 def json_form(kind: type[Value]) -> Form[Value]:
-    """A struct as JSON, for people too."""
+    """Return a struct as JSON, for people too."""
 
     def decode(content: bytes, where: str) -> Value:
         try:

@@ -91,7 +91,7 @@ def _file_of(name: str) -> Path | None:
 
 
 def _around(name: str) -> list[str]:
-    """The packages that a module is in."""
+    """Return the packages that a module is in."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 

@@ -33,7 +33,7 @@ class Store:
         self.folder = folder
 
     def kept(self, kind: str, key: Any, form: Form[Value], make: Callable[[], Value]) -> Value:
-        """The value, made and written where no whole file holds it.  Raises FileError."""
+        """Return the value, made and written where no whole file holds it.  Raises FileError."""
         found = self.read(kind, key, form)
         if found is None:
             found = make()
@@ -151,6 +151,6 @@ class Cache(Store):
 
 
 def file_name(kind: str, key: Any, suffix: str) -> str:
-    """The kind as a name that every file system takes, and the SHA-256 of the key."""
+    """Return the kind as a name that every file system takes, and the SHA-256 of the key."""
     short = re.sub("[^a-z0-9]+", "-", kind.lower()).strip("-")[:LONGEST_KIND]
     return f"{short}-{digest(kind, key)}{suffix}"

@@ -285,7 +285,7 @@ def last_rows(ids: np.ndarray) -> np.ndarray:
 
 
 def _column(node: pa.StructArray, path: str) -> np.ndarray | None:
-    """A column by its dotted path, all rows; None if the file's version lacks it."""
+    """Return a column by its dotted path, all rows; None if the file's version lacks it."""
     for name in path.split("."):
         index = node.type.get_field_index(name)
         if index < 0:
@@ -308,7 +308,7 @@ def clamped_units(values: np.ndarray, field: Field) -> tuple[np.ndarray, int]:
 
 
 def _needed(node: pa.StructArray, path: str) -> np.ndarray:
-    """A column that every version has."""
+    """Return a column that every version has."""
     values = _column(node, path)
     if values is None:
         raise UnusableError(f"no column {path}")

@@ -190,7 +190,7 @@ def _colour(number: int) -> str:
 
 
 def _floor(means: Sequence[float]) -> float:
-    """The power of ten below the lowest positive mean."""
+    """Return the power of ten below the lowest positive mean."""
     lowest = min((v for v in means if v > TINY), default=1.0)
     return 10.0 ** math.floor(math.log10(lowest) + 1e-9)
 
@@ -216,7 +216,7 @@ def _svg(
 
 
 def _shapes(root: ElementTree.Element) -> list[Html]:
-    """The paths and texts of a drawing, each by itself: none refers to another."""
+    """Return the paths and texts of a drawing, each by itself: none refers to another."""
     paths = {path.get("id"): path.get("d", "") for path in root.iter(f"{SVG}path")}
     inside = {path for defined in root.iter(f"{SVG}defs") for path in defined}
     found = []

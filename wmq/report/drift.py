@@ -97,7 +97,7 @@ def _line(name: str, curve: Curve, colour: int, dashed: bool) -> Line:
 
 
 def _pairs(drift: Drift) -> Html:
-    """The curves at some horizons, for those who can't see them."""
+    """Return the curves at some horizons, for those who can't see them."""
     parted = [[pair.name, divergence_text(pair.first_divergence)] for pair in drift.pairs]
     groups = {
         "Starts still with the same actions, %": {p.name: p.same for p in drift.pairs},
@@ -149,7 +149,7 @@ def worlds_section(drift: Drift) -> list[Html]:
 
 
 def _chance(found: WorldStatistic, name: str) -> Html:
-    """How probable such a difference is by chance, alone and among all statistics."""
+    """Tell how probable such a difference is by chance, alone and among all statistics."""
     if name not in found.p:
         return Html()
     corrected = f", corrected {number(found.holm[name], 3)}" if name in found.holm else ""

@@ -51,7 +51,7 @@ class Stored:
 
 
 def check_output(path: str | os.PathLike[str], option: str = "-o") -> Path:
-    """A path that `write_rollout` can write, looked at before the work.  Raises WmqError."""
+    """Check before the work that `write_rollout` can write a path.  Raises WmqError."""
     path = output_path(path, option, SUFFIXES)
     if path.suffix.lower() in (".arrow", ".parquet"):
         require(f"{option} {path}", ["pyarrow"], ", or write .npz or .csv")
@@ -103,7 +103,7 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
 
 
 def as_stored(rollout: Rollout) -> Stored:
-    """A rollout as `read_rollout` would give it back, without a file of its own."""
+    """Return a rollout as `read_rollout` would, without a file."""
     worlds = rollout.worlds
     return Stored(
         path=Path("this rollout"),
@@ -136,7 +136,7 @@ def as_rollout(stored: Stored) -> Rollout:
 
 
 def read_rollout(path: str | os.PathLike[str]) -> Stored:
-    """An `.npz` file of `write_rollout`, trusted in nothing.  Raises WmqError."""
+    """Read an `.npz` file of `write_rollout`, trusting nothing in it.  Raises WmqError."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise WmqError(f"{path}: not a stored rollout; give the .npz that `wmq rollout -o` wrote, "

@@ -42,7 +42,7 @@ class Column:
 
 
 def columns_of(rollout: Rollout) -> dict[str, Column]:
-    """All worlds one after the other."""
+    """Return the columns of all worlds, one world after the other."""
     schema, worlds = rollout.schema, rollout.worlds
     count = len(worlds[0].frames)
     frames = np.concatenate([world.frames for world in worlds])
@@ -70,7 +70,7 @@ def csv_text(rollout: Rollout) -> str:
 
 
 def arrow_table(rollout: Rollout) -> pa.Table:
-    """All worlds as one Arrow table; each column says its unit and its quantum."""
+    """Return all worlds as one Arrow table; each column says its unit and its quantum."""
     import pyarrow as pa
 
     facts = {

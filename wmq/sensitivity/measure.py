@@ -41,7 +41,7 @@ class GameSums(msgspec.Struct, frozen=True):
     counts: dict[str, list[float]]
 
     def is_whole(self, games: int) -> bool:
-        """Whether every figure is there, for so many games."""
+        """Tell whether every figure is there, for so many games."""
         names = {*SUMMED, "same_action", f"rc({HORIZON})"}
         found = (self.sums, self.counts)
         return all(set(part) == names for part in found) and all(
@@ -70,13 +70,13 @@ class Measurement:
 
 
 def actions(on: Measurement, predictor: Predictor) -> tuple[GameSums, list[np.ndarray]]:
-    """The float model's sums, and its most likely actions: a game each, (T, 2) int16."""
+    """Return the float model's sums, and its most likely actions: a game each, (T, 2) int16."""
     found = [np.full((len(g.frames) - 1, len(PLAYERS)), -1, np.int16) for g in on.games]
     return _measure(on, predictor, found, True), found
 
 
 def measure(on: Measurement, predictor: Predictor, record: Sequence[np.ndarray]) -> GameSums:
-    """The sums of a model beside the float model's actions.  Raises MeasuringStopped."""
+    """Return the sums of a model beside the float model's actions.  Raises MeasuringStopped."""
     return _measure(on, predictor, record, False)
 
 
@@ -139,7 +139,7 @@ def same_action(found: GameSums) -> float:
 
 
 def _drawn(found: GameSums, name: str, weights: np.ndarray) -> np.ndarray:
-    """A figure with each row of weights of the games, (rows,) float64."""
+    """Return a figure with each row of weights of the games, (rows,) float64."""
     if name == "val_loss":  # a head that no game holds counts nothing, as in Tally
         parts = [w * np.nan_to_num(_drawn(found, part, weights)) for part, w in LOSS.items()]
         return sum(parts, np.zeros(len(weights)))

@@ -92,7 +92,7 @@ class Passes:
     progress: Progress
 
     def record(self) -> tuple[GameSums, list[np.ndarray]]:
-        """The float model's sums, and its most likely actions by game."""
+        """Return the float model's sums, and its most likely actions by game."""
         counter = Counter(self.progress, "measuring the float model", self.on.frames)
         return actions(replace(self.on, tick=counter.add), self._predictor(Change()))
 

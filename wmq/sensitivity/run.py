@@ -98,7 +98,7 @@ def sensitivity(
 
 
 def _entries(passes: Passes, found: list[TensorGroup]) -> list[Sensitive]:
-    """All entries, measured; that of the program without its saturations."""
+    """Return all entries, measured; that of the program without its saturations."""
     classes = [group for group in found if group.kind == "class"]
     layers = [group for group in found if group.kind == "layer"]
     clipped = passes.clipped(found)
@@ -154,7 +154,7 @@ def _groups(integer: IntegerModel, exact: FloatModel) -> list[TensorGroup]:
 
 
 def _too_short(dataset: Dataset, settings: SensitivitySettings) -> str:
-    """Why no rollout can start, and how many frames it takes."""
+    """Say why no rollout can start, and how many frames it takes."""
     if settings.frames < LEAST_FRAMES:
         return (f"--frames {settings.frames}: too few for a rollout after a game's entry; give "
                 f"{LEAST_FRAMES} or more")  # fmt: skip

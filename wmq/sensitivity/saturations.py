@@ -16,7 +16,7 @@ PIECE = 4096  # frames that the engine runs at a time
 def count_saturations(
     program: Program, games: Sequence[Game], progress: Progress = silent
 ) -> dict[str, int]:
-    """How often each instruction of the engine saturated over the games, by "op value"."""
+    """Tell how often each instruction of the engine saturated over the games, by "op value"."""
     engine = Engine(program)
     title, total = "counting saturations", sum(len(game.frames) - 1 for game in games)
     counts = engine.zero_state().saturations
@@ -37,7 +37,7 @@ def count_saturations(
 
 
 def _label(program: Program, made: Step) -> str:
-    """The instruction and what it writes, or what it reads if it writes digits."""
+    """Return the instruction and what it writes, or what it reads if it writes digits."""
     out = made.operands.get("out") or made.operands["x"]
     if out.count == program.values[out.value].size:
         return f"{made.op} {out.value}"
@@ -45,7 +45,7 @@ def _label(program: Program, made: Step) -> str:
 
 
 def saturable(program: Program) -> int:
-    """How many elements a frame's instructions write that may have been clamped."""
+    """Tell how many elements a frame's instructions write that may have been clamped."""
     return sum(
         made.operands[operand.name].count
         for made in program.steps

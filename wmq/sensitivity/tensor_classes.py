@@ -52,7 +52,7 @@ class TensorGroup:
 
 
 def tensor_groups(step: StepModel, program: Program) -> list[TensorGroup]:
-    """Every class, each followed by its layers.  Raises CalibrationError."""
+    """Return every class, each followed by its layers.  Raises CalibrationError."""
     found: list[TensorGroup] = []
     for name, members in _classes(step, program):
         found.append(_group(name, "class", name, list(members.values())))
@@ -63,7 +63,7 @@ def tensor_groups(step: StepModel, program: Program) -> list[TensorGroup]:
 
 
 def everything(classes: Sequence[TensorGroup]) -> Change:
-    """All classes at once."""
+    """Return all classes at once."""
     return together([part.change for part in classes])
 
 
@@ -86,7 +86,7 @@ def _unit(linear: str) -> str:
 
 
 def _classes(step: StepModel, program: Program) -> Iterator[tuple[str, dict[str, Change]]]:
-    """Each class with its members by label."""
+    """Yield each class with its members by label."""
     groups, layers = _linear_groups(step), range(step.sizes.n_layer)
     numbers = number_grids(step, program)
     of_frame = {name: numbers[name] for name in ("numbers.scaled", "controllers")}
@@ -152,7 +152,7 @@ def _inner(program: Program, grids: Mapping[str, Grid], name: str, layer: int) -
 
 def _residual(step: StepModel, program: Program, grids: Mapping[str, Grid]
               ) -> Iterator[tuple[str, Change]]:  # fmt: skip
-    """The stream, and what is added to it, which is rounded first."""
+    """Yield the stream, and what is added to it, which is rounded first."""
     for place in range(step.sizes.n_layer + 1):
         added = [f"layers.{place - 1}.mamba.out_proj"] if place else ["frame_proj", "ctrl_proj"]
         values = {name: program.values[name] for name in added}

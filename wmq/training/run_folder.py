@@ -96,7 +96,7 @@ def settled(run: Path, config: RunConfig) -> RunConfig:
 
 
 def _shown(value: object) -> str:
-    """A setting for people; the SHA-256 of a base is cut, and "" is none."""
+    """Return a setting for people; the SHA-256 of a base is cut, and "" is none."""
     text = str(value)
     return (text[:12] if len(text) == 64 else text) or "none"
 

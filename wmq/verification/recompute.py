@@ -55,7 +55,7 @@ class Verification:
 
 
 def altered_worlds(stored: Stored) -> list[int]:
-    """Worlds whose stored frames do not give the stored hash: the file was changed."""
+    """List the worlds whose frames do not give the stored hash: the file was changed."""
     start = stored.start
     return [
         world
@@ -68,7 +68,7 @@ def altered_worlds(stored: Stored) -> list[int]:
 
 
 def check_model(stored: Stored, model: RolloutModel) -> None:
-    """Raises WmqError if the rollout cannot be one of this model."""
+    """Check that the rollout can be one of this model.  Raises WmqError."""
     if stored.arithmetic != "int8":
         raise WmqError(
             f"{stored.path}: was made in {stored.arithmetic}; only integer rollouts are the same "
