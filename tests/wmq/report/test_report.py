@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.html_page import Page
 from tests.support.made_up import HOSTILE, a_drift, a_sensitivity, a_suite, write_results
 from tests.support.rollout_models import RANDOM, a_start
 from wmq.drift.paired import mean_curve, ratio_curve
@@ -25,20 +24,6 @@ from wmq.evaluation.differences import GameSample
 from wmq.evaluation.results import read_result, shown_name, write_result
 from wmq.files.output_path import output_path
 from wmq.progress import silent
-from wmq.report.charts import (
-    BOTTOM,
-    HEIGHT,
-    LARGEST,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Line,
-    Mark,
-    bar_chart,
-    line_chart,
-    point_chart,
-)
 from wmq.report.compare import Comparison, compare, open_pair
 from wmq.report.figures import interval_text, number
 from wmq.report.html import data_script
@@ -47,35 +32,7 @@ from wmq.report.page import make_page
 from wmq.rollout.rollout import both_controllers
 
 pytest_plugins = ("tests.support.rollout_models",)
-VOID = {"meta", "br", "input"}
 SHA256 = {"float": "f" * 64, "int8": "a" * 64}
-
-
-class Page(HTMLParser):
-    """Elements, attributes and text of a page; fails where an end tag has no beginning."""
-
-    def __init__(self, content: bytes):
-        super().__init__()
-        self.opened: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(content.decode())
-        self.close()
-        assert not self.opened
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.opened.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.opened.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -304,87 +261,6 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert number(1.4e-7, 4) == "1.40e−07"
     assert interval_text(Interval(0.14, -0.02, 0.3), "%", 2) == "+0.14 % [−0.02, +0.30]"
     assert interval_text(Interval(0.14, None, None), "%", 2) == "+0.14 %"
-
-
-def drawn_numbers(chart: str) -> tuple[list[str], np.ndarray]:
-    """Texts, and the corners (n, 2) of all shapes of a chart, in units of its box."""
-    page = Page(chart.encode("utf-8", "replace"))
-    assert not re.search(r"nan|inf|#[0-9a-f]{3}", chart)
-    corners = [np.empty((0, 2))]
-    for path in page.all("path"):
-        at = re.findall(r"-?[\d.]+", (path.get("transform") or "0 0").removeprefix("translate"))
-        numbers = re.findall(r"-?[\d.]+", path["d"] or "")
-        corners.append(np.reshape(np.array(numbers, float), (-1, 2)) + np.array(at, float))
-    return page.texts, np.concatenate(corners)
-
-
-def assert_inside(chart: str) -> None:
-    (box,) = [svg["viewbox"] for svg in Page(chart.encode()).all("svg")]
-    width, height = map(float, (box or "").split()[2:])
-    _, corners = drawn_numbers(chart)
-    assert len(corners) and (corners >= -4).all()  # half a mark
-    assert (corners <= [width + 4, height + 4]).all()
-
-
-NUMBERS = st.floats(-LARGEST, LARGEST)
-
-
-@given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans())
-@settings(max_examples=15, deadline=None)
-@example([-2.17e-305, 0.0], False)
-@example([0.0, 5e-324], True)
-@example([-5e-324, 5e-324], False)
-@example([1e15, 1e15 - 0.125], False)
-@example([1e-12, 1e15], True)
-def test_a_curve_of_any_numbers_is_inside_its_chart(values: list[float], powers: bool) -> None:
-    lower, upper = ([v - abs(v) / 8 for v in values], [min(v + abs(v) / 8, 1e15) for v in values])
-    line = Line("a", 0, False, range(len(values)), values, lower, upper)
-    assert_inside(line_chart("t", "x", "y", [line], powers=powers))
-
-
-@given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans())
-@settings(max_examples=15, deadline=None)
-@example([-2.17e-305, 0.0], False)
-@example([5e-324], True)
-@example([1e15, 1e15 - 0.125], False)
-def test_marks_of_any_numbers_are_inside_their_chart(values: list[float], bars: bool) -> None:
-    marks = [Mark(f"m{k}", k, Interval(v, min(values), max(values))) for k, v in enumerate(values)]
-    assert_inside((bar_chart if bars else point_chart)("t", "unit", marks))
-
-
-def test_an_axis_of_powers_has_a_decade_at_even_distances() -> None:
-    curve = Line("a", 0, False, [0, 1, 2, 3], [0.01, 1.0, 100.0, 0.0])
-    texts, corners = drawn_numbers(line_chart("t", "x", "y", [curve], powers=True))
-    first, middle, last, floor = corners[-4:, 1]
-    assert first == floor and middle == pytest.approx((first + last) / 2, abs=0.1)
-    assert {"0.01", "100"} <= set(texts)
-
-
-def test_a_curve_goes_from_corner_to_corner_of_its_axes() -> None:
-    chart = line_chart("t", "x", "y", [Line("a", 3, True, [0, 600], [0.0, 100.0])])
-    corners = drawn_numbers(chart)[1][-2:]
-    assert corners.tolist() == [[LEFT, HEIGHT - BOTTOM], [WIDTH - RIGHT, TOP]]
-    drawn = Page(chart.encode()).all("path")[-1]["style"] or ""
-    assert "stroke: var(--c3)" in drawn and "stroke-dasharray" in drawn
-
-
-def test_where_no_interval_is_known_none_is_drawn() -> None:
-    known, unknown = ([0.5, 1.0], [2.0, 3.0]), ([None, None], [None, None])
-    shades = [
-        line_chart("t", "x", "y", [Line("a", 0, False, [1, 2], [1.0, 2.0], *ends)]).count("opacity")
-        for ends in (known, unknown, ((), ()))
-    ]
-    assert shades == [1, 0, 0]
-    alone = point_chart("t", "u", [Mark("a", 0, Interval(1.0, None, None))])
-    whisker = point_chart("t", "u", [Mark("a", 0, Interval(1.0, 0.5, 1.5))])
-    assert (alone.count("width: 1.5"), whisker.count("width: 1.5")) == (0, 1)
-
-
-def test_any_name_is_drawn_as_text() -> None:
-    for name in ("$x^2$", "a\x00b", "\ud800", "é 字", "<b>&"):
-        texts = drawn_numbers(bar_chart("title", name, [Mark(name, 0, Interval(1.0, 0.0, 2.0))]))[0]
-        shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
-        assert texts.count(shown) == 2
 
 
 def test_the_page_names_the_options_that_were_used(played: Comparison, tmp_path: Path) -> None:
