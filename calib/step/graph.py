@@ -5,10 +5,12 @@
 `build_step` makes from its own config, schema and weights.  Every node is named after its
 first output, every weight as in the torch state dict.
 
-Shapes: inputs numbers (batch, 30), classes (batch, 17) int64, controllers and
+Shapes of a world: inputs numbers (batch, 30), classes (batch, 17) int64, controllers and
 next_controllers (batch, 26), and a layer's `conv.N` (batch, d_conv - 1, conv_dim) and
 `state.N` (batch, heads, headdim, d_state).  Outputs: the heads in natural units,
-`next_conv.N` and `next_state.N`.
+`next_conv.N` and `next_state.N`.  A step whose heads are a chain has the inputs uniforms
+(batch, draws) float and forced (batch, draws) int64, and the output drawn (batch, draws); an
+agent has no next_controllers, and (batch, 13) controllers.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def _assembled(
     made += nodes.encode(sizes)
     for layer in range(sizes.n_layer):
         made += nodes.mamba_layer(layer)
+    made += nodes.chain(sizes)
     made += nodes.heads(sizes)
     stored += [_tensor(name, array) for name, array in nodes.constants(sizes).items()]
     graph = helper.make_graph(made, "wmq_step", nodes.inputs(sizes), nodes.outputs(sizes), stored)

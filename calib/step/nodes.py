@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from calib.step.schema import NUMBER_HEADS
+from calib.step.schema import NUMBER_HEADS, Draw
 from calib.step.sizes import StepSizes, module_name
 
 NORM_EPS = 1e-5
+NEVER = 1e9  # what a class that is not allowed lacks in its logit
 BATCH = "batch"
-INPUTS = ("numbers", "classes", "controllers", "next_controllers")  # besides the state
+INPUTS = ("numbers", "classes", "controllers", "next_controllers")  # besides draws and the state
 
 
 def node(op: str, output: str | Sequence[str], *x: str, **attributes: Any) -> NodeProto:
@@ -63,6 +64,14 @@ def encode(sizes: StepSizes) -> list[NodeProto]:
         node("Squeeze", "embedded", "embedded.stacked", "axes.1"),
         node("Concat", "encoded", "numbers.scaled", "controllers", "embedded", axis=1),
         _linear("frame_proj", "encoded"),
+        *_residual(sizes),
+    ]
+
+
+def _residual(sizes: StepSizes) -> list[NodeProto]:
+    if sizes.agent:
+        return [node("Identity", "residual.0", "frame_proj")]
+    return [
         _linear("ctrl_proj", "next_controllers"),
         node("Add", "residual.0", "frame_proj", "ctrl_proj"),
     ]
@@ -125,10 +134,101 @@ def mamba_layer(layer: int) -> list[NodeProto]:
     ]
 
 
+def chain(sizes: StepSizes) -> list[NodeProto]:
+    """Draw from one head after the other: `residual.N` -> `chain.K.x`, and the output `drawn`.
+
+    An element of `forced` says what is drawn: a class from 0 on; -1 for a draw by `uniforms`;
+    less for the likeliest class.
+    """
+    if not sizes.draws:
+        return []
+    columns = [f"draw.{number}" for number in range(len(sizes.draws))]
+    found = [
+        node("Split", [f"{c}.uniform" for c in columns], "uniforms", "split.draws", axis=1),
+        node("Split", [f"{c}.forced" for c in columns], "forced", "split.draws", axis=1),
+        node("Split", ["temperature", "min_p"], "decode", "split.decode", axis=0),
+        node("Log", "cut", "min_p"),
+    ]
+    x = f"residual.{sizes.n_layer}"
+    for number, draw in enumerate(sizes.draws):
+        at, head = f"chain.{number}", f"heads.{module_name(draw.name)}"
+        found += [*_norm(f"{at}.norm", x), _linear(head, f"{at}.norm")]
+        found += [node("Identity", draw.name, head), *_draw(sizes, number, draw)]
+        if f"{at}.given.weight" in sizes.weights():
+            found += _given(at, draw.field, x, f"draw.{number}")
+            x = f"{at}.x"
+    return [*found, node("Concat", "drawn", *columns, axis=1)]
+
+
+def _draw(sizes: StepSizes, number: int, draw: Draw) -> list[NodeProto]:
+    """Choose a class (batch, 1) int64, `draw.N`, of the logits (batch, classes) of a head.
+
+    The lowest index whose running sum of weights exceeds the uniform's share of their total; a
+    weight is exp((logit - largest) / temperature), and 0 below min_p.
+    """
+    at, logits, found = f"draw.{number}", draw.name, []
+    if draw in sizes.masked:
+        column = sizes.class_inputs.index(draw.field)
+        if draw.player:
+            column = sizes.class_inputs.index(draw.field, column + 1)
+        found = [
+            node("Gather", f"{at}.row", "allowed", f"classes.{column}.{draw.field}", axis=0),
+            node("Squeeze", f"{at}.allowed", f"{at}.row", "axes.1"),
+            node("Sub", f"{at}.barred", f"{at}.allowed", "one"),
+            node("Mul", f"{at}.penalty", f"{at}.barred", "never"),
+            node("Add", f"{at}.logits", logits, f"{at}.penalty"),
+        ]
+        logits = f"{at}.logits"
+    return [
+        *found,
+        node("ReduceMax", f"{at}.largest", logits, "axes.last", keepdims=1),
+        node("Sub", f"{at}.distance", logits, f"{at}.largest"),
+        node("Div", f"{at}.exponent", f"{at}.distance", "temperature"),
+        node("Exp", f"{at}.weight", f"{at}.exponent"),
+        node("GreaterOrEqual", f"{at}.kept", f"{at}.exponent", "cut"),
+        node("Where", f"{at}.weights", f"{at}.kept", f"{at}.weight", "zero"),
+        node("CumSum", f"{at}.sums", f"{at}.weights", "axis.1"),
+        node("ReduceMax", f"{at}.total", f"{at}.sums", "axes.last", keepdims=1),
+        node("Mul", f"{at}.threshold", f"{at}.total", f"{at}.uniform"),
+        node("LessOrEqual", f"{at}.below", f"{at}.sums", f"{at}.threshold"),
+        node("Cast", f"{at}.counted", f"{at}.below", to=TensorProto.INT64),
+        node("ReduceSum", f"{at}.count", f"{at}.counted", "axes.last", keepdims=1),
+        node("Min", f"{at}.sampled", f"{at}.count", f"{at}.last"),
+        node("ArgMax", f"{at}.likeliest", logits, axis=1, keepdims=1),
+        node("Equal", f"{at}.samples", f"{at}.forced", "minus_one"),
+        node("Where", f"{at}.free", f"{at}.samples", f"{at}.sampled", f"{at}.likeliest"),
+        node("Less", f"{at}.is_free", f"{at}.forced", "zero.whole"),
+        node("Where", at, f"{at}.is_free", f"{at}.free", f"{at}.forced"),
+    ]
+
+
+def _given(at: str, field: str, x: str, drawn: str) -> list[NodeProto]:
+    """Add what was drawn to the residual `x`, and mix it in: `<at>.x`."""
+    mix = f"{at}.mix"
+    return [
+        node("Gather", f"{at}.row", f"embeddings.{field}.weight", drawn, axis=0),
+        node("Squeeze", f"{at}.embedded", f"{at}.row", "axes.1"),
+        _linear(f"{at}.given", f"{at}.embedded", bias=False),
+        node("Add", f"{at}.told", x, f"{at}.given"),
+        *_norm(f"{mix}.norm", f"{at}.told"),
+        _linear(f"{mix}.in_proj", f"{mix}.norm", bias=False),
+        node("Split", [f"{mix}.u", f"{mix}.z"], f"{mix}.in_proj", "split.mix", axis=1),
+        *_silu(f"{mix}.silu_z", f"{mix}.z"),
+        node("Mul", f"{mix}.gated", f"{mix}.u", f"{mix}.silu_z"),
+        *_norm(f"{mix}.gated_norm", f"{mix}.gated"),
+        _linear(f"{mix}.out_proj", f"{mix}.gated_norm", bias=False),
+        node("Add", f"{at}.x", f"{at}.told", f"{mix}.out_proj"),
+    ]
+
+
 def heads(sizes: StepSizes) -> list[NodeProto]:
-    """Compute all heads in natural units from the last `residual.N`."""
-    nodes = _norm("norm_f", f"residual.{sizes.n_layer}")
-    for name in sizes.heads:
+    """Compute all heads that are not drawn, in natural units."""
+    names = list(sizes.heads)[len(sizes.draws) :]
+    if not names:
+        return []
+    last = len(sizes.draws) - 1
+    nodes = _norm("norm_f", f"chain.{last}.x" if sizes.draws else f"residual.{sizes.n_layer}")
+    for name in names:
         linear = f"heads.{module_name(name)}"
         nodes.append(_linear(linear, "norm_f"))
         if name in NUMBER_HEADS:
@@ -143,19 +243,28 @@ def _float(name: str, *shape: int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape])
 
 
+def _whole(name: str, *shape: int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, [BATCH, *shape])
+
+
 def inputs(sizes: StepSizes) -> list[ValueInfoProto]:
-    classes = [BATCH, len(sizes.class_inputs)]
     infos = [
         _float("numbers", len(sizes.number_scales)),
-        helper.make_tensor_value_info("classes", TensorProto.INT64, classes),
+        _whole("classes", len(sizes.class_inputs)),
         _float("controllers", sizes.controllers),
-        _float("next_controllers", sizes.controllers),
     ]
+    if not sizes.agent:
+        infos.append(_float("next_controllers", sizes.controllers))
+    if sizes.draws:
+        infos.append(_float("uniforms", len(sizes.draws)))
+        infos.append(_whole("forced", len(sizes.draws)))
     return infos + _states(sizes, "")
 
 
 def outputs(sizes: StepSizes) -> list[ValueInfoProto]:
     values = [_float(name, width) for name, width in sizes.heads.items()]
+    if sizes.draws:
+        values.append(_whole("drawn", len(sizes.draws)))
     return values + _states(sizes, "next_")
 
 
@@ -178,7 +287,15 @@ def constants(sizes: StepSizes) -> dict[str, np.ndarray]:
         "shape.heads": [-1, sizes.nheads, sizes.headdim],
         "shape.inner": [-1, sizes.d_inner],
     }  # fmt: skip
+    if sizes.draws:
+        whole |= {f"draw.{n}.last": [draw.classes - 1] for n, draw in enumerate(sizes.draws)}
+        whole |= {"split.draws": [1] * len(sizes.draws), "split.decode": [1, 1], "axis.1": [1],
+                  "split.mix": [sizes.d_mix] * 2, "minus_one": [-1], "zero.whole": [0]}  # fmt: skip
     arrays = {name: np.array(value, dtype=np.int64) for name, value in whole.items()}
+    if sizes.draws:
+        arrays["zero"] = np.array(0, dtype=np.float32)
+    if sizes.masked:
+        arrays |= {"one": np.array(1, dtype=np.float32), "never": np.array(NEVER, np.float32)}
     arrays["eps"] = np.array(NORM_EPS, dtype=np.float32)
     arrays["number_scale"] = np.array(sizes.number_scales, dtype=np.float32)
     return arrays

@@ -11,21 +11,34 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from calib.errors import CalibrationError
+from calib.step.controls import PARTS, Controls, controls_from_json
+from calib.step.rules import Rules, rules_from_json, rules_to_json
 
 PLAYERS = ("p1", "p2")
 NUMBER_HEADS = ("continuous", "velocity", "dynamics")  # standardized by an offset and a scale
 HEADS = ("continuous", "binary", "velocity", "dynamics")  # of both players together, in order
 KINDS = ("fixed", "whole", "bit", "class")
-FIELD_HEADS = (*HEADS, "classes", "")
-UPDATES = ("add", "round", "round_falling", "sign", "argmax", "age", "keep")
+FIELD_HEADS = (*HEADS, "classes", "draw", "")
+UPDATES = (
+    *("add", "round", "round_falling", "sign", "argmax", "age", "keep"),
+    *("draw", "hit", "move", "down", "strike"),
+)
+RULED = ("draw", "hit", "move", "down", "strike")  # updates that need rules
+RULE_FIELDS = {"percent": "hit", "x": "move", "y": "move", "speed_air_x": "add", "speed_y": "add",
+               "speed_attack_x": "add", "speed_attack_y": "add", "hitlag": "down",
+               "stocks": "strike", "action": "draw", "state_age": "age"}  # fmt: skip
 Q16 = 1 << 16  # units of a Q15.16 number in one natural unit
 LARGEST_END = (1 << 15) - 1  # of an interval in natural units, so that Q15.16 fits int32
 LARGEST_CLASS, LARGEST_DIM, LARGEST_LIST, LARGEST_SCALE = 1 << 16, 1024, 256, 1e6
 LARGEST_NAME = 64  # characters
-KEYS = ("version", "projectiles", "fields", "controllers", "stage", "rebirth", "frame_size")
+KEYS = (
+    *("version", "projectiles", "fields", "controllers", "stage", "rebirth", "rules"),
+    *("controls", "frame_size"),
+)
 
 Json = Mapping[str, Any]
 
@@ -35,12 +48,15 @@ class Field:
     """One number of a player.
 
     kind    "fixed" (Q15.16), "whole" (a count), "bit" (0 or 1) or "class"
-    head    "continuous", "velocity", "dynamics", "binary", "classes", or "" (given)
+    head    "continuous", "velocity", "dynamics", "binary", "classes", "draw" (a distribution that
+            is drawn from, and that all later heads are given), or "" (given, or a rule)
     update  how the next value follows from the head's output:
             "add" (delta, then clamp), "round" (absolute, to whole, then clamp),
             "round_falling" (as round, and never above the present value),
             "sign" (logit > 0), "argmax", "age" (0 after a change of action, else +1),
-            "keep"
+            "keep", "draw" (the class drawn), "hit" (the rise of the class drawn, then clamp),
+            "move" (delta and the new speeds, then clamp), "down" (round, if that raises it, else
+            -1), "strike" (-1 at a state's age)
     scale   factor from the natural unit to the network's input; 0 for classes
     lo, hi  the declared interval in natural units, both ends included
     dim     width of a class's embedding
@@ -75,13 +91,27 @@ class Field:
         return max(abs(self.lo), abs(self.hi))
 
 
+@dataclass(frozen=True)
+class Draw:
+    """One distribution of the chain: of a field of a player, over so many classes."""
+
+    name: str
+    field: str
+    player: int
+    classes: int
+
+
 class FrameLayout:
     """Where the fields of both players lie in a frame: those of player 1, of player 2, the stage.
 
     fields  of one player: the numbers, then the classes
+    rules   what the update does by rule, or None
+    controls  what an agent draws, whose heads these draws are; None for a world
     """
 
     fields: tuple[Field, ...]
+    rules: Rules | None
+    controls: Controls | None
 
     @cached_property
     def numbers(self) -> tuple[Field, ...]:
@@ -94,10 +124,28 @@ class FrameLayout:
     @cached_property
     def heads(self) -> Mapping[str, int]:
         """Name and number of outputs of every head, in the order of the program."""
-        widths = {name: 2 * len(self.head(name)) for name in HEADS}
+        widths = {draw.name: draw.classes for draw in self.draws}
+        if self.controls:
+            return widths
+        widths |= {name: 2 * len(self.head(name)) for name in HEADS}
         for player in PLAYERS:
             widths |= {f"{player}.{f.name}": f.classes for f in self.head("classes")}
         return widths
+
+    @cached_property
+    def draws(self) -> tuple[Draw, ...]:
+        """List the chain in order: a field of player 1, of player 2, then the next field."""
+        if self.controls:
+            return tuple(Draw(p, p, 0, len(self.controls.table(p))) for p in PARTS)
+        return tuple(
+            Draw(f"{prefix}.{field.name}", field.name, player, self._drawn_classes(field))
+            for field in self.head("draw")
+            for player, prefix in enumerate(PLAYERS)
+        )
+
+    def _drawn_classes(self, field: Field) -> int:
+        assert self.rules is not None  # a schema with draws has rules
+        return len(self.rules.rises) if field.update == "hit" else field.classes
 
     def head(self, name: str) -> tuple[Field, ...]:
         """List the fields of one player that the head `name` predicts."""
@@ -159,6 +207,8 @@ class StepSchema(FrameLayout):
     stage_classes: int
     stage_dim: int
     rebirth: Rebirth
+    rules: Rules | None = None
+    controls: Controls | None = None
 
     @classmethod
     def from_json(cls, found: Any) -> StepSchema:
@@ -180,6 +230,8 @@ class StepSchema(FrameLayout):
                 "places": [[list(place) for place in row] for row in rebirth.places],
             },
             "frame_size": self.frame_size,
+            **({"rules": rules_to_json(self.rules)} if self.rules else {}),
+            **({"controls": msgspec.to_builtins(self.controls)} if self.controls else {}),
         }
 
 
@@ -209,6 +261,12 @@ def _parsed(found: Any) -> StepSchema:
         raise CalibrationError("wmq.schema: controllers: a name is no short text")
     stage = _object(schema.get("stage"), "wmq.schema: stage")
     stages = whole(stage.get("classes"), 1, LARGEST_CLASS, "wmq.schema: stage.classes")
+    rules = rules_from_json(schema["rules"], stages) if "rules" in schema else None
+    controls = None
+    if "controls" in schema:
+        controls = controls_from_json(schema["controls"], tuple(controllers))
+    else:
+        _check_rules(fields, rules)
     parsed = StepSchema(
         version=schema["version"],
         projectiles=schema["projectiles"],
@@ -217,8 +275,10 @@ def _parsed(found: Any) -> StepSchema:
         stage_classes=stages,
         stage_dim=whole(stage.get("dim"), 1, LARGEST_DIM, "wmq.schema: stage.dim"),
         rebirth=_rebirth(schema.get("rebirth"), names, stages),
+        rules=rules,
+        controls=controls,
     )
-    for name in HEADS:
+    for name in HEADS if controls is None else ():
         if not parsed.head(name):
             raise CalibrationError(f"wmq.schema: no field has the head {name}")
     size = parsed.frame_size
@@ -226,6 +286,22 @@ def _parsed(found: Any) -> StepSchema:
     _only(schema, KEYS, "wmq.schema")
     _only(stage, ("classes", "dim"), "wmq.schema: stage")
     return parsed
+
+
+def _check_rules(fields: tuple[Field, ...], rules: Rules | None) -> None:
+    """Demand rules where an update needs them, and the fields that the rules name."""
+    ruled = [field.name for field in fields if field.update in RULED]
+    if rules is None:
+        if ruled:
+            raise CalibrationError(f"wmq.schema: the update of {ruled[0]} needs rules")
+        return
+    named = {field.name: field for field in fields}
+    for name in (*RULE_FIELDS, *rules.blast.stopped):
+        if name not in named:
+            raise CalibrationError(f"wmq.schema: rules need the field {ascii(name)}")
+    for name, update in RULE_FIELDS.items():
+        if named[name].update != update:
+            raise CalibrationError(f"wmq.schema: rules need {name} to have the update {update}")
 
 
 def _field(found: Any, where: str) -> Field:
@@ -264,17 +340,19 @@ def _field(found: Any, where: str) -> Field:
 def _rebirth(found: Any, names: list[str], stages: int) -> Rebirth:
     """Check an action, and a place for each stage, player and field: int32."""
     where = "wmq.schema: rebirth"
-    if not isinstance(found, dict) or found.get("fields") != ["x", "y"]:
-        raise CalibrationError(f"{where}.fields are not x and y")
-    if not {"x", "y", "action"} <= set(names) or names.index("y") != names.index("x") + 1:
-        raise CalibrationError(f"{where}: x, y and action must be fields, y next to x")
+    placed = found.get("fields") if isinstance(found, dict) else None
+    if not isinstance(placed, list) or not {"x", "y"} <= set(map(str, placed)):
+        raise CalibrationError(f"{where}.fields do not hold x and y")
+    first = names.index(placed[0]) if placed[0] in names else 0
+    if "action" not in names or names[first : first + len(placed)] != placed:
+        raise CalibrationError(f"{where}: its fields and action must be fields, side by side")
     places = found.get("places")
     if not isinstance(places, list) or len(places) != stages:
         raise CalibrationError(f"{where}.places is not a list with a row for each stage")
     for row in places:
         pairs = row if isinstance(row, list) else []
-        if [len(p) if isinstance(p, list) else 0 for p in pairs] != [2, 2]:
-            raise CalibrationError(f"{where}.places: a row is not two places of two numbers")
+        if [len(p) if isinstance(p, list) else 0 for p in pairs] != 2 * [len(placed)]:
+            raise CalibrationError(f"{where}.places: a row is not two places of all fields")
         for value in (*pairs[0], *pairs[1]):
             whole(value, -(1 << 31), (1 << 31) - 1, f"{where}.places")
     _only(found, ("action", "fields", "places"), where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,14 @@ from wmq.cli.file_types import FOLDER
 from wmq.cli.options import finite
 from wmq.cli.progress import progress_bar, warn
 from wmq.files.names import printable
-from wmq.models.presets import PRESETS
+from wmq.models.presets import JITTER, PRESETS
 from wmq.training.config import RunConfig
 
 if TYPE_CHECKING:
+    from wmq.models.world import WorldModel
     from wmq.training.loop import Progress, Trained
 
-SHOWN = ("val_loss", "pos_mae", "change_acc")  # of each validation
+SHOWN = ("val_loss", "pos_mae", "change_acc", "press_nll", "press_acc")  # of each validation
 DEFAULTS = RunConfig(preset="mamba2-medium")
 PRINTED = ("val_loss", "plan_loss", "action_acc", "change_acc", "pos_mae", "vel_mae", "percent_mae")
 
@@ -40,11 +42,8 @@ def _shown() -> Iterator[Progress]:
 
 
 def _show_validation(step: int, steps: int, found: Trained) -> None:
-    figures = [
-        f"{name} {found.figures[name]:.4f} (frozen {found.frozen[name]:.4f})"
-        for name in SHOWN
-        if name in found.figures
-    ]
+    figures = [f"{name} {found.figures[name]:.4f}{_beside(found.frozen, name, ' (frozen {:.4f})')}"
+               for name in SHOWN if name in found.figures]  # fmt: skip
     warn(f"step {step:,} of {steps:,}: {', '.join(figures)}")
 
 
@@ -86,8 +85,9 @@ def _show_validation(step: int, steps: int, found: Trained) -> None:
 @click.option(
     "--base",
     type=FOLDER,
-    metavar="RUN",
-    help="Start from the weights of another run instead of random ones.",
+    metavar="RUN|MODEL",
+    help="Start from the weights of another run, or of a model.onnx, instead of random ones. Its "
+    "layers must be of the same size; heads that predict something else begin at random.",
 )
 @click.option(
     "--seed",
@@ -144,6 +144,8 @@ def train(
     RUN holds run.json (settings), metrics.jsonl (losses and figures, one line each), the newest
     checkpoint and latest.json (its step).
     """
+    # Threads of torch that wait by spinning cost a factor of ten beside another busy process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from wmq.dataset.store import Dataset
     from wmq.export.onnx import weights_of, weights_sha256
     from wmq.training import interrupt, loop, run_folder
@@ -151,9 +153,10 @@ def train(
 
     if threads:
         loop.use_threads(threads)
-    model = run_folder.load_model(Path(base))[0] if base else None
+    model = _base(Path(base)) if base else None
     digest = weights_sha256(weights_of(model)) if model else ""
-    config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr, base=digest)
+    config = RunConfig(preset=preset, epochs=epochs, seed=seed, lr=lr, base=digest,
+                       jitter=JITTER.get(preset, 0.0))  # fmt: skip
     dataset = Dataset.open(data)
     with interrupt.stop_requested() as stop:
         try:
@@ -177,13 +180,24 @@ def train(
                    f"export it with `wmq export {out} -o model.onnx`")  # fmt: skip
         for name in PRINTED:
             if name in found.figures:
-                click.echo(
-                    f"  {name:12} {found.figures[name]:.4f}  frozen {found.frozen[name]:.4f}"
-                )
+                beside = _beside(found.frozen, name, "  frozen {:.4f}")
+                click.echo(f"  {name:12} {found.figures[name]:.4f}{beside}")
     names = worse(found.figures, found.frozen)
     if names:
         warn(f"{out}: {' and '.join(names)} not better than frozen, which predicts that nothing "
              "changes; train for more --epochs, or on more games")  # fmt: skip
+
+
+def _beside(frozen: dict[str, float], name: str, form: str) -> str:
+    return form.format(frozen[name]) if name in frozen else ""
+
+
+def _base(path: Path) -> WorldModel:
+    from calib.step.graph import read_step
+    from wmq.models.base import model_of
+    from wmq.training.run_folder import load_model
+
+    return load_model(path)[0] if path.is_dir() else model_of(read_step(path))
 
 
 def _end_stopped(run: str, what: str, signal: int) -> NoReturn:

@@ -28,7 +28,6 @@ from wmq.game.schema import (
     CONTROLLER_FIELDS,
     FULL,
     Q16,
-    SCHEMA_VERSION,
     Field,
     Schema,
 )
@@ -132,10 +131,10 @@ def read_index(root: Path) -> dict | None:
     if not isinstance(index, dict) or "format" not in index:
         raise DatasetError(f"{path}: not an index of this program; choose another folder")
     found = (index["format"], index.get("schema"))
-    if found != (FORMAT_VERSION, SCHEMA_VERSION):
+    if found != (FORMAT_VERSION, FULL.version):
         raise DatasetError(
             f"{root}: dataset of format {found[0]}, schema {found[1]}; this program has format "
-            f"{FORMAT_VERSION}, schema {SCHEMA_VERSION}: prepare the replays into a new folder"
+            f"{FORMAT_VERSION}, schema {FULL.version}: prepare the replays into a new folder"
         )
     return index
 
@@ -149,7 +148,7 @@ def write_index(
     """Write the index atomically, sorted, so that it depends on the set alone."""
     index = {
         "format": FORMAT_VERSION,
-        "schema": SCHEMA_VERSION,
+        "schema": FULL.version,
         "games": [asdict(info) for info in sorted(games, key=lambda i: i.sha256)],
         "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: (r.name, r.sha256))],
         "copies": dict(sorted((copies or {}).items())),
@@ -190,7 +189,7 @@ def write_game(root: Path, game: Game) -> None:
         values = game.controllers[:, at]
         columns[name] = (values != 0).astype(np.uint8) if button else values
     batch = pa.record_batch({name: pa.array(values) for name, values in columns.items()})
-    facts = {"format": FORMAT_VERSION, "schema": SCHEMA_VERSION} | asdict(game.info)
+    facts = {"format": FORMAT_VERSION, "schema": FULL.version} | asdict(game.info)
     del facts["split"]
     batch = batch.replace_schema_metadata({FACTS: json.dumps(facts, sort_keys=True).encode()})
     sink = pa.BufferOutputStream()
@@ -228,7 +227,7 @@ def read_game(path: Path, schema: Schema) -> Game:
             if batch.num_rows != info.frames:
                 raise ValueError(f"{batch.num_rows} rows, {info.frames} expected")
             frames = np.empty((info.frames, schema.frame_size), dtype=np.int32)
-            controllers = np.empty((info.frames, schema.controllers_size), dtype=np.int32)
+            controllers = np.empty((info.frames, FULL.controllers_size), dtype=np.int32)
             for name, at, _ in _frame_columns(schema):
                 frames[:, at] = batch.column(name).to_numpy()
             for name, at, button in _controller_columns():
@@ -237,6 +236,8 @@ def read_game(path: Path, schema: Schema) -> Game:
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
     frames[:, schema.stage_index] = info.stage
+    if schema.version != FULL.version:  # whose intervals are narrower
+        np.clip(frames, schema.lo, schema.hi, out=frames)
     return Game(info, frames, controllers)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from wmq.game.frame_update import next_frames
 from wmq.game.schema import (
     ACTION_CATEGORIES,
     Q16,
@@ -21,11 +22,20 @@ from wmq.game.schema import (
     Schema,
     category_of,
 )
-from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets, present_columns
+from wmq.game.targets import (
+    NUMBER_HEADS,
+    PLAYERS,
+    Drawn,
+    drawn_classes,
+    head_index,
+    number_targets,
+    present_columns,
+)
 
 HEAD_WEIGHTS = {"continuous": 0.25, "velocity": 0.25, "dynamics": 0.25, "binary": 1.0}
-CLASS_WEIGHTS = {"action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "hurtbox": 0.3, "ground": 0.3,
-                 "last_attack": 0.3}  # fmt: skip
+CLASS_WEIGHTS = {"percent": 2.0, "action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "hurtbox": 0.3,
+                 "ground": 0.3, "last_attack": 0.3,
+                 "buttons": 1.0, "main": 1.0, "trigger": 1.0}  # fmt: skip
 PLAN_WEIGHTS = {"continuous": 1.0, "velocity": 0.5, "dynamics": 0.5, "binary": 1.0}
 ERRORS = ("pos_mae", "vel_mae", "percent_mae")
 ROBUST_BETA = 0.1  # in spreads: squared below, absolute above
@@ -66,21 +76,58 @@ class Tally:
     ) -> None:
         """Add one game: frames (T, frame_size) int32, the frames after them, and the heads."""
         missing = set(missing)
+        alive = np.ones((len(now), 2), bool)
+        if self.schema.rules is not None:
+            drawn = drawn_classes(self.schema, now, after)
+            alive = ~drawn.extrapolated
+            self._draws(now, after, heads, drawn)
+            self._moved(now, after, heads, drawn)
         for head in NUMBER_HEADS:
-            self._numbers(head, now, after, heads, missing)
+            self._numbers(head, now, after, heads, missing, alive)
         target = after[:, head_index(self.schema, "binary")].astype(np.float32)
         kept = present_columns(self.schema, "binary", missing)
-        entropy = binary_cross_entropy(heads["binary"], target)[:, kept]
         if kept.any():
-            self._sum("binary", entropy, len(now), 1 / kept.sum())
+            counted = alive.repeat(len(kept) // 2, axis=1)[:, kept]
+            entropy = binary_cross_entropy(heads["binary"], target)[:, kept] * counted
+            share = 1 / kept.sum()
+            self._sum("binary", entropy, counted.sum() * share, share)
         for player, name in enumerate(PLAYERS):
             for field in self.schema.head("classes"):
                 if field.name not in missing:
                     at = self.schema.index(field.name, player)
-                    logits = heads[f"{name}.{field.name}"]
-                    self._sum(field.name, cross_entropy(logits, after[:, at]), len(now))
+                    logits, here = heads[f"{name}.{field.name}"], alive[:, player]
+                    entropy = cross_entropy(logits, after[:, at]) * here
+                    self._sum(field.name, entropy, here.sum())
                     if field.name == "action":
                         self._actions(now[:, at], after[:, at], logits.argmax(1))
+
+    def _draws(self, now: np.ndarray, after: np.ndarray, heads: Mapping[str, np.ndarray],
+               drawn: Drawn) -> None:  # fmt: skip
+        """Count -log p of what real games drew: "nll" is that of a frame's whole chain."""
+        rules = self.schema.rules
+        assert rules is not None
+        for column, draw in enumerate(self.schema.draws):
+            logits, target = heads[draw.name], drawn.classes[:, column]
+            entropy = cross_entropy(logits, target) * drawn.counted[:, column]
+            self._sum(draw.field, entropy, len(now))
+            self._sum("nll", entropy, len(now) / len(self.schema.draws))
+            at, best = self.schema.index(draw.field, draw.player), logits.argmax(1)
+            if draw.field == "action":
+                self._actions(
+                    now[:, at], np.where(drawn.counted[:, column], after[:, at], best), best
+                )
+            else:
+                rise = np.maximum(after[:, at] - now[:, at], 0)
+                self._sum("percent_mae", np.abs(np.array(rules.rises)[best] - rise) / Q16, len(now))
+
+    def _moved(self, now: np.ndarray, after: np.ndarray, heads: Mapping[str, np.ndarray],
+               drawn: Drawn) -> None:  # fmt: skip
+        """Count the errors of the places that the whole update makes, given the true draws."""
+        made = next_frames(self.schema, now, dict(heads), drawn.classes)
+        for player in (0, 1):
+            at = [self.schema.index(name, player) for name in ("x", "y")]
+            error = np.abs(made[:, at] - after[:, at].astype(np.int64)) / Q16
+            self._sum("pos_mae", error, error.size)
 
     def _numbers(
         self,
@@ -89,22 +136,26 @@ class Tally:
         after: np.ndarray,
         heads: Mapping[str, np.ndarray],
         missing: set[str],
+        alive: np.ndarray,
     ) -> None:
         fields = [f for _ in (0, 1) for f in self.schema.head(head)]
         kept = present_columns(self.schema, head, missing)
         if not kept.any():
             return
         full = heads[head] - number_targets(self.schema, head, now, after)
+        full *= alive.repeat(len(fields) // 2, axis=1)
         error = full[:, kept]
         share = 1 / kept.sum()
+        count = alive.repeat(len(fields) // 2, axis=1)[:, kept].sum() * share
         scaled = error * np.array([f.scale for f in fields], dtype=np.float32)[kept]
-        self._sum(head, robust(error / self.scales[head][kept]), len(now), share)
-        self._sum(f"{head}.squared", scaled * scaled, len(now), share)
+        self._sum(head, robust(error / self.scales[head][kept]), count, share)
+        self._sum(f"{head}.squared", scaled * scaled, count, share)
         named = [f.name for f, k in zip(fields, kept, strict=True) if k]
-        if head == "continuous":
-            error = self._with_rebirth(full, now, after, heads)[:, kept]
-        groups = {"pos_mae": ("x", "y"), "percent_mae": ("percent",),
+        groups = {"percent_mae": ("percent",),
                   "vel_mae": tuple(f.name for f in self.schema.head("velocity"))}  # fmt: skip
+        if head == "continuous" and self.schema.rules is None:
+            error = self._with_rebirth(full, now, after, heads)[:, kept]
+            groups["pos_mae"] = ("x", "y")
         for figure, members in groups.items():
             chosen = [name in members for name in named]
             if any(chosen):
@@ -148,6 +199,8 @@ class Tally:
         figures = losses_of(mean)
         for name in ERRORS:
             figures[name] = mean.get(name, float("nan"))
+        if "nll" in mean:
+            figures["nll"] = mean["nll"]
         figures |= {k: 100 * v for k, v in sorted(mean.items()) if "_acc" in k}
         return {name: float(value) for name, value in figures.items()}
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,6 +21,8 @@ from calib.step.sizes import sizes_of
 from wmq.errors import WmqError
 from wmq.files.atomic import write_atomically
 from wmq.game.schema import Q16, Schema
+from wmq.models.heads import Choose
+from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
 from wmq.training.batches import model_inputs
 from wmq.training.config import RunConfig
@@ -28,7 +31,8 @@ from wmq.training.run_folder import load_model
 CHECKED_FRAMES = 60  # run beside torch on every export
 TOLERANCE = 1e-4  # of a head's largest value
 # Intervals of a usual frame's numbers, natural units; the schema's ends are wider.
-USUAL = {"continuous": (-100, 150), "velocity": (-4, 4), "dynamics": (0, 10), "binary": (0, 1)}
+USUAL = {"continuous": (-100, 150), "velocity": (-4, 4), "dynamics": (0, 10), "binary": (0, 1),
+         "draw": (-100, 150), "": (0, 10)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,14 @@ def step_bytes(model: WorldModel, config: RunConfig, step: int, half: bool = Fal
         "wmq.run": weights_sha256(weights),
         "wmq.training": json.dumps(training, sort_keys=True),
     }
-    size = msgspec.structs.asdict(model.config)
+    size = size_of(model.config)
     return to_bytes(build_step(size, model.schema.step, weights, metadata, half))
+
+
+def size_of(config: ModelConfig) -> dict[str, Any]:
+    """Give the plain data of `wmq.config`, without what says only that heads are no chain."""
+    size = msgspec.structs.asdict(config)
+    return {k: v for k, v in size.items() if v or k not in ("d_mix", "agent")}
 
 
 def weights_of(model: WorldModel) -> dict[str, np.ndarray]:
@@ -110,25 +120,36 @@ def difference_to_torch(content: bytes, model: WorldModel, frames: int, half: bo
     options.intra_op_num_threads = 1  # a frame is too small for more, beside torch's own
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    ports = [port.name for port in session.get_inputs()]
+    rng = np.random.default_rng(0)
     schema = model.schema
     integers, pads = usual_frames(schema, frames + 1)
     numbers, classes, controllers = model_inputs(schema, integers, pads)
     theirs = model.zero_state(1)
-    ours = sizes_of(msgspec.structs.asdict(model.config), schema.step).zero_state()
+    ours = sizes_of(size_of(model.config), schema.step).zero_state()
     error, size = dict.fromkeys(names, 0.0), dict.fromkeys(names, 1e-9)
     for t in range(frames):
         now, following = slice(t, t + 1), slice(t + 1, t + 2)
         inputs = (numbers[now], controllers[now], classes[now], controllers[following])
-        heads, theirs = model.step(*inputs, theirs)
         keys = ("numbers", "controllers", "classes", "next_controllers")
-        feeds = {key: value.numpy() for key, value in zip(keys, inputs, strict=True)}
-        found = dict(zip(names, session.run(None, feeds | ours), strict=True))
+        feeds = {key: value.numpy() for key, value in zip(keys, inputs, strict=True)} | ours
+        if schema.draws:
+            feeds["uniforms"] = rng.random((1, len(schema.draws)), np.float32)
+            feeds["forced"] = np.full((1, len(schema.draws)), -1)
+        feeds = {key: feeds[key] for key in ports}
+        found = dict(zip(names, session.run(None, feeds), strict=True))
+        drawn = torch.from_numpy(found.pop("drawn", np.zeros((1, 0), np.int64)))
+        heads, theirs = model.step(*inputs, theirs, _given(drawn))
         ours = {name: found[f"next_{name}"] for name in ours}
         for name, value in heads.items():
             value = value.numpy()
             error[name] = max(error[name], float(np.abs(value - found[name]).max()))
             size[name] = max(size[name], float(np.abs(value).max()))
-    return max(error[name] / size[name] for name in names)
+    return max(error[name] / size[name] for name in names if name != "drawn")
+
+
+def _given(drawn: torch.Tensor) -> Choose:
+    return lambda number, logits: drawn[..., number]
 
 
 def usual_frames(schema: Schema, frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,23 +6,31 @@ heads that onnxruntime or torch computed.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from wmq.game.schema import REBIRTH_ACTION, REBIRTH_FIELDS, Schema
-from wmq.game.targets import PLAYERS, head_index
+from wmq.game.schema import REBIRTH_ACTION, Schema
+from wmq.game.targets import PLAYERS, head_index, travelled
 
 HEADS = ("continuous", "velocity", "dynamics", "binary")
 
 
-def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
+def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray],
+                drawn: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
     """Compute the frames that follow from the heads, (batch, frame_size) int32.
 
     The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
-    to its interval.  frames (batch, frame_size) int32; heads (batch, width) float.
+    to its interval; then the schema's rules.
+
+    frames  (batch, frame_size) int32
+    heads   (batch, width) float, natural units
+    drawn   (batch, draws) int64: the class of each draw of `schema.draws`; None in version 1
     """
-    return _update_of(schema).next(frames, heads)
+    if schema.rules is None:
+        return _update_of(schema).next(frames, heads)
+    assert drawn is not None  # as heads of version 2 are a chain of draws
+    return _ruled_update_of(schema).next(frames, heads, drawn)
 
 
 class _Update:
@@ -38,21 +46,32 @@ class _Update:
             np.array([f.update == update for f in fields])
             for update in ("add", "round_falling", "sign")
         )
+        self.added |= np.array([f.update == "move" for f in fields])
         players, classes = tuple(enumerate(PLAYERS)), schema.head("classes")
         self.classes = [(f"{prefix}.{field.name}", schema.index(field.name, player))
                         for player, prefix in players for field in classes]  # fmt: skip
         self.action, self.age = ([schema.index(name, player) for player, _ in players]
                                  for name in ("action", "state_age"))  # fmt: skip
         self.longest = int(schema.hi[self.age[0]])
-        self.spots = [[schema.index(name, player) for name in REBIRTH_FIELDS]
+        self.spots = [[schema.index(name, player) for name in schema.rebirth_fields]
                       for player, _ in players]  # fmt: skip
         self.places, self.stage = schema.rebirth_places, schema.stage_index
 
     def next(self, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
+        after = self._predicted(frames, heads)
+        self._follow(frames, after)
+        return after
+
+    def _predicted(self, frames: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
+        """All fields that heads predict, the others as they were."""
         after = frames.copy()
         after[:, self.numbers] = self._numbers(frames[:, self.numbers], heads)
         for head, place in self.classes:
             after[:, place] = heads[head].argmax(axis=-1)
+        return after
+
+    def _follow(self, frames: np.ndarray, after: np.ndarray) -> None:
+        """Set what follows from the actions: state_age, and what a rebirth sets."""
         before, now = frames[:, self.action], after[:, self.action]
         older = np.minimum(frames[:, self.age] + 1, self.longest)
         after[:, self.age] = np.where(now != before, 0, older)
@@ -61,7 +80,6 @@ class _Update:
             rows = reborn[:, player]
             places = self.places[frames[rows, self.stage], player]
             after[np.ix_(rows, self.spots[player])] = places
-        return after
 
     def _numbers(self, now: np.ndarray, heads: dict[str, np.ndarray]) -> np.ndarray:
         """now (batch, numbers) int32, in the fields' units; heads in natural units."""
@@ -71,6 +89,88 @@ class _Update:
         after = np.clip(np.where(self.added, moved, rounded), self.lo, self.hi).astype(np.int32)
         after = np.where(self.falling, np.minimum(after, now), after)
         return np.where(self.sign, values > 0, after)
+
+
+class _RuledUpdate(_Update):
+    """The update of a schema with rules."""
+
+    def __init__(self, schema: Schema):
+        super().__init__(schema)
+        assert schema.rules is not None
+        self.schema, self.rules = schema, schema.rules
+        blast, actions = self.rules.blast, schema.fields[schema.index("action")].classes
+        self.rises = np.array(self.rules.rises)
+        self.ends = np.array(blast.ends)
+        self.mortal = np.ones(actions, bool)
+        self.mortal[list(blast.immune)] = False
+        self.topped = np.zeros(actions, bool)
+        self.topped[list(blast.top)] = True
+        self.struck_at = np.full(actions, -1)
+        for strike in self.rules.strikes:
+            self.struck_at[strike.action] = strike.age
+
+    def next(self, frames: np.ndarray, heads: dict[str, np.ndarray],  # type: ignore[override]
+             drawn: np.ndarray) -> np.ndarray:  # fmt: skip
+        after = self._predicted(frames, heads)
+        for column, draw in enumerate(self.schema.draws):
+            at = self.schema.index(draw.field, draw.player)
+            if draw.field == "percent":
+                risen = frames[:, at] + self.rises[drawn[:, column]]
+                after[:, at] = np.clip(risen, self.schema.lo[at], self.schema.hi[at])
+            else:
+                after[:, at] = drawn[:, column]
+        for player in (0, 1):
+            self._move(frames, after, player)
+        self._follow(frames, after)
+        for player in (0, 1):
+            self._strike(after, player)
+        return after
+
+    def _move(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
+        """Move by residual and speeds, count hitlag down, and let die who crosses an end."""
+        place = partial(self.schema.index, player=player)
+        hitlag, action = place("hitlag"), place("action")
+        falling = np.maximum(frames[:, hitlag] - 1, 0)
+        raised = after[:, hitlag] > frames[:, hitlag]
+        after[:, hitlag] = np.where(raised, after[:, hitlag], falling)
+        at = [place("x"), place("y")]
+        after[:, at] = np.clip(after[:, at] + travelled(self.schema, after, player),
+                               self.schema.lo[at], self.schema.hi[at])  # fmt: skip
+        x, y = after[:, at].T
+        left, right, bottom, top = self.ends[
+            np.minimum(frames[:, self.stage], len(self.ends) - 1)
+        ].T
+        before, blast = frames[:, action], self.rules.blast
+        thrown = self.topped[before] & (frames[:, place("speed_attack_y")] >= blast.push)
+        crossed = (x < left, x > right, y < bottom, (y > top) & thrown)
+        fate = np.select(crossed, blast.fates, after[:, action])
+        fate = np.where(self.mortal[before], fate, after[:, action])
+        after[:, action] = fate
+        died = np.isin(fate, blast.fates) & (before != fate)
+        after[np.ix_(died, [place(name) for name in blast.stopped])] = 0
+
+    def _strike(self, after: np.ndarray, player: int) -> None:
+        """Take the stocks that the new actions and their ages cost."""
+        action, age, stocks = (self.schema.index(name, player)
+                               for name in ("action", "state_age", "stocks"))  # fmt: skip
+        struck = self.struck_at[after[:, action]] == after[:, age]
+        after[:, stocks] = np.maximum(after[:, stocks] - struck, 0)
+
+
+def forced_actions(schema: Schema, frames: np.ndarray, player: int) -> np.ndarray:
+    """Give the next action where a rule decides it, else -1: (batch,) int64."""
+    assert schema.rules is not None
+    action, age = (frames[:, schema.index(name, player)] for name in ("action", "state_age"))
+    forced = np.full(len(frames), -1, np.int64)
+    for clock in schema.rules.clocks:
+        inside = action == clock.action
+        forced[inside] = np.where(age[inside] >= clock.last, clock.following, clock.action)
+    return forced
+
+
+@lru_cache(maxsize=2)
+def _ruled_update_of(schema: Schema) -> _RuledUpdate:
+    return _RuledUpdate(schema)
 
 
 @lru_cache(maxsize=2)  # with and without projectiles

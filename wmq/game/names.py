@@ -1,4 +1,4 @@
-"""Names of stages and characters, as options and the Python interface take them."""
+"""Names of stages, characters and controls, as options and the Python interface take them."""
 
 STAGES = {  # name -> external id
     "fountain-of-dreams": 2,
@@ -14,3 +14,7 @@ CHARACTERS = {  # name -> internal id
     "jigglypuff": 15, "mewtwo": 16, "luigi": 17, "marth": 18, "zelda": 19, "young-link": 20,
     "dr-mario": 21, "falco": 22, "pichu": 23, "game-and-watch": 24, "ganondorf": 25, "roy": 26,
 }  # fmt: skip
+CONTROLLER_FIELDS: tuple[str, ...] = (  # of one player, in the order of the integer controllers
+    "main_x", "main_y", "c_x", "c_y", "trigger",
+    "A", "B", "X", "Y", "Z", "L", "R", "D_UP",
+)  # fmt: skip

@@ -18,10 +18,17 @@ from functools import cached_property
 
 import numpy as np
 
+from calib.step.controls import Controls
+from calib.step.rules import Rules
 from calib.step.schema import Q16 as Q16
 from calib.step.schema import Field, FrameLayout, Rebirth, StepSchema
+from wmq.game import rules as game_rules
+from wmq.game.controls import controls
+from wmq.game.names import CONTROLLER_FIELDS as CONTROLLER_FIELDS
 
-SCHEMA_VERSION = 1
+# 1: the plan's vocabularies, every field predicted.  2: all actions of the game, hits and actions
+# drawn, and the rules of `wmq.game.rules`.
+PLAN, SAMPLED = VERSIONS = (1, 2)
 FIRST_FRAME = -123  # id of a match's first frame
 FRAMES_PER_SECOND = 60
 LEGAL_STAGES = {
@@ -57,6 +64,8 @@ REBIRTH_PLACES = {
     31: ((838861, 8851728), (-2621440, 8851728)),
     32: ((1048576, 7395738), (-3276800, 7395738)),
 }
+# speed_y on that frame, Q15.16 game units a frame: the same in all 2,753 rebirths.
+REBIRTH_SPEED_Y = {2: -53248, 3: -65536, 8: -71871, 28: -115538, 31: -61167, 32: -75366}
 
 
 def _speed(name: str) -> Field:
@@ -92,6 +101,20 @@ PLAYER_FIELDS: tuple[Field, ...] = (
     Field("character", "class", "class", "", "keep", 0.0, 0, 32, 8),
     Field("state_age", "frames", "class", "", "age", 0.0, 0, 149, 8),
 )
+# What the fields are in version 2, where they differ.
+SAMPLED_FIELDS: dict[str, Field] = {
+    field.name: field
+    for field in (
+        Field("percent", "%", "fixed", "draw", "hit", 0.01, 0, 999),
+        Field("x", "game units", "fixed", "continuous", "move", 0.05, -500, 500),
+        Field("y", "game units", "fixed", "continuous", "move", 0.05, -500, 500),
+        Field("hitlag", "frames", "whole", "dynamics", "down", 0.1, 0, 60, since=(3, 8)),
+        Field("stocks", "count", "whole", "", "strike", 0.25, 0, 99),
+        Field("action", "class", "class", "draw", "draw", 0.0, 0, 543, 32),
+        _class("ground", 136, 4),
+        Field("state_age", "frames", "class", "", "age", 0.0, 0, 255, 8),
+    )
+}
 PROJECTILE_FIELDS: tuple[Field, ...] = (
     Field("projectile_dx", "game units", "fixed", "continuous", "add", 0.05, -500, 500,
           since=(3, 0), optional=True),
@@ -99,10 +122,6 @@ PROJECTILE_FIELDS: tuple[Field, ...] = (
           since=(3, 0), optional=True),
     Field("projectiles", "count", "whole", "dynamics", "round", 0.1, 0, 15,
           since=(3, 0), optional=True),
-)  # fmt: skip
-CONTROLLER_FIELDS: tuple[str, ...] = (
-    "main_x", "main_y", "c_x", "c_y", "trigger",
-    "A", "B", "X", "Y", "Z", "L", "R", "D_UP",
 )  # fmt: skip
 ANALOG_CONTROLS = 5  # the first of CONTROLLER_FIELDS; the others are buttons, 0 or 1
 
@@ -119,33 +138,64 @@ ACTION_CATEGORIES: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
     ("grab and throw", ((212, 232), (239, 243))),
     ("dodge and roll", ((233, 236),)),
     ("ledge", ((245, 246), (252, 263))),
-    ("character specials", ((341, 399),)),
+    ("character specials", ((341, 543),)),
 )
 
 
 @dataclass(frozen=True)
 class Schema(FrameLayout):
-    """The fields in use.  `projectiles` adds three numbers a player."""
+    """The fields in use, the same in both versions but for their rows.
+
+    `projectiles` adds three numbers a player.  With `agent` the frame is what a player sees, he
+    himself first, and the heads are draws of his next controller.
+    """
 
     projectiles: bool = False
+    version: int = PLAN
+    agent: bool = False
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:  # type: ignore[override]
         """All fields of one player: the numbers, then the classes."""
-        numbers = [f for f in PLAYER_FIELDS if f.kind != "class"]
+        rows = list(PLAYER_FIELDS)
+        if self.version == SAMPLED:
+            rows = [SAMPLED_FIELDS.get(f.name, f) for f in rows]
+        numbers = [f for f in rows if f.kind != "class"]
         if self.projectiles:
             numbers += PROJECTILE_FIELDS
-        return (*numbers, *(f for f in PLAYER_FIELDS if f.kind == "class"))
+        return (*numbers, *(f for f in rows if f.kind == "class"))
+
+    @cached_property
+    def rules(self) -> Rules | None:  # type: ignore[override]
+        """What the frame update does by rule; None in version 1."""
+        if self.version == PLAN or self.agent:
+            return None
+        return game_rules.rules(BLAST_ZONES, STAGE_CLASSES)
+
+    @property
+    def rebirth_fields(self) -> tuple[str, ...]:
+        """Neighbouring fields that a rebirth sets."""
+        return REBIRTH_FIELDS if self.version == PLAN else game_rules.REBIRTH_FIELDS
+
+    @cached_property
+    def controls(self) -> Controls | None:  # type: ignore[override]
+        """The classes that an agent draws; None for a world."""
+        return controls() if self.agent else None
+
+    @property
+    def pads(self) -> int:
+        """Number of controllers that a frame goes with: both players', or an agent's own."""
+        return 1 if self.agent else 2
 
     @property
     def controllers_size(self) -> int:
-        """Length of the integer controllers of both players (Q15.16)."""
-        return 2 * len(CONTROLLER_FIELDS)
+        """Length of the integer controllers (Q15.16)."""
+        return self.pads * len(CONTROLLER_FIELDS)
 
     @property
     def floats(self) -> int:
         """Numbers of an encoded frame before the embeddings: 56 without projectiles."""
-        return 2 * (len(self.numbers) + len(CONTROLLER_FIELDS))
+        return 2 * len(self.numbers) + self.controllers_size
 
     @property
     def encoded_size(self) -> int:
@@ -173,10 +223,16 @@ class Schema(FrameLayout):
 
     @cached_property
     def rebirth_places(self) -> np.ndarray:
-        """Q15.16 places of a rebirth, int32[stage, player, field]; 0 on other stages."""
-        table = np.zeros((STAGE_CLASSES, 2, len(REBIRTH_FIELDS)), dtype=np.int32)
+        """What a rebirth sets, int32[stage, player, field], integer units; 0 on other stages."""
+        fields = self.rebirth_fields
+        table = np.zeros((STAGE_CLASSES, 2, len(fields)), dtype=np.int32)
+        where = [fields.index(name) for name in REBIRTH_FIELDS]
         for stage, places in REBIRTH_PLACES.items():
-            table[stage] = places
+            table[stage][:, where] = places
+        if self.version == SAMPLED:
+            table[:, :, fields.index("shield")] = game_rules.FULL_SHIELD
+            for stage, speed in REBIRTH_SPEED_Y.items():
+                table[stage, :, fields.index("speed_y")] = speed
         return table
 
     @cached_property
@@ -184,13 +240,15 @@ class Schema(FrameLayout):
         """What a model file says of its frames, if it is of this schema."""
         places = tuple(tuple(map(tuple, row)) for row in self.rebirth_places.tolist())
         return StepSchema(
-            version=SCHEMA_VERSION,
+            version=self.version,
             projectiles=self.projectiles,
             fields=self.fields,
             controllers=CONTROLLER_FIELDS,
             stage_classes=STAGE_CLASSES,
             stage_dim=STAGE_DIM,
-            rebirth=Rebirth(REBIRTH_ACTION, REBIRTH_FIELDS, places),
+            rebirth=Rebirth(REBIRTH_ACTION, self.rebirth_fields, places),
+            rules=self.rules,
+            controls=self.controls,
         )
 
     def to_json(self) -> dict:
@@ -198,13 +256,14 @@ class Schema(FrameLayout):
         return self.step.to_json()
 
 
-FULL = Schema(projectiles=True)  # what shards of a dataset hold; a reader's schema chooses
+FULL = Schema(projectiles=True, version=SAMPLED)  # what shards hold; a reader's schema chooses
+ACTIONS = 544  # of the game, Kirby's copies of others' specials included
 
 
 def category_of(action: np.ndarray) -> np.ndarray:
     """Map action-state numbers to indices of ACTION_CATEGORIES; its length means other."""
-    table = np.full(400, len(ACTION_CATEGORIES), dtype=np.int64)
+    table = np.full(ACTIONS, len(ACTION_CATEGORIES), dtype=np.int64)
     for i in range(len(ACTION_CATEGORIES) - 1, -1, -1):
         for first, last in ACTION_CATEGORIES[i][1]:
             table[first : last + 1] = i
-    return table[np.clip(action, 0, 399)]
+    return table[np.clip(action, 0, ACTIONS - 1)]

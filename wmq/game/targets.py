@@ -8,13 +8,17 @@ class numbers.  Heads are player 1's fields, then player 2's, in schema order.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from calib.step.schema import NUMBER_HEADS
 from calib.step.schema import PLAYERS as PLAYERS
+from wmq.game.controls import control_classes
 from wmq.game.schema import Schema
 
+AXES = {"x": 0, "y": 1}
+SPEEDS = (("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y"))  # own, and knockback
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
@@ -28,10 +32,81 @@ def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray
     index = head_index(schema, head)
     fields = [f for _ in (0, 1) for f in schema.head(head)]
     unit = np.array([1 / f.quantum for f in fields], dtype=np.float32)
-    target = after[:, index].astype(np.float32) * unit
-    if fields and fields[0].update == "add":
-        target = (after[:, index] - now[:, index]).astype(np.float32) * unit
-    return target
+    added = np.array([f.update in ("add", "move") for f in fields])
+    target = after[:, index] - np.where(added, now[:, index], 0)
+    for column, field in enumerate(fields):
+        if field.update == "move":
+            player, axis = column * 2 // len(fields), AXES[field.name]
+            target[:, column] -= travelled(schema, after, player)[:, axis]
+    return target.astype(np.float32) * unit
+
+
+def travelled(schema: Schema, frames: np.ndarray, player: int) -> np.ndarray:
+    """Compute the way of a frame by its own speeds, (T, 2) Q15.16 game units: x, y.
+
+    0 in hitlag, in which the game stands still.  frames (T, frame_size) int32
+    """
+    columns = [[schema.index(name, player) for name in names] for names in SPEEDS]
+    still = frames[:, schema.index("hitlag", player), None] > 0
+    return np.where(still, 0, frames[:, columns[0]] + frames[:, columns[1]])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What real frames have in place of each draw of the chain.
+
+    classes       (T, draws) int64
+    counted       (T, draws) bool: a choice, and not a rule of the game
+    extrapolated  (T, 2) bool: frames on which a player dies.  The heads are to say how he
+                  would have moved on, and the rule decides: so nothing of him is a target
+    """
+
+    classes: np.ndarray
+    counted: np.ndarray
+    extrapolated: np.ndarray
+
+
+def drawn_classes(schema: Schema, now: np.ndarray, after: np.ndarray) -> Drawn:
+    """Derive the class of each draw from two frames, (T, frame_size) int32 each.
+
+    The class of a hit is the nearest of the rules' rises.  An action that a rule ends, or that a
+    rule begins, is no choice; he who dies is taken to have stayed in his action.
+    """
+    rules = schema.rules
+    assert rules is not None  # version 1 draws nothing
+    rises = np.array(rules.rises)
+    middles = (rises[1:-1] + rises[2:]) // 2
+    clocked = [clock.action for clock in rules.clocks]
+    shape = (len(now), len(schema.draws))
+    classes, counted = np.zeros(shape, np.int64), np.ones(shape, bool)
+    died = np.zeros((len(now), 2), bool)
+    for player in (0, 1):
+        action = schema.index("action", player)
+        was_dead = np.isin(now[:, action], clocked)
+        died[:, player] = np.isin(after[:, action], rules.blast.fates) & ~was_dead
+    for column, draw in enumerate(schema.draws):
+        at = schema.index(draw.field, draw.player)
+        if draw.field == "percent":
+            rise = after[:, at] - now[:, at]
+            nearest = 1 + np.searchsorted(middles, rise)
+            classes[:, column] = np.where(rise > 0, nearest, 0)
+        else:
+            stayed = died[:, draw.player]
+            classes[:, column] = np.where(stayed, now[:, at], after[:, at])
+            counted[:, column] = ~stayed & ~np.isin(now[:, at], clocked)
+    return Drawn(classes, counted, died)
+
+
+def true_draws(schema: Schema, frames: np.ndarray, controllers: np.ndarray) -> np.ndarray:
+    """Give the classes drawn between the frames of a game, (T - 1, draws) int64.
+
+    controllers  (T, n) int32, of which an agent's are the first
+    """
+    if schema.agent:
+        return control_classes(controllers[1:, : schema.controllers_size])
+    if schema.rules is None:
+        return np.zeros((len(frames) - 1, 0), np.int64)
+    return drawn_classes(schema, frames[:-1], frames[1:]).classes
 
 
 def present_columns(schema: Schema, head: str, missing: Iterable[str]) -> np.ndarray:

@@ -29,7 +29,7 @@ def shares_unchanged(schema: Schema, games: Iterable[Game]) -> dict[str, float]:
 
     Both players together; one frame of each kind is added, so that no share is 0 or 1.
     """
-    fields = (*schema.head("binary"), *schema.head("classes"))
+    fields = (*schema.head("binary"), *schema.head("classes"), *schema.head("draw"))
     same = dict.fromkeys([f.name for f in fields], 1)
     total = dict.fromkeys(same, 2)
     for game in games:
@@ -63,7 +63,7 @@ class Trivial:
         for head in NUMBER_HEADS:
             at = head_index(schema, head)
             for column, field in enumerate(2 * schema.head(head)):
-                if field.update != "add":
+                if field.update not in ("add", "move"):
                     found[head][:, column] = now[:, at[column]] / field.quantum
         if self.moving:
             fields = [f.name for f in 2 * schema.head("continuous")]
@@ -74,6 +74,12 @@ class Trivial:
         for column, field in enumerate(2 * schema.head("binary")):
             surety = _logit(self.shares[field.name])
             found["binary"][:, column] = np.where(now[:, at[column]] == 1, surety, -surety)
+        for draw in schema.draws:
+            index = now[:, schema.index(draw.field, draw.player), None]
+            if draw.field == "percent":
+                index = np.zeros_like(index)  # of no hit
+            surety = _logit(self.shares[draw.field]) + np.log(draw.classes - 1)
+            np.put_along_axis(found[draw.name], index, np.float32(surety), axis=1)
         for player, prefix in enumerate(PLAYERS):
             for field in schema.head("classes"):
                 index = now[:, schema.index(field.name, player), None]

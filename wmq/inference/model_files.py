@@ -15,7 +15,7 @@ from calib.errors import FOREIGN
 from calib.step.schema import StepSchema
 from wmq.errors import WmqError
 from wmq.files.digest import file_sha256
-from wmq.game.schema import SCHEMA_VERSION, Schema
+from wmq.game.schema import VERSIONS, Schema
 from wmq.game.targets import NUMBER_HEADS
 
 if TYPE_CHECKING:
@@ -172,22 +172,23 @@ def _mismatch(integer: IntegerModel, exact: FloatModel) -> str:
 def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
     """Return the Schema that a model file carries, read or still plain data.  Raises ModelError."""
     if isinstance(found, StepSchema):
-        schema = Schema(found.projectiles)
-        if found == schema.step:
+        schema = Schema(found.projectiles, found.version)
+        if found.version in VERSIONS and found == schema.step:
             return schema
         found = found.to_json()
     if not isinstance(found, dict):
         raise ModelError(f"{path}: names no schema; make it again with this version of wmq")
-    if found.get("version") != SCHEMA_VERSION:
+    version = found.get("version")
+    if type(version) is not int or version not in VERSIONS:
         raise ModelError(
-            f"{path}: schema version {found.get('version')!r}, this program has {SCHEMA_VERSION}; "
-            "make the model again with this version of wmq"
+            f"{path}: schema version {version!r}, this program has "
+            f"{' and '.join(map(str, VERSIONS))}; make the model again with this version of wmq"
         )
-    schema = Schema(projectiles=found.get("projectiles") is True)
+    schema = Schema(found.get("projectiles") is True, version)
     expected = schema.to_json()
-    for key in expected:
-        if found.get(key) != expected[key]:
-            what = _difference(found.get(key), expected[key])
+    for key in {**expected, **found}:
+        if found.get(key) != expected.get(key):
+            what = _difference(found.get(key), expected.get(key))
             raise ModelError(
                 f"{path}: schema differs from this program's in {key}{what}; "
                 "make the model again with this version of wmq"

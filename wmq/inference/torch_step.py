@@ -15,8 +15,7 @@ import torch
 from calib.step.graph import StepModel
 from wmq.game.schema import Q16
 from wmq.inference.onnx_session import State
-from wmq.models.presets import ModelConfig
-from wmq.models.world import WorldModel
+from wmq.models.base import model_of
 
 
 class TorchStep:
@@ -24,12 +23,8 @@ class TorchStep:
 
     def __init__(self, step: StepModel, double: bool):
         self.dtype = torch.float64 if double else torch.float32
-        model = WorldModel(ModelConfig(**step.config))
-        model.load_state_dict(
-            {name: torch.from_numpy(array.copy()) for name, array in step.weights.items()}
-        )
-        self.model = model.eval().to(self.dtype)
-        self.schema = model.schema
+        self.model = model_of(step).eval().to(self.dtype)
+        self.schema = self.model.schema
 
     def zero_state(self, batch: int = 1) -> State:
         """Return the state at the start of a game."""

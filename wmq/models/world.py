@@ -5,6 +5,10 @@ A batch of frames is three tensors in natural units: `numbers` (.., 30) and `con
 `class_index`.  Outputs are a dict of heads in natural units: deltas for `continuous`
 and `velocity`, absolute values for `dynamics`, logits for `binary` and for one head
 per player and predicted class (`p1.action`).
+
+With chained heads (`d_mix` above 0) hits and actions are distributions that are drawn from one
+after the other, and what was drawn is an input of all that follows (`wmq.models.heads`).  An
+agent reads the frame, himself first, and his own controller, and has no heads but such draws.
 """
 
 from __future__ import annotations
@@ -13,7 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from calib.step.schema import NUMBER_HEADS
-from wmq.game.schema import CONTROLLER_FIELDS, STAGE_CLASSES, STAGE_DIM, Schema
+from calib.step.sizes import embeddings_of, module_name
+from wmq.game.schema import Schema
+from wmq.game.transitions import drawable_actions
+from wmq.models.heads import Choose, Link
 from wmq.models.mamba2 import Layer, RMSNorm, State
 from wmq.models.presets import ModelConfig
 
@@ -30,22 +37,33 @@ class WorldModel(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        self.schema = schema = Schema(projectiles=config.projectiles)
-        self.embeddings = nn.ModuleDict(
-            {f.name: nn.Embedding(f.classes, f.dim) for f in schema.classes}
-            | {"stage": nn.Embedding(STAGE_CLASSES, STAGE_DIM)}
-        )
+        self.schema = schema = Schema(config.projectiles, config.schema_version, config.agent)
+        embedded = embeddings_of(schema.step)
+        self.embeddings = nn.ModuleDict({n: nn.Embedding(*size) for n, size in embedded.items()})
         self.frame_proj = nn.Linear(schema.encoded_size, config.d_model)
-        self.ctrl_proj = nn.Linear(2 * len(CONTROLLER_FIELDS), config.d_model)
+        if not config.agent:
+            self.ctrl_proj = nn.Linear(schema.controllers_size, config.d_model)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layer))
-        self.norm_f = RMSNorm(config.d_model)
         heads = schema.heads
-        widths = {name: heads[name] for name in (*ORDER, *heads)}
+        widths = {name: heads[name] for name in (*ORDER, *heads) if name in heads}
+        self.ends_drawn = len(schema.draws) == len(widths)  # nothing is computed after the chain
+        told = schema.draws[:-1] if self.ends_drawn else schema.draws
+        self.chain = nn.ModuleList(
+            Link(config.d_model, config.d_mix, embedded[draw.field][1] if draw in told else 0)
+            for draw in schema.draws
+        )
+        if schema.draws:
+            self.register_buffer("decode", torch.tensor(config.decoding))
+        if schema.rules:
+            self.register_buffer("allowed", torch.from_numpy(drawable_actions(schema.rules)))
+        if not self.ends_drawn:
+            self.norm_f = RMSNorm(config.d_model)
         self.heads = nn.ModuleDict(
-            {_module_name(name): nn.Linear(config.d_model, width) for name, width in widths.items()}
+            {module_name(name): nn.Linear(config.d_model, width) for name, width in widths.items()}
         )
         self.head_names = tuple(widths)
-        for name in NUMBER_HEADS:
+        self.number_heads = tuple(name for name in NUMBER_HEADS if name in widths)
+        for name in self.number_heads:
             self.register_buffer(f"{name}_offset", torch.zeros(widths[name]))
             self.register_buffer(f"{name}_scale", torch.ones(widths[name]))
         scale = [f.scale for _ in (0, 1) for f in schema.numbers]
@@ -69,15 +87,15 @@ class WorldModel(nn.Module):
         classes: Tensor,
         next_controllers: Tensor,
         state: list[State],
+        choose: Choose | None = None,
     ) -> tuple[dict[str, Tensor], list[State]]:
-        """Predict t frames at once, inputs (b, t, ..)."""
-        x = self.frame_proj(self.encode(numbers, controllers, classes))
-        x = x + self.ctrl_proj(next_controllers)
+        """Predict t frames at once, inputs (b, t, ..); `choose` draws, if the heads are a chain."""
+        x = self._embed(numbers, controllers, classes, next_controllers)
         after = []
         for layer, before in zip(self.layers, state, strict=True):
             x, new = layer(x, before)
             after.append(new)
-        return self._heads(self.norm_f(x)), after
+        return self._heads(x, choose), after
 
     def step(
         self,
@@ -86,23 +104,34 @@ class WorldModel(nn.Module):
         classes: Tensor,
         next_controllers: Tensor,
         state: list[State],
+        choose: Choose | None = None,
     ) -> tuple[dict[str, Tensor], list[State]]:
-        """Predict one frame, inputs (b, ..)."""
-        x = self.frame_proj(self.encode(numbers, controllers, classes))
-        x = x + self.ctrl_proj(next_controllers)
+        """Predict one frame, inputs (b, ..); `choose` as in `forward`."""
+        x = self._embed(numbers, controllers, classes, next_controllers)
         after = []
         for layer, before in zip(self.layers, state, strict=True):
             x, new = layer.step(x, before)
             after.append(new)
-        return self._heads(self.norm_f(x)), after
+        return self._heads(x, choose), after
 
-    def _heads(self, x: Tensor) -> dict[str, Tensor]:
-        out = {name: self.heads[_module_name(name)](x) for name in self.head_names}
-        for name in NUMBER_HEADS:
+    def _embed(self, numbers: Tensor, controllers: Tensor, classes: Tensor,
+               next_controllers: Tensor) -> Tensor:  # fmt: skip
+        x = self.frame_proj(self.encode(numbers, controllers, classes))
+        return x if self.config.agent else x + self.ctrl_proj(next_controllers)
+
+    def _heads(self, x: Tensor, choose: Choose | None) -> dict[str, Tensor]:
+        out: dict[str, Tensor] = {}
+        for number, (draw, link) in enumerate(zip(self.schema.draws, self.chain, strict=True)):
+            logits = self.heads[module_name(draw.name)](link.norm(x))
+            assert choose is not None  # a chain cannot go on without
+            drawn = choose(number, logits)
+            out[draw.name] = logits
+            if len(out) == len(self.head_names):
+                return out
+            x = link(x, self.embeddings[draw.field](drawn))
+        x = self.norm_f(x)
+        out |= {n: self.heads[module_name(n)](x) for n in self.head_names if n not in out}
+        for name in self.number_heads:
             scale, offset = getattr(self, f"{name}_scale"), getattr(self, f"{name}_offset")
             out[name] = out[name] * scale + offset
         return out
-
-
-def _module_name(head: str) -> str:
-    return head.replace(".", "_")  # torch forbids dots in a ModuleDict's keys

@@ -12,8 +12,6 @@ from wmq.game.schema import FIRST_FRAME, LEGAL_STAGES, Field
 
 MIN_FRAMES = 1200  # 20 seconds
 ICE_CLIMBERS = 14  # external id, as in Game Start
-KIRBY = 4  # internal id, as in the post-frame event
-KIRBY_COPIES = range(399, 544)  # action-state numbers of the specials that Kirby copied
 # Values beyond these ends mean a file that is wrong, or one that the schema has no room for:
 # the game is refused.  Everything else is clamped to the schema's interval and counted.
 HARD_FIELDS = ("x", "y", "action", "character")
@@ -71,15 +69,6 @@ def bad_values(values: np.ndarray, field: Field, port: str, ids: np.ndarray) -> 
             fact = f"{port} {field.name} is {values[at]:g} in frame {ids[at]}"
             return [f"{fact}, outside {field.lo}..{field.hi}"]
     return []
-
-
-def name_copied_specials(
-    reasons: list[str], actions: np.ndarray, characters: np.ndarray
-) -> list[str]:
-    """Add the cause to the reasons against a player's actions where Kirby copied a special."""
-    if not (np.isin(actions, KIRBY_COPIES) & (characters == KIRBY)).any():
-        return reasons
-    return [f"{reason}: Kirby with a copied special, not supported yet" for reason in reasons]
 
 
 def kind_of(reason: str) -> str:

@@ -20,13 +20,14 @@ import numpy as np
 from wmq.game.schema import (
     ANALOG_CONTROLS,
     CONTROLLER_FIELDS,
+    FULL,
     PROJECTILE_FIELDS,
     Q16,
     Field,
     Schema,
 )
 from wmq.replays.fingerprint import match_fingerprint
-from wmq.replays.refusals import UnusableError, bad_ids, bad_start, bad_values, name_copied_specials
+from wmq.replays.refusals import UnusableError, bad_ids, bad_start, bad_values
 from wmq.replays.replay_file import ReplayError, UnreadableError, held_copy, held_name
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 def state_age(action: np.ndarray) -> np.ndarray:
-    """Count frames since the action last changed, (T,); the field holds at most 149.
+    """Count frames since the action last changed, (T,); the field holds at most 255.
 
     This is the rule of the frame update.  The column of that name in the replay is the
     animation's frame, which stands still, loops and skips: it differs on a fifth of all
@@ -207,19 +208,18 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
         if not all(part.is_valid().to_numpy(zero_copy_only=False)[last].all() for part in parts):
             reasons.append(f"{port} lacks rows of some frames")
 
-    full = Schema(projectiles=True)
-    frames = np.zeros((len(ids), full.frame_size), dtype=np.int32)
-    controllers = np.zeros((len(ids), full.controllers_size), dtype=np.int32)
+    frames = np.zeros((len(ids), FULL.frame_size), dtype=np.int32)
+    controllers = np.zeros((len(ids), FULL.controllers_size), dtype=np.int32)
     missing: set[str] = set()
     clamped: Counter[str] = Counter()
 
     def store(values: np.ndarray, field: Field, player: int) -> None:
         units, beyond = clamped_units(values, field)
-        frames[:, full.index(field.name, player)] = units
+        frames[:, FULL.index(field.name, player)] = units
         clamped[field.name] += beyond
 
     for player, (port, leader) in enumerate(zip(ports, leaders, strict=True)):
-        for field in full.fields:
+        for field in FULL.fields:
             if field in PROJECTILE_FIELDS or field.update == "age":
                 continue
             column, convert = POST_COLUMNS[field.name]
@@ -229,13 +229,10 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
                 continue
             natural = convert(values[last])
             bad = bad_values(natural, field, port, ids)
-            if field.name == "action":
-                characters = _needed(leader.field("post"), "character")[last]
-                bad = name_copied_specials(bad, natural, characters)
             reasons += bad
             store(natural, field, player)
-        age = state_age(frames[:, full.index("action", player)])
-        store(age, next(f for f in full.fields if f.update == "age"), player)
+        age = state_age(frames[:, FULL.index("action", player)])
+        store(age, next(f for f in FULL.fields if f.update == "age"), player)
         width = len(CONTROLLER_FIELDS)
         pads, bad, beyond = _controllers(leader.field("pre"), last, port, ids)
         clamped += beyond
@@ -256,10 +253,10 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
                 PROJECTILE_FIELDS, nearest_items(items, owner, *position), strict=True
             ):
                 store(values, field, player)
-    frames[:, full.stage_index] = start["stage"]
+    frames[:, FULL.stage_index] = start["stage"]
 
-    chosen = [full.index(f.name, player) for player in (0, 1) for f in schema.fields]
-    first, second = (int(frames[0, full.index("character", player)]) for player in (0, 1))
+    chosen = [FULL.index(f.name, player) for player in (0, 1) for f in schema.fields]
+    first, second = (int(frames[0, FULL.index("character", player)]) for player in (0, 1))
     one, two = np.hsplit(controllers, 2)
     info = GameInfo(
         sha256=sha256,
@@ -268,14 +265,14 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
         stage=start["stage"],
         characters=(first, second),
         version=".".join(map(str, start["slippi"]["version"])),
-        missing=tuple(f.name for f in full.fields if f.name in missing),
+        missing=tuple(f.name for f in FULL.fields if f.name in missing),
         idle=(_idle_share(one), _idle_share(two)),
         fingerprint=match_fingerprint(
             start["stage"], start["random_seed"], (first, second), controllers
         ),
         clamped=tuple(sorted((name, count) for name, count in clamped.items() if count)),
     )
-    return Game(info, np.ascontiguousarray(frames[:, [*chosen, full.stage_index]]), controllers)
+    return Game(info, np.ascontiguousarray(frames[:, [*chosen, FULL.stage_index]]), controllers)
 
 
 def last_rows(ids: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wmq.game.names import CHARACTERS
-from wmq.game.schema import FRAMES_PER_SECOND, category_of
+from wmq.game.schema import ACTIONS, FRAMES_PER_SECOND, category_of
 from wmq.game.stages import stage_data
 from wmq.report.compare import FLOAT, INT8, Comparison
 from wmq.report.figures import table
@@ -26,7 +26,7 @@ def player_data(found: Comparison) -> dict[str, Any]:
         "rate": FRAMES_PER_SECOND,
         "stage": stage_data(int(start[found.schema.stage_index])),
         "categories": list(CATEGORIES),
-        "category": category_of(np.arange(400)).tolist(),
+        "category": category_of(np.arange(ACTIONS)).tolist(),
         "characters": {str(number): name for name, number in CHARACTERS.items()},
         **columns(found.schema, found.tracks),
     }

@@ -19,7 +19,7 @@ from wmq.errors import WmqError
 from wmq.extras import require
 from wmq.files.atomic import write_atomically
 from wmq.files.output_path import output_path
-from wmq.game.schema import Q16, SCHEMA_VERSION, Schema
+from wmq.game.schema import Q16, VERSIONS, Schema
 from wmq.rollout.rollout import Rolled, Rollout
 from wmq.rollout.starts import Start
 from wmq.rollout.table import arrow_table, csv_text
@@ -88,7 +88,7 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
     digest = [np.frombuffer(bytes.fromhex(world.sha256), np.uint8) for world in worlds]
     return {
         "format": np.array(FORMAT_VERSION),
-        "schema": np.array(SCHEMA_VERSION),
+        "schema": np.array(rollout.schema.version),
         "projectiles": np.array(int(rollout.schema.projectiles)),
         "first_frame": np.array(start.first),
         "arithmetic": np.frombuffer(rollout.arithmetic.encode(), np.uint8),
@@ -166,13 +166,13 @@ def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
         if arrays[name].shape != () or arrays[name].dtype != np.int64:
             raise ValueError(f"{name} is not one integer")
         header[name] = int(arrays[name])
-    found = (header["format"], header["schema"])
-    if found != (FORMAT_VERSION, SCHEMA_VERSION):
+    if header["format"] != FORMAT_VERSION or header["schema"] not in VERSIONS:
         raise WmqError(
-            f"{path}: rollout of format {found[0]}, schema {found[1]}; this program has format "
-            f"{FORMAT_VERSION}, schema {SCHEMA_VERSION}: make it again"
+            f"{path}: rollout of format {header['format']}, schema {header['schema']}; this "
+            f"program has format {FORMAT_VERSION}, schema {' and '.join(map(str, VERSIONS))}: "
+            "make it again"
         )
-    schema = Schema(projectiles=bool(header["projectiles"]))
+    schema = Schema(bool(header["projectiles"]), header["schema"])
     worlds, count = arrays["frames"].shape[:2]
     g = len(arrays["given"])
     if not (worlds and count and g):

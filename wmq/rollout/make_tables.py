@@ -18,7 +18,7 @@ from wmq.errors import WmqError
 from wmq.files.atomic import write_atomically
 from wmq.game import transitions
 from wmq.game.names import CHARACTERS, STAGES
-from wmq.game.schema import LEGAL_STAGES, Field, Schema
+from wmq.game.schema import ACTIONS, FULL, LEGAL_STAGES, Field, Schema
 from wmq.rollout import starts
 
 OF_THE_CHARACTER = ("character", "jumps")  # fields that a stage does not set
@@ -67,15 +67,15 @@ def _commonest(values: np.ndarray, field: Field) -> int:
 
 def transition_table(dataset: Dataset) -> dict:
     """Collect changes of action in the training games: action -> the actions that followed."""
-    schema = Schema()
-    seen = np.zeros((400, 400), dtype=bool)
+    schema = FULL
+    seen = np.zeros((ACTIONS, ACTIONS), dtype=bool)
     for info in dataset.select("train"):
         frames = dataset.load(info, schema).frames
         for player in (0, 1):
             action = frames[:, schema.index("action", player)]
             seen[action[:-1], action[1:]] = True
     np.fill_diagonal(seen, False)
-    return {str(a): np.flatnonzero(seen[a]).tolist() for a in range(400) if seen[a].any()}
+    return {str(a): np.flatnonzero(seen[a]).tolist() for a in range(ACTIONS) if seen[a].any()}
 
 
 def main(arguments: list[str]) -> None:

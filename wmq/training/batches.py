@@ -18,8 +18,13 @@ from torch import Tensor
 from wmq.dataset.select import exchange_players, usable
 from wmq.dataset.store import Dataset, Game, GameInfo
 from wmq.errors import WmqError
+from wmq.game.controls import control_classes
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
+from wmq.game.targets import drawn_classes
+
+PLACES, OWN_SPEEDS = ("x", "y"), ("speed_air_x", "speed_y")
+PLACE_JITTER, SPEED_JITTER = 0.5, 0.03  # deviations: game units, and units a frame
 
 __all__ = ["Batch", "Streams", "exchange_players", "model_inputs", "usable"]
 
@@ -33,6 +38,9 @@ class Batch:
     mask        (streams, t) float32, 0 where a game has ended
     present     (streams, frame_size) float32, 0 for fields that the replay lacks
     fresh       rows that begin a game: reset their state before this batch
+    drawn       (streams, t, draws) int64, the class of each draw; no draws in version 1
+    counted     (streams, t, draws) float32, 0 where a rule decided
+    alive       (streams, t, 2) float32, 0 where a player dies
     """
 
     numbers: Tensor
@@ -44,6 +52,9 @@ class Batch:
     mask: Tensor
     present: Tensor
     fresh: list[int]
+    drawn: Tensor
+    counted: Tensor
+    alive: Tensor
 
 
 def model_inputs(
@@ -58,9 +69,10 @@ class Streams:
     """The rows of the batches.  `position` is all that a checkpoint must hold."""
 
     def __init__(self, dataset: Dataset, games: Sequence[GameInfo], schema: Schema,
-                 streams: int, chunk: int, seed: int):  # fmt: skip
+                 streams: int, chunk: int, seed: int, jitter: float = 0.0):  # fmt: skip
+        """jitter: share of the chunks whose inputs are put off the truth (`_jitter`)."""
         self.dataset, self.games, self.schema = dataset, list(games), schema
-        self.streams, self.chunk, self.seed = streams, chunk, seed
+        self.streams, self.chunk, self.seed, self.jitter = streams, chunk, seed, jitter
         # per row: number of the game in the endless order, and frame in it
         self.position = [[row, 0] for row in range(streams)]
         self.next_game = streams
@@ -96,16 +108,55 @@ class Streams:
                 fresh.append(row)
             count = min(self.chunk, game.info.frames - 1 - first)
             frames[row, : count + 1] = game.frames[first : first + count + 1]
-            controllers[row, : count + 1] = game.controllers[first : first + count + 1]
+            controllers[row, : count + 1] = game.controllers[first : first + count + 1, :pads]
             mask[row, :count] = 1
             for name in game.info.missing:
                 if name in {f.name for f in self.schema.fields}:
                     present[row, [self.schema.index(name, p) for p in (0, 1)]] = 0
             self.position[row][1] += count
-        inputs = model_inputs(self.schema, frames[:, :-1], controllers[:, :-1])
+        now, after = frames[:, :-1], frames[:, 1:]
+        draws = self._draws(now, after, controllers[:, 1:])
+        if self.jitter:
+            now = self._jittered(now)
+        inputs = model_inputs(self.schema, now, controllers[:, :-1])
         following = torch.from_numpy(controllers[:, 1:].astype(np.float32) / Q16)
-        return Batch(*inputs, following, frames[:, :-1], frames[:, 1:], torch.from_numpy(mask),
-                     torch.from_numpy(present), fresh)  # fmt: skip
+        return Batch(*inputs, following, now, after, torch.from_numpy(mask),
+                     torch.from_numpy(present), fresh, *draws)  # fmt: skip
+
+    def _draws(self, now: np.ndarray, after: np.ndarray,
+               pads: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        shape = now.shape[:2]
+        if self.schema.agent:
+            classes = torch.from_numpy(control_classes(pads))
+            return classes, torch.ones(classes.shape), torch.ones(*shape, 2)
+        if self.schema.rules is None:
+            return (
+                torch.zeros(*shape, 0, dtype=torch.int64),
+                torch.zeros(*shape, 0),
+                torch.ones(*shape, 2),
+            )
+        found = drawn_classes(self.schema, *(x.reshape(-1, x.shape[-1]) for x in (now, after)))
+        classes, counted, died = (torch.from_numpy(x.reshape(*shape, -1)) for x in
+                                  (found.classes, found.counted, found.extrapolated))  # fmt: skip
+        return classes, counted.float(), 1 - died.float()
+
+    def _jittered(self, now: np.ndarray) -> np.ndarray:
+        """Put places and speeds of some chunks off by a constant, as a rollout's errors do.
+
+        The targets stay the true frames, so that a model learns to come back to them where the
+        game shows the way: the height of the ground, the speed of a fall.
+        """
+        now = now.copy()
+        for row, (number, first) in enumerate(self.position):
+            rng = np.random.default_rng([self.seed, 1, number, first])
+            if rng.random() >= self.jitter:
+                continue
+            for names, size in ((PLACES, PLACE_JITTER), (OWN_SPEEDS, SPEED_JITTER)):
+                at = [self.schema.index(name, player) for name in names for player in (0, 1)]
+                off = rng.normal(0, size * Q16, len(at)).astype(np.int32)
+                now[row][:, at] = np.clip(now[row][:, at] + off, self.schema.lo[at],
+                                          self.schema.hi[at])  # fmt: skip
+        return now
 
     def _game(self, row: int) -> Game:
         number = self.position[row][0]

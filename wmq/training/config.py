@@ -8,6 +8,7 @@ import msgspec
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that decides a run's weights, besides the data.
 
+    jitter  share of the chunks whose inputs are put off the truth (`wmq.training.batches`)
     base  SHA-256 of the weights that the run began with; "" for random ones
     """
 
@@ -21,4 +22,5 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clip: float = 1.0
     seed: int = 0
     bf16: bool = False
+    jitter: float = 0.0
     base: str = ""

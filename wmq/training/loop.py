@@ -24,6 +24,7 @@ from torch import Tensor
 from wmq.dataset.store import Dataset, GameInfo
 from wmq.errors import WmqError
 from wmq.game.targets import spreads
+from wmq.models.base import begin_from, fits
 from wmq.models.presets import PRESETS
 from wmq.models.world import WorldModel
 from wmq.training import checkpoint, run_folder
@@ -73,8 +74,8 @@ def train(dataset: Dataset, run: Path, config: RunConfig, save_every: int = 250,
     Raises WmqError.
     """
     games = _training_games(dataset)
-    if base is not None and base.config != PRESETS[config.preset]:
-        fitting = [f"--preset {name}" for name, size in PRESETS.items() if size == base.config]
+    if base is not None and not fits(base.config, PRESETS[config.preset]):
+        fitting = [f"--preset {name}" for name, size in PRESETS.items() if fits(base.config, size)]
         raise WmqError(f"--base is no {config.preset}; give {' or '.join(fitting) or '--preset'}")
     if not dataset.select("val"):
         warn(f"{dataset.path}: no game in val, so no figures of validation; "
@@ -92,7 +93,8 @@ def _train(dataset: Dataset, games: list[GameInfo], run: Path, config: RunConfig
     torch.manual_seed(config.seed)
     model = WorldModel(PRESETS[config.preset])
     optimizer = make_optimizer(model, config)
-    streams = Streams(dataset, games, model.schema, config.streams, config.chunk, config.seed)
+    streams = Streams(dataset, games, model.schema, config.streams, config.chunk, config.seed,
+                      config.jitter)  # fmt: skip
     state = model.zero_state(config.streams)
     steps = step_count(games, config)
     identity = hashlib.sha256("".join(g.sha256 for g in games).encode()).hexdigest()
@@ -107,10 +109,11 @@ def _train(dataset: Dataset, games: list[GameInfo], run: Path, config: RunConfig
         streams.restore(found["place"])
         if found["games"] not in ("", identity):
             warn(f"{run}: the training games are others than before; the run goes on with these")
-    elif base is not None:
-        model.load_state_dict(base.state_dict())
     else:
-        _measure_spreads(model, dataset, games, config.seed)
+        if model.number_heads and (base is None or base.config != model.config):
+            _measure_spreads(model, dataset, games, config.seed)
+        if base is not None:
+            begin_from(model, base)
     validation = Validation(dataset, model, games)
     is_validated = run_folder.drop_later_lines(run, first)
     if run_folder.write_settings(run, config) and found:
@@ -202,7 +205,8 @@ def train_step(model: WorldModel, optimizer: torch.optim.Optimizer, streams: Str
         state = [(c * keep[:, None, None], s * keep[:, None, None, None]) for c, s in state]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
         heads, after = model(batch.numbers, batch.controllers, batch.classes,
-                             batch.next_controllers, state)  # fmt: skip
+                             batch.next_controllers, state,
+                             lambda number, logits: batch.drawn[..., number])  # fmt: skip
     terms = loss_terms(model, heads, batch)
     loss = total_loss(terms)
     if not torch.isfinite(loss):

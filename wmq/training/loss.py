@@ -6,11 +6,14 @@ drown the everyday movement; bits: binary cross-entropy; classes: cross-entropy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, ROBUST_BETA
+from wmq.game.schema import Field, Schema
 from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets
 from wmq.models.world import WorldModel
 from wmq.training.batches import Batch
@@ -22,25 +25,46 @@ def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dic
     now, after = batch.now.reshape(-1, size), batch.after.reshape(-1, size)
     flat = {name: value.flatten(0, 1).float() for name, value in heads.items()}
     terms = {}
+    if schema.agent:
+        return _draw_terms(schema, flat, batch)
     for head in NUMBER_HEADS:
         target = torch.from_numpy(number_targets(schema, head, now, after))
         error = (flat[head] - target) / getattr(model, f"{head}_scale")
         values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA,
                                   reduction="none")  # fmt: skip
-        terms[head] = _masked_mean(values, batch, head_index(schema, head))
+        terms[head] = _masked_mean(
+            values, batch, head_index(schema, head), _both(schema.head(head))
+        )
     index = head_index(schema, "binary")
     target = torch.from_numpy(after[:, index]).float()
     values = F.binary_cross_entropy_with_logits(flat["binary"], target, reduction="none")
-    terms["binary"] = _masked_mean(values, batch, index)
+    terms["binary"] = _masked_mean(values, batch, index, _both(schema.head("binary")))
     for field in schema.head("classes"):
         halves = []
         for player, name in enumerate(PLAYERS):
             at = schema.index(field.name, player)
             target = torch.from_numpy(after[:, at]).long()
             values = F.cross_entropy(flat[f"{name}.{field.name}"], target, reduction="none")
-            halves.append(_masked_mean(values.unsqueeze(1), batch, [at]))
+            halves.append(_masked_mean(values.unsqueeze(1), batch, [at], [player]))
         terms[field.name] = sum(halves) / 2
+    return terms | _draw_terms(schema, flat, batch)
+
+
+def _draw_terms(schema: Schema, flat: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Compute -log p of the classes drawn, a frame: the mean of both players' by field."""
+    terms: dict[str, Tensor] = {}
+    for number, draw in enumerate(schema.draws):
+        target = batch.drawn[..., number].flatten()
+        values = F.cross_entropy(flat[draw.name], target, reduction="none")
+        values = values * batch.counted[..., number].flatten()
+        mean = (values * batch.mask.flatten()).sum() / batch.mask.sum().clamp(min=1)
+        terms[draw.field] = terms.get(draw.field, 0) + mean / schema.pads
     return terms
+
+
+def _both(fields: Sequence[Field]) -> list[int]:
+    """Say whose the columns of a head of both players are."""
+    return [player for player in (0, 1) for _ in fields]
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:
@@ -48,8 +72,12 @@ def total_loss(terms: dict[str, Tensor]) -> Tensor:
     return sum(weights[name] * value for name, value in terms.items())
 
 
-def _masked_mean(values: Tensor, batch: Batch, index) -> Tensor:
-    """Mean over frames that exist and fields that the replay has; values (b * t, fields)."""
+def _masked_mean(values: Tensor, batch: Batch, index, players: list[int]) -> Tensor:
+    """Mean over frames that exist and fields that the replay has, of players who do not die.
+
+    values   (b * t, fields)
+    players  whose the fields are
+    """
     streams, chunk = batch.mask.shape
-    weight = batch.mask.unsqueeze(-1) * batch.present[:, None, index]
+    weight = batch.mask.unsqueeze(-1) * batch.present[:, None, index] * batch.alive[..., players]
     return (values.view(streams, chunk, -1) * weight).sum() / weight.sum().clamp(min=1)

@@ -12,9 +12,10 @@ import torch
 
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset, GameInfo
+from wmq.evaluation.control_metrics import ControlTally
 from wmq.evaluation.metrics import Tally
 from wmq.evaluation.teacher_forced import add_rows
-from wmq.game.targets import NUMBER_HEADS
+from wmq.game.targets import true_draws
 from wmq.inference.baselines import Trivial, shares_unchanged
 from wmq.models.world import WorldModel
 from wmq.training.batches import model_inputs
@@ -34,7 +35,7 @@ class Validation:
         self.games = [beginning(dataset.load(info, schema), FRAMES) for info in chosen]
         self.frames = sum(len(game.frames) - 1 for game in self.games)
         self.frozen: dict[str, float] = {}
-        if self.frames:
+        if self.frames and not schema.agent:
             fitting = (dataset.load(info, schema) for info in training[:FIT_GAMES])
             frozen = Trivial(schema, shares_unchanged(schema, fitting), moving=False)
             tally = _tally(model)
@@ -47,17 +48,26 @@ class Validation:
         self, model: WorldModel, stop: Callable[[], int] = lambda: 0
     ) -> dict[str, float] | None:
         """The metrics with the state carried, {} without games, None if stopped between them."""
-        tally = _tally(model)
+        schema, own = model.schema, model.schema.controllers_size
+        controls, tally = ControlTally(), _tally(model)
         for game in self.games:
             if stop():
                 return None
-            inputs = model_inputs(model.schema, game.frames, game.controllers)
+            inputs = model_inputs(schema, game.frames, game.controllers[:, :own])
             numbers, classes, controllers = (x.unsqueeze(0) for x in inputs)
+            drawn = torch.from_numpy(true_draws(schema, game.frames, game.controllers)).unsqueeze(0)
             heads, _ = model(numbers[:, :-1], controllers[:, :-1], classes[:, :-1],
-                             controllers[:, 1:], model.zero_state(1))  # fmt: skip
+                             controllers[:, 1:], model.zero_state(1),
+                             lambda number, logits, drawn=drawn: drawn[..., number])  # fmt: skip
             values = {name: value[0].numpy() for name, value in heads.items()}
-            add_rows(tally, game, 0, values)
-        return tally.result() if self.frames else {}
+            if schema.agent:
+                pads = game.controllers[:, :own]
+                controls.add(pads[:-1], pads[1:], values)
+            else:
+                add_rows(tally, game, 0, values)
+        if not self.frames:
+            return {}
+        return controls.result() if schema.agent else tally.result()
 
 
 def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
@@ -66,4 +76,5 @@ def worse(figures: dict[str, float], frozen: dict[str, float]) -> list[str]:
 
 
 def _tally(model: WorldModel) -> Tally:
-    return Tally(model.schema, {h: getattr(model, f"{h}_scale").numpy() for h in NUMBER_HEADS})
+    scales = {h: getattr(model, f"{h}_scale").numpy() for h in model.number_heads}
+    return Tally(model.schema, scales)

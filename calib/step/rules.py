@@ -1,0 +1,89 @@
+"""The rules of a frame update: what the game decides by itself, whatever a network says.
+
+JSON out of a file comes in, trusted in nothing; `Rules` leave.  `docs/frames.md` says on how
+many frames of real games each rule holds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from calib.errors import CalibrationError
+
+SIDES = 4  # left, right, bottom, top
+Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
+Class = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 15) - 1)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Sides = tuple[Int32, Int32, Int32, Int32]
+
+
+class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An action that nothing ends before its state_age is `last`; then `following` begins."""
+
+    action: Class
+    last: Count
+    following: Class
+
+
+class Strike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stock is lost when the action has this state_age, and at no other time."""
+
+    action: Class
+    age: Count
+
+
+class Blast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a stage ends, and what happens there.
+
+    ends      stage -> Q15.16 game units
+    fates     side -> the action that begins beyond it
+    immune    actions during which nothing happens there
+    top       actions during which the top counts, and only with speed_attack_y >= push (Q15.16)
+    stopped   neighbouring fields that are 0 on the frame on which a fate begins
+    """
+
+    ends: tuple[Sides, ...]
+    fates: tuple[Class, Class, Class, Class]
+    immune: tuple[Class, ...]
+    top: tuple[Class, ...]
+    push: Int32
+    stopped: tuple[Name, ...]
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """rises   of percent, Q15.16, by the class drawn; that of class 0 is 0"""
+
+    rises: Annotated[tuple[Int32, ...], msgspec.Meta(min_length=2, max_length=1024)]
+    clocks: tuple[Clock, ...]
+    strikes: tuple[Strike, ...]
+    blast: Blast
+
+    @property
+    def ruled(self) -> frozenset[int]:
+        """Actions that begin and end by rule alone, so that they are never drawn."""
+        return frozenset(clock.action for clock in self.clocks) | frozenset(self.blast.fates)
+
+
+def rules_from_json(found: Any, stages: int) -> Rules:
+    """Check plain data out of a file.  Raises CalibrationError with the path into it."""
+    where = "wmq.schema: rules"
+    try:
+        rules = msgspec.convert(found, Rules)
+    except msgspec.ValidationError as error:
+        raise CalibrationError(f"{where}: {str(error)[:200]}") from None
+    if rules.rises[0] != 0 or min(rules.rises) < 0:
+        raise CalibrationError(f"{where}.rises does not begin with 0, or one falls")
+    if len(rules.blast.ends) != stages:
+        raise CalibrationError(f"{where}.blast.ends is not a list with a row for each stage")
+    for left, right, bottom, top in rules.blast.ends:
+        if left > right or bottom > top:
+            raise CalibrationError(f"{where}.blast.ends: an end lies before its beginning")
+    return rules
+
+
+def rules_to_json(rules: Rules) -> dict[str, Any]:
+    """Convert to plain data of lists and objects; `rules_from_json` takes it back."""
+    return msgspec.to_builtins(rules)
