@@ -34,10 +34,10 @@ from tests.wmq_kernels.programs import Case
 from wmq_kernels import engine
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw
-from wmq_kernels.engine import kernels, loop
+from wmq_kernels.engine import frame_kernels, kernels, loop
 
 SOURCES = {Path(one.__file__).name: Path(one.__file__).read_text("utf-8")
-           for one in (kernels, loop)}  # fmt: skip
+           for one in (kernels, frame_kernels, loop)}  # fmt: skip
 SEEDS = range(24)  # of each instruction's recipe
 TIMEOUT = 30  # seconds of one mutant's comparisons, after which it counts as noticed
 ENOUGH = 0.95
@@ -110,7 +110,8 @@ def first_of(function: str) -> list[str]:
                "scan_carry_rows": ["scan_carry"], "pass_by": ["scan", "scan_carry"],
                "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
-               "isqrt": ["rms_norm"], "butterflies": ["hadamard"]}  # fmt: skip
+               "isqrt": ["rms_norm"], "butterflies": ["hadamard"], "embed": ["embed", "lookup"],
+               "greatest": ["sample"], "weigh": ["sample"]}  # fmt: skip
     return helpers.get(function) or [
         op for op in RECIPES if op == function or op.startswith(f"{function}_i")
     ]
@@ -143,8 +144,10 @@ def loop_of(mutant: Mutant) -> types.ModuleType:
         tree = mutant.tree(source) if file == mutant.file else ast.parse(source)
         made[file] = types.ModuleType(file)
         exec(compile(tree, file, "exec"), made[file].__dict__)
-    made["loop.py"].kernels = made["kernels.py"]  # type: ignore[attr-defined]
-    return made["loop.py"]
+    changed = made["loop.py"]
+    changed.kernels = made["kernels.py"]  # type: ignore[attr-defined]
+    changed.frame_kernels = made["frame_kernels.py"]  # type: ignore[attr-defined]
+    return changed
 
 
 def _ring(*_: object) -> None:
