@@ -48,11 +48,20 @@ ALONE = "the interpreted kernels run in one thread; teams have tests of their ow
 PLAIN = "the interpreted kernels are the plain ones; the others have tests of their own"
 NARROW = "what is multiplied or subtracted fits int32"
 EQUIVALENT = (
-    ("embed", "index[0]", "0 -> -1", ONE),
-    ("argmax", "out[0]", "0 -> -1", ONE),
-    ("age", "out[0]", "0 -> -1", ONE),
-    ("place", "after[0]", "0 -> -1", ONE),
-    ("place", "index[0]", "0 -> -1", ONE),
+    *(
+        (function, "[0]", "0 -> -1", ONE)
+        for function in (
+            "embed",
+            "argmax",
+            "age",
+            "place",
+            "frame_move",
+            "sample",
+            "timed",
+            "cross",
+            "strike",
+        )
+    ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
     ("run_frames", "turn", "", ALONE),
     ("run_frames", "rank", "", ALONE),
@@ -64,6 +73,7 @@ EQUIVALENT = (
     ("dots", "(world + 1) * n", "1 -> 2", LONGER),
     ("run_step", "vnni_scan.", "", PLAIN),
     ("place", "(k + 1) * n", "1 -> 2", LONGER),
+    ("sample", "(row + 1) * n", "1 -> 2", LONGER),
     ("conv", "np.int64(x[i])", "np.int32(x[i])", NARROW),
     ("convolve_row", "np.int64(history[i])", "np.int32(history[i])", NARROW),
     ("silu", "np.int64(far[i])", "np.int32(near[i])", NARROW),

@@ -6,6 +6,7 @@ from wmq_kernels import tables
 from wmq_kernels.conformance.builder import numbers
 from wmq_kernels.conformance.drawing import Draw, Recipe
 from wmq_kernels.isa import INT32
+from wmq_kernels.program import Slice
 
 MIN_P = 1003  # points of a table of weights that drops what is below 2 % of the likeliest
 
@@ -82,14 +83,15 @@ def place(d: Draw) -> None:
 
 def sample(d: Draw) -> None:
     n, classes = d.size(), d.rng.randint(1, 4)
-    x = d.read("x", "i32", n, d.rng.choice([INT32, (-9, 9), (-(1 << 20), 1 << 20), (7, 7)]))
-    value = d.b.values[x.value]
-    spread = max(value.hi - value.lo, 1)
-    table = _weights(d, n)
-    multiplier, shift = _temperature(d, spread, 256 * len(table))
+    if d.chance(0.4):
+        x, table, multiplier, shift = _ties(d, n)
+    else:
+        x = d.read("x", "i32", n, d.rng.choice([INT32, (-9, 9), (-(1 << 20), 1 << 20), (7, 7)]))
+        value, table = d.b.values[x.value], _weights(d, n)
+        multiplier, shift = _temperature(d, max(value.hi - value.lo, 1), 256 * len(table))
     state = d.read("state", "i32", 1, (-2, classes + 1))
     word = d.read("word", "i32", 1, d.rng.choice([INT32, INT32, INT32, (-1, 0), INT32[:1] * 2]))
-    draws = [(-1, -1)] * 5 + [(-2, -1), (-2, -2), INT32, (-3, n + 1)]
+    draws = [(-1, -1)] * 6 + [(-2, -1), (-2, -2), (0, 0), INT32, (-3, n + 1)]
     forced = d.read("forced", "i32", 1, d.rng.choice(draws))
     out = d.out("i32", 1, (0, n - 1))
     d.b.step("sample", {"x": x, "allowed": d.b.const("allowed", "i8", _allowed(d, classes, n)),
@@ -98,6 +100,17 @@ def sample(d: Draw) -> None:
              n=n, one=1, classes=classes, entries=len(table), multiplier=multiplier,
              shift=shift)  # fmt: skip
     d.b.show("out", out)
+
+
+def _ties(d: Draw, n: int) -> tuple[Slice, list[int], int, int]:
+    """Weights of 0 and 1, all but the first class about halfway between two, or at the cut."""
+    table, shift = [1, 0, 0, 1, 1, 0, 1, 1], d.rng.choice((0, 1, 1, 3))
+    cut = len(table) - 1
+    far = d.rng.choice([256 * k + 128 for k in range(cut)] + [256 * cut] * 2) << shift
+    x = d.b.part(1, (0, 0))
+    if n > 1:
+        d.b.part(n - 1, (-far - (2 << shift), -far + (2 << shift)))
+    return Slice("frame", x.start, n), table, 1, shift
 
 
 def _weights(d: Draw, n: int) -> list[int]:

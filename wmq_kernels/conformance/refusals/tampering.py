@@ -168,13 +168,15 @@ def _sample(n: int, most: int, multiplier: int, shift: int, table: list[int],
 
 
 SAMPLES: dict[str, Callable[[], bytes]] = {
-    "the last row allows nothing": lambda: _sample(2, 9, 1, 0, [1, 1], [1, 0, 0, 1, 0, 0]),
-    "weights that reach 2^31": lambda: _sample(2, 9, 1, 0, [1, 1 << 30], [1, 1]),
-    "1024 weights of 2^21": lambda: _sample(1024, 9, 1, 0, [1 << 21, 1], [1] * 1024),
-    "a product of 2^63": lambda: _sample(2, 1 << 31 - 1, 1 << 30, 62, [1, 1], [1, 1]),
-    "a product that its rounding lifts to 2^63": lambda: _sample(
-        1, INT32[1], (1 << 31) - 1, 62, [1, 1], [1]
-    ),
+    "the last row allows nothing": partial(_sample, 2, 9, 1, 0, [1, 1], [1, 0, 0, 1, 0, 0]),
+    "weights that reach 2^31": partial(_sample, 2, 9, 1, 0, [1, 1 << 30], [1, 1]),
+    "1024 weights of 2^21": partial(_sample, 1024, 9, 1, 0, [1 << 21, 1], [1] * 1024),
+    **{
+        f"a product that rounding by 2^{shift} lifts to 2^63": partial(
+            _sample, 2, INT32[1], INT32[1], shift, [1, 1], [1, 1]
+        )
+        for shift in (34, 62)
+    },
 }
 
 
