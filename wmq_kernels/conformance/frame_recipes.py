@@ -83,19 +83,20 @@ def place(d: Draw) -> None:
 
 def sample(d: Draw) -> None:
     n, classes = d.size(), d.rng.randint(1, 4)
-    if d.chance(0.4):
+    forced = d.rng.choice([(-1, -1)] * 5 + [(-2, -1), (-2, -2), (0, 0), INT32, (-3, n + 1)])
+    if d.chance(0.5):
         x, table, multiplier, shift = _ties(d, n)
+        forced = (-1, -1)
     else:
         x = d.read("x", "i32", n, d.rng.choice([INT32, (-9, 9), (-(1 << 20), 1 << 20), (7, 7)]))
         value, table = d.b.values[x.value], _weights(d, n)
         multiplier, shift = _temperature(d, max(value.hi - value.lo, 1), 256 * len(table))
     state = d.read("state", "i32", 1, (-2, classes + 1))
     word = d.read("word", "i32", 1, d.rng.choice([INT32, INT32, INT32, (-1, 0), INT32[:1] * 2]))
-    draws = [(-1, -1)] * 6 + [(-2, -1), (-2, -2), (0, 0), INT32, (-3, n + 1)]
-    forced = d.read("forced", "i32", 1, d.rng.choice(draws))
     out = d.out("i32", 1, (0, n - 1))
     d.b.step("sample", {"x": x, "allowed": d.b.const("allowed", "i8", _allowed(d, classes, n)),
-                        "state": state, "word": word, "forced": forced,
+                        "state": state, "word": word,
+                        "forced": d.read("forced", "i32", 1, forced),
                         "table": d.i32("table", table), "out": out},
              n=n, one=1, classes=classes, entries=len(table), multiplier=multiplier,
              shift=shift)  # fmt: skip
@@ -109,7 +110,7 @@ def _ties(d: Draw, n: int) -> tuple[Slice, list[int], int, int]:
     far = d.rng.choice([256 * k + 128 for k in range(cut)] + [256 * cut] * 2) << shift
     x = d.b.part(1, (0, 0))
     if n > 1:
-        d.b.part(n - 1, (-far - (2 << shift), -far + (2 << shift)))
+        d.b.part(n - 1, (-far - (1 << shift), -far + (1 << shift)))
     return Slice("frame", x.start, n), table, 1, shift
 
 
