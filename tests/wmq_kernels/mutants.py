@@ -85,7 +85,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
         if _widened(node.left) and _widened(node.right):
             yield "width", _narrow
     elif isinstance(node, ast.BoolOp):
-        yield "and or or", _other_connective
+        yield "connective", _other_connective
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "sign", lambda n: n.operand
     elif isinstance(node, ast.AugAssign):

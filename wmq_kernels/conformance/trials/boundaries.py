@@ -3,7 +3,8 @@
 What rounds is linear in one input, so the least x with round_shift(x * factor + constant,
 shift) >= y follows from a division; it is tried together with x - 1 and x + 1, for y from
 lo to hi + 1, where the clamp begins.  The norms are not linear: there a bisection finds a
-place where the output passes y.  conv and scan are in `remembering`.
+place where the output passes y.  conv and scan are in `remembering`, sample in `sampling`,
+the rules of the frame in `rules`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _combined(op: str, inputs: dict[str, list[Sequence[int]]], constants: dict[s
     return trial(b, certified(b.program()), list(product(*lanes)))
 
 
-def around_ends(*values: int) -> list[int]:
+def _around_ends(*values: int) -> list[int]:
     """Each value with its neighbours, and the ends of int32."""
     near = {v + d for v in values for d in (-1, 0, 1)}
     return sorted({*INT32, *(v for v in near if INT32[0] <= v <= INT32[1])})
@@ -46,8 +46,8 @@ def around_ends(*values: int) -> list[int]:
 def timed() -> Trial:
     last = [4, 0, -1, INT32[1], INT32[0]]
     return _combined("timed",
-                     {"state": [around_ends(0, 1, 2, 3, 4)], "age": [around_ends(0, 4)],
-                      "forced": [around_ends(0, 7)]},
+                     {"state": [_around_ends(0, 1, 2, 3, 4)], "age": [_around_ends(0, 4)],
+                      "forced": [_around_ends(0, 7)]},
                      {"last": last, "next": [11, -12, 13, INT32[1], INT32[0]]},
                      entries=len(last))  # fmt: skip
 
@@ -55,8 +55,8 @@ def timed() -> Trial:
 def strike() -> Trial:
     at = [5, 0, -1, INT32[1], INT32[0]]
     return _combined("strike",
-                     {"state": [around_ends(0, 1, 2, 3, 4)], "age": [around_ends(0, 5)],
-                      "x": [around_ends(0, 1)]}, {"at": at}, entries=len(at))  # fmt: skip
+                     {"state": [_around_ends(0, 1, 2, 3, 4)], "age": [_around_ends(0, 5)],
+                      "x": [_around_ends(0, 1)]}, {"at": at}, entries=len(at))  # fmt: skip
 
 
 def cross_places() -> Trial:
@@ -64,7 +64,7 @@ def cross_places() -> Trial:
     fate = [21, 22, 23, 24, -1, 0, -5, 44]
     return _combined("cross",
                      {"before": [(0, 1)], "after": [(3,)], "index": [(0, 1)],
-                      "x": [around_ends(-3, 10), around_ends(0)], "push": [around_ends(0, 2)]},
+                      "x": [_around_ends(-3, 10), _around_ends(0)], "push": [_around_ends(0, 2)]},
                      {"least": [-3, 0, 10, INT32[0]], "most": [10, 0, -3, INT32[1]],
                       "need": [0, 2, INT32[0], INT32[1]], "fate": fate},
                      entries=2, axes=2, sides=4, states=2)  # fmt: skip
@@ -73,8 +73,8 @@ def cross_places() -> Trial:
 def cross_tables() -> Trial:
     """States and entries on both sides of their tables; no fate at all, and fate 0."""
     return _combined("cross",
-                     {"before": [around_ends(0, 3)], "after": [(-7, *INT32)],
-                      "index": [around_ends(0, 2)], "x": [around_ends(0, 5)], "push": [(1,)]},
+                     {"before": [_around_ends(0, 3)], "after": [(-7, *INT32)],
+                      "index": [_around_ends(0, 2)], "x": [_around_ends(0, 5)], "push": [(1,)]},
                      {"least": [0, 5, -5], "most": [5, 5, INT32[1]], "need": [1, 1],
                       "fate": [1, 2, -1, -1, 0, INT32[0], INT32[1], 9]},
                      entries=3, axes=1, sides=2, states=4)  # fmt: skip
@@ -82,7 +82,7 @@ def cross_tables() -> Trial:
 
 def frame_down(limits: Interval) -> Trial:
     """Steps of the rounded value, beside a present count that is less, equal or more."""
-    held = [v for v in around_ends(*limits, sum(limits) // 2)]
+    held = _around_ends(*limits, sum(limits) // 2)
     b, n = Builder(Random(0)), len(held)
     out = b.temp("out", "i32", n, limits)
     b.step("frame_down", {"now": b.part(n, INT32), "value": b.part(n, INT32),
