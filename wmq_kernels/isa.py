@@ -330,6 +330,80 @@ ROWS: tuple[Instruction, ...] = (
          "elements of a block, taken in any order, fit int32, and so does what round_shift adds "
          "up: log2(block) passes of additions in int32 are exact. H(block) is symmetric, and "
          "H(block) * H(block) is block times the identity."),
+    _row("sample",
+         "x:i32:read:n, allowed:i8:const:classes*n, state:i32:read:one, word:i32:read:one, "
+         "forced:i32:read:one, table:i32:const:entries, out:i32:write:one",
+         "n one classes entries multiplier shift",
+         "k = min(max(state[0], 0), classes - 1); A = all i with allowed[k, i] != 0; M = the "
+         "greatest x[i] of all i in A; u[i] = round_shift((M - x[i]) * multiplier, shift); q = "
+         "u[i] >> 8; r = u[i] mod 256; w[i] = round_shift(table[q] * 256 + (table[q + 1] - "
+         "table[q]) * r, 8) if i is in A and q < entries - 1, else 0; t = (word[0] mod 2^32) * "
+         "(sum_i w[i]) >> 32; out[0] = min(forced[0], n - 1) if forced[0] >= 0, else the lowest "
+         "i in A with x[i] = M if forced[0] < -1, else the lowest i with w[0] + .. + w[i] > t",
+         "each row of allowed has an element that is not 0; entries >= 2; 0 <= table; table[0] >= "
+         "1; product = (hi(x) - lo(x)) * multiplier + half(shift) <= 2^63 - 1; draw = n * "
+         "max(table) * 2^32 <= 2^63 - 1; out = [0, n - 1]",
+         "forced is what happens: -1 draws, anything below takes the mode, and a class from 0 on "
+         "is taken whether it is allowed or not. u is a distance from the greatest logit in nats, "
+         "with 16 fraction bits; u, q, r and w matter for the i in A alone. Weights are on the "
+         "lines through the points of the table, a point every 2^-8 nats, and 0 from its last "
+         "point on. An index is always found: that of M has the weight table[0], so the sum S of "
+         "all weights is at least 1, and t <= (2^32 - 1) * S / 2^32 < S."),
+    _row("lookup",
+         "index:i32:read:one, table:i32:const:entries*n, out:i32:write:n",
+         "one entries n",
+         "out[i] = table[min(max(index[0], 0), entries - 1), i]",
+         "out = [min(table), max(table)]",
+         "As embed, with numbers of 32 bits."),
+    _row("timed",
+         "state:i32:read:one, age:i32:read:one, forced:i32:read:one, last:i32:const:entries, "
+         "next:i32:const:entries, out:i32:write:one",
+         "one entries",
+         "k = min(max(state[0], 0), entries - 1); out[0] = forced[0] if forced[0] >= 0 or last[k] "
+         "< 0, else next[k] if age[0] >= last[k], else state[0]",
+         "out = [min(lo(forced), lo(state), min(next)), max(hi(forced), hi(state), max(next))]",
+         "A state with a clock is kept until its age has reached last, then it becomes next. A "
+         "last below 0 means that the state has no clock: forced is handed on. So out can be the "
+         "forced of a sample."),
+    _row("cross",
+         "before:i32:read:one, after:i32:read:one, index:i32:read:one, x:i32:read:axes, "
+         "push:i32:read:one, least:i32:const:entries*axes, most:i32:const:entries*axes, "
+         "need:i32:const:sides, fate:i32:const:states*sides, out:i32:write:one",
+         "one entries axes sides states",
+         "k = min(max(index[0], 0), entries - 1); b = min(max(before[0], 0), states - 1); side 2 * "
+         "a is crossed if x[a] < least[k, a] and push[0] >= need[2 * a]; side 2 * a + 1 is crossed "
+         "if x[a] > most[k, a] and push[0] >= need[2 * a + 1]; out[0] = fate[b, s] for the lowest "
+         "s that is crossed and has fate[b, s] >= 0, after[0] if there is none",
+         "sides is 2 * axes; out = [min(lo(after), min_j(f_j)), max(hi(after), max_j(f_j))] with f "
+         "the elements of fate that are >= 0, [lo(after), hi(after)] if there are none",
+         "Whoever leaves the box of an entry becomes what the fate of the side says, if enough "
+         "pushes. A place exactly on an end is inside."),
+    _row("strike",
+         "state:i32:read:one, age:i32:read:one, x:i32:read:one, at:i32:const:entries, "
+         "out:i32:write:one",
+         "one entries",
+         "k = min(max(state[0], 0), entries - 1); out[0] = max(x[0] - 1, 0) if age[0] = at[k], "
+         "else x[0]",
+         "out = [min(lo(x), max(lo(x) - 1, 0)), max(hi(x), 0)]",
+         "A count that falls by one at a certain age of a state. If age is never negative, an at "
+         "of -1 means never."),
+    _row("frame_down",
+         "now:i32:read:n, value:i32:read:n, least:i32:const:n, most:i32:const:n, "
+         "out:i32:write:n",
+         "n",
+         "v = min(max(round_shift(value[i], 16), least[i]), most[i]); out[i] = v if v > now[i], "
+         "else min(max(now[i] - 1, least[i]), most[i])",
+         "least[i] <= most[i] for each i; out = [min(least), max(most)]",
+         "value has 16 fraction bits. A count that falls by one a frame unless value raises it: "
+         "a v that only equals now does not."),
+    _row("frame_move",
+         "now:i32:read:n, change:i32:read:n, speed:i32:read:n, push:i32:read:n, "
+         "still:i32:read:one, least:i32:const:n, most:i32:const:n, out:i32:write:n",
+         "n one",
+         "v = now[i] + change[i] + (speed[i] + push[i] if still[0] = 0, else 0); out[i] = "
+         "min(max(v, least[i]), most[i])",
+         "least[i] <= most[i] for each i; out = [min(least), max(most)]",
+         "The sum of four int32 is exact in int64."),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

@@ -9,6 +9,7 @@ result is checked to fit int64; `reference.py` checks what is stored.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from math import isqrt
 from operator import mul, ne
 
@@ -324,12 +325,91 @@ def hadamard(x: Ints, blocks: int, block: int, shift: int, lo: int, hi: int) -> 
     return {"out": out}, saturated
 
 
+def sample(
+    x: Ints, allowed: Ints, state: Ints, word: Ints, forced: Ints, table: Ints,
+    n: int, one: int, classes: int, entries: int, multiplier: int, shift: int,
+) -> Result:  # fmt: skip
+    row = clamp(state[0], 0, classes - 1) * n
+    taken = [i for i in range(n) if allowed[row + i] != 0]
+    if not taken:
+        raise ProgramError(f"row {row // n} of allowed has zeros only")
+    if forced[0] >= 0:
+        return {"out": [min(forced[0], n - 1)]}, 0
+    most = max(x[i] for i in taken)
+    if forced[0] < -1:
+        return {"out": [next(i for i in taken if x[i] == most)]}, 0
+    w = [0] * n
+    for i in taken:
+        distance = round_shift(int64((most - x[i]) * multiplier, "distance"), shift)
+        q, r = distance >> 8, distance % 256
+        if q < entries - 1:
+            left, right = entry(table, q, "table"), entry(table, q + 1, "table")
+            w[i] = round_shift(int64(left * 256 + (right - left) * r, "weight"), 8)
+    t = int64(word[0] % 2**32 * sum(w), "word * sum of weights") >> 32
+    for i, seen in enumerate(accumulate(w)):
+        if seen > t:
+            return {"out": [i]}, 0
+    raise ProgramError(f"no class is drawn: the weights sum up to {sum(w)}")
+
+
+def lookup(index: Ints, table: Ints, one: int, entries: int, n: int) -> Result:
+    return embed(index, table, one, entries, n)
+
+
+def timed(
+    state: Ints, age: Ints, forced: Ints, last: Ints, next: Ints, one: int, entries: int
+) -> Result:
+    k = clamp(state[0], 0, entries - 1)
+    if forced[0] >= 0 or last[k] < 0:
+        return {"out": [forced[0]]}, 0
+    return {"out": [next[k] if age[0] >= last[k] else state[0]]}, 0
+
+
+def cross(
+    before: Ints, after: Ints, index: Ints, x: Ints, push: Ints, least: Ints, most: Ints,
+    need: Ints, fate: Ints, one: int, entries: int, axes: int, sides: int, states: int,
+) -> Result:  # fmt: skip
+    k, b = clamp(index[0], 0, entries - 1), clamp(before[0], 0, states - 1)
+    beyond = []  # of each side, whether the place is
+    for a in range(axes):
+        beyond += [x[a] < least[k * axes + a], x[a] > most[k * axes + a]]
+    for s in range(sides):
+        if beyond[s] and push[0] >= need[s] and fate[b * sides + s] >= 0:
+            return {"out": [fate[b * sides + s]]}, 0
+    return {"out": [after[0]]}, 0
+
+
+def strike(state: Ints, age: Ints, x: Ints, at: Ints, one: int, entries: int) -> Result:
+    k = clamp(state[0], 0, entries - 1)
+    return {"out": [max(x[0] - 1, 0) if age[0] == at[k] else x[0]]}, 0
+
+
+def frame_down(now: Ints, value: Ints, least: Ints, most: Ints, n: int) -> Result:
+    out = []
+    for i in range(n):
+        v = clamp(round_shift(value[i], 16), least[i], most[i])
+        out.append(v if v > now[i] else clamp(now[i] - 1, least[i], most[i]))
+    return {"out": out}, 0
+
+
+def frame_move(
+    now: Ints, change: Ints, speed: Ints, push: Ints, still: Ints, least: Ints, most: Ints,
+    n: int, one: int,
+) -> Result:  # fmt: skip
+    out = []
+    for i in range(n):
+        carried = speed[i] + push[i] if still[0] == 0 else 0
+        out.append(clamp(now[i] + change[i] + carried, least[i], most[i]))
+    return {"out": out}, 0
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
         scan_carry, gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits,
-        place, rms_norm_channels, hadamard,
+        place, rms_norm_channels, hadamard, sample, lookup, timed, cross, strike, frame_down,
+        frame_move,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

@@ -361,6 +361,38 @@ def copy(c: Context) -> dict[str, Interval]:
     return {"out": c.interval("x")}
 
 
+def sample(c: Context) -> dict[str, Interval]:
+    n = c.parameter("n")
+    rows = c.data("allowed").reshape(c.parameter("classes"), n).any(1)
+    c.need(bool(rows.all()), f"row {int(rows.argmin())} of allowed has zeros only")
+    c.need(c.parameter("entries") >= 2, "table has 1 entry, 2 are needed")
+    c.within("table", 0, INT32[1])
+    table, (lo, hi) = c.data("table"), c.interval("x")
+    c.need(int(table[0]) >= 1, "table begins with 0, 1 is needed")
+    c.fits("product", (hi - lo) * c.parameter("multiplier"), c.parameter("shift"))
+    c.fits("draw", n * int(table.max()) << 32)
+    return {"out": (0, n - 1)}
+
+
+def timed(c: Context) -> dict[str, Interval]:
+    following = c.data("next")
+    ends = (c.interval("forced"), c.interval("state"), (int(following.min()), int(following.max())))
+    return {"out": (min(lo for lo, _ in ends), max(hi for _, hi in ends))}
+
+
+def cross(c: Context) -> dict[str, Interval]:
+    axes, sides = c.parameter("axes"), c.parameter("sides")
+    c.need(sides == 2 * axes, f"sides is {sides}, {axes} axes have {2 * axes}")
+    fate = c.data("fate").tolist()
+    reached = [*c.interval("after"), *(f for f in fate if f >= 0)]
+    return {"out": (min(reached), max(reached))}
+
+
+def strike(c: Context) -> dict[str, Interval]:
+    lo, hi = c.interval("x")
+    return {"out": (min(lo, max(lo - 1, 0)), max(hi, 0))}
+
+
 RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
@@ -369,5 +401,7 @@ RULES: dict[str, Rule] = {
     "drive": drive, "scan": scan, "scan_carry": scan_carry, "gate": gate, "frame_add": frame_add,
     "frame_round": frame_round, "frame_sign": frame_sign, "argmax": argmax, "age": age,
     "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
-    "rms_norm_channels": rms_norm_channels, "hadamard": hadamard,
+    "rms_norm_channels": rms_norm_channels, "hadamard": hadamard, "sample": sample,
+    "lookup": embed, "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_add,
+    "frame_move": frame_add,
 }  # fmt: skip

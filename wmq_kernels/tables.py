@@ -14,6 +14,8 @@ WORK_BITS = 128  # fraction bits while computing
 ONE = 1 << WORK_BITS
 SOFTPLUS_BITS = 26  # fraction bits of softplus's table
 SOFTPLUS_STEP_BITS = 6  # its step is 2^-6
+WEIGHT_BITS = 21  # fraction bits of sample's table: 1023 classes at most
+WEIGHT_STEP_BITS = 8  # its step is 2^-8
 
 
 def sigmoid_table() -> list[int]:
@@ -38,6 +40,15 @@ def decay_coarse() -> list[int]:
 def decay_fine() -> list[int]:
     """Compute round(2^38 * (1 - exp(-j / 2^16))) for j = 0..255."""
     return [_rounded(ONE - power, FINE_BITS) for power in _powers_of_exp(16, 256)]
+
+
+def weights_table(entries: int) -> list[int]:
+    """Compute round(2^21 * exp(-i / 2^8)) for i = 0..entries - 1.
+
+    `sample` gives no weight from the last point on, (entries - 1) / 2^8 nats below the
+    likeliest class: exp(-(entries - 1) / 2^8) is its min-p.
+    """
+    return [_rounded(power, WEIGHT_BITS) for power in _powers_of_exp(WEIGHT_STEP_BITS, entries)]
 
 
 def _rounded(value: int, bits: int) -> int:

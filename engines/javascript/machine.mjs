@@ -129,6 +129,16 @@ function factor(o, p) {
   return [p.numerator / isqrt(t * 4n ** e), e];
 }
 
+// What k is in the formulas: an index within a table.
+const entry = (index, count) => Math.min(Math.max(index, 0), N(count) - 1);
+
+function weight(behind, table, p) { // of a logit so far behind the greatest
+  const u = roundShift(behind * p.multiplier, p.shift), q = u >> 8n, r = u & 255n;
+  if (q >= p.entries - 1n) return 0n;
+  const left = big(table[N(q)]), right = big(table[N(q) + 1]);
+  return roundShift(left * 256n + (right - left) * r, 8n);
+}
+
 function odd(bits) { // whether an odd number of them is 1
   let found = false;
   for (; bits; bits &= bits - 1) found = !found;
@@ -167,7 +177,7 @@ const OPS = {
     }
   },
   embed(o, p) {
-    const dim = N(p.dim), k = Math.min(Math.max(o.index[0], 0), N(p.classes) - 1);
+    const dim = N(p.dim), k = entry(o.index[0], p.classes);
     for (let i = 0; i < dim; i++) o.out[i] = o.table[k * dim + i];
   },
   dot(o) {
@@ -267,9 +277,61 @@ const OPS = {
   },
   copy(o) { o.out.set(o.x); },
   place(o, p) {
-    const n = N(p.n), k = Math.min(Math.max(o.index[0], 0), N(p.entries) - 1);
+    const n = N(p.n), k = entry(o.index[0], p.entries);
     const event = N(p.event), here = o.after[0] === event && o.before[0] !== event;
     o.out.set(here ? o.table.subarray(k * n, (k + 1) * n) : o.moved);
+  },
+  sample(o, p) {
+    const n = o.x.length, row = entry(o.state[0], p.classes) * n;
+    const may = (i) => o.allowed[row + i] !== 0;
+    if (o.forced[0] >= 0) { o.out[0] = Math.min(o.forced[0], n - 1); return; }
+    let most = -Infinity;
+    for (let i = 0; i < n; i++) if (may(i)) most = Math.max(most, o.x[i]);
+    if (o.forced[0] < -1) { o.out[0] = o.x.findIndex((v, i) => may(i) && v === most); return; }
+    const weights = [];
+    let sum = 0n;
+    for (let i = 0; i < n; i++) {
+      weights.push(may(i) ? weight(big(most) - big(o.x[i]), o.table, p) : 0n);
+      sum += weights[i];
+    }
+    const t = (big(o.word[0] >>> 0) * sum) >> 32n;
+    let seen = 0n;
+    o.out[0] = weights.findIndex((w) => (seen += w) > t);
+  },
+  lookup(o, p) {
+    const n = N(p.n), k = entry(o.index[0], p.entries);
+    o.out.set(o.table.subarray(k * n, (k + 1) * n));
+  },
+  timed(o, p) {
+    const k = entry(o.state[0], p.entries);
+    if (o.forced[0] >= 0 || o.last[k] < 0) o.out[0] = o.forced[0];
+    else o.out[0] = o.age[0] >= o.last[k] ? o.next[k] : o.state[0];
+  },
+  cross(o, p) {
+    const axes = N(p.axes), sides = N(p.sides);
+    const k = entry(o.index[0], p.entries) * axes, b = entry(o.before[0], p.states) * sides;
+    o.out[0] = o.after[0];
+    for (let s = sides - 1; s >= 0; s--) { // so that the lowest has the last word
+      const a = s >> 1, beyond = s % 2 ? o.x[a] > o.most[k + a] : o.x[a] < o.least[k + a];
+      if (beyond && o.push[0] >= o.need[s] && o.fate[b + s] >= 0) o.out[0] = o.fate[b + s];
+    }
+  },
+  strike(o, p) {
+    const k = entry(o.state[0], p.entries);
+    o.out[0] = o.age[0] === o.at[k] ? Math.max(o.x[0] - 1, 0) : o.x[0];
+  },
+  frame_down(o) {
+    for (let i = 0; i < o.now.length; i++) {
+      const within = (v) => Math.min(Math.max(v, o.least[i]), o.most[i]);
+      const v = within(N(roundShift(big(o.value[i]), 16n)));
+      o.out[i] = v > o.now[i] ? v : within(o.now[i] - 1);
+    }
+  },
+  frame_move(o) {
+    for (let i = 0; i < o.now.length; i++) {
+      const carried = o.still[0] === 0 ? o.speed[i] + o.push[i] : 0;
+      o.out[i] = Math.min(Math.max(o.now[i] + o.change[i] + carried, o.least[i]), o.most[i]);
+    }
   },
   rms_norm_channels(o, p) {
     const [m, e] = factor(o, p);

@@ -84,6 +84,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
         yield "arithmetic", _operate
         if _widened(node.left) and _widened(node.right):
             yield "width", _narrow
+    elif isinstance(node, ast.BoolOp):
+        yield "connective", _other_connective
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "sign", lambda n: n.operand
     elif isinstance(node, ast.AugAssign):
@@ -119,6 +121,10 @@ def _compare(node: ast.Compare) -> ast.AST:
 
 def _operate(node: ast.BinOp) -> ast.AST:
     return ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
+
+
+def _other_connective(node: ast.BoolOp) -> ast.AST:
+    return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
 
 
 def _widened(node: ast.expr) -> bool:

@@ -34,10 +34,10 @@ from tests.wmq_kernels.programs import Case
 from wmq_kernels import engine
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.recipes import RECIPES, draw
-from wmq_kernels.engine import kernels, loop
+from wmq_kernels.engine import frame_kernels, kernels, loop
 
 SOURCES = {Path(one.__file__).name: Path(one.__file__).read_text("utf-8")
-           for one in (kernels, loop)}  # fmt: skip
+           for one in (kernels, frame_kernels, loop)}  # fmt: skip
 SEEDS = range(24)  # of each instruction's recipe
 TIMEOUT = 30  # seconds of one mutant's comparisons, after which it counts as noticed
 ENOUGH = 0.95
@@ -48,11 +48,20 @@ ALONE = "the interpreted kernels run in one thread; teams have tests of their ow
 PLAIN = "the interpreted kernels are the plain ones; the others have tests of their own"
 NARROW = "what is multiplied or subtracted fits int32"
 EQUIVALENT = (
-    ("embed", "index[0]", "0 -> -1", ONE),
-    ("argmax", "out[0]", "0 -> -1", ONE),
-    ("age", "out[0]", "0 -> -1", ONE),
-    ("place", "after[0]", "0 -> -1", ONE),
-    ("place", "index[0]", "0 -> -1", ONE),
+    *(
+        (function, "[0]", "0 -> -1", ONE)
+        for function in (
+            "embed",
+            "argmax",
+            "age",
+            "place",
+            "frame_move",
+            "sample",
+            "timed",
+            "cross",
+            "strike",
+        )
+    ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
     ("run_frames", "turn", "", ALONE),
     ("run_frames", "rank", "", ALONE),
@@ -64,6 +73,7 @@ EQUIVALENT = (
     ("dots", "(world + 1) * n", "1 -> 2", LONGER),
     ("run_step", "vnni_scan.", "", PLAIN),
     ("place", "(k + 1) * n", "1 -> 2", LONGER),
+    ("sample", "(row + 1) * n", "1 -> 2", LONGER),
     ("conv", "np.int64(x[i])", "np.int32(x[i])", NARROW),
     ("convolve_row", "np.int64(history[i])", "np.int32(history[i])", NARROW),
     ("silu", "np.int64(far[i])", "np.int32(near[i])", NARROW),
@@ -110,7 +120,8 @@ def first_of(function: str) -> list[str]:
                "scan_carry_rows": ["scan_carry"], "pass_by": ["scan", "scan_carry"],
                "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
-               "isqrt": ["rms_norm"], "butterflies": ["hadamard"]}  # fmt: skip
+               "isqrt": ["rms_norm"], "butterflies": ["hadamard"], "embed": ["embed", "lookup"],
+               "greatest": ["sample"], "weigh": ["sample"]}  # fmt: skip
     return helpers.get(function) or [
         op for op in RECIPES if op == function or op.startswith(f"{function}_i")
     ]
@@ -143,8 +154,10 @@ def loop_of(mutant: Mutant) -> types.ModuleType:
         tree = mutant.tree(source) if file == mutant.file else ast.parse(source)
         made[file] = types.ModuleType(file)
         exec(compile(tree, file, "exec"), made[file].__dict__)
-    made["loop.py"].kernels = made["kernels.py"]  # type: ignore[attr-defined]
-    return made["loop.py"]
+    changed = made["loop.py"]
+    changed.kernels = made["kernels.py"]  # type: ignore[attr-defined]
+    changed.frame_kernels = made["frame_kernels.py"]  # type: ignore[attr-defined]
+    return changed
 
 
 def _ring(*_: object) -> None:

@@ -69,6 +69,43 @@ EXAMPLES = [
     ("age", {"before": [4], "after": [4], "age": [8]}, {"one": 1, "most": 9}, {"out": [9]}, 0),
     ("age", {"before": [4], "after": [4], "age": [9]}, {"one": 1, "most": 9}, {"out": [9]}, 0),
     ("age", {"before": [4], "after": [5], "age": [9]}, {"one": 1, "most": 9}, {"out": [0]}, 0),
+    # distances 384, 0 and 1024, which is the cut: weights 80 / 2 + 50 / 2 and 100, of 165 in all
+    *(("sample", {"x": [2, 5, 99, -3], "allowed": [1, 0, 1, 0, 1, 1, 0, 1], "state": [9],
+                  "word": [word], "forced": [-1], "table": [100, 80, 50, 7, 7]},
+       {"n": 4, "one": 1, "classes": 2, "entries": 5, "multiplier": 128, "shift": 0},
+       {"out": [out]}, 0)
+      for word, out in ((0, 0), ((65 << 32) // 165, 0), ((65 << 32) // 165 + 1, 1), (-1, 1))),
+    ("sample", {"x": [5, 5, 9], "allowed": [1, 1, 0], "state": [0], "word": [-1], "forced": [-2],
+                "table": [1, 0]},
+     {"n": 3, "one": 1, "classes": 1, "entries": 2, "multiplier": 1, "shift": 0},
+     {"out": [0]}, 0),
+    ("sample", {"x": [5, 5, 9], "allowed": [1, 1, 0], "state": [0], "word": [0], "forced": [7],
+                "table": [1, 0]},
+     {"n": 3, "one": 1, "classes": 1, "entries": 2, "multiplier": 1, "shift": 0},
+     {"out": [2]}, 0),
+    ("lookup", {"index": [8], "table": [1, 2, 3, 70000]}, {"one": 1, "entries": 2, "n": 2},
+     {"out": [3, 70000]}, 0),
+    # the clock of state 1 runs, has run; state 0 has none; what is forced comes first
+    *(("timed", {"state": [state], "age": [age], "forced": [forced], "last": [-1, 3],
+                 "next": [8, 9]}, {"one": 1, "entries": 2}, {"out": [out]}, 0)
+      for state, age, forced, out in ((1, 2, -1, 1), (1, 3, -1, 9), (7, 2, -1, 7), (0, 9, -2, -2),
+                                      (1, 3, 0, 0))),
+    # beyond the left, which has no fate, and above, which needs a push; then on the edge
+    *(("cross", {"before": [1], "after": [6], "index": [0], "x": x, "push": [push],
+                 "least": [-5, 0], "most": [5, 10], "need": [-9, -9, -9, 4],
+                 "fate": [1, 2, 3, 4, -1, 22, 33, 44]},
+       {"one": 1, "entries": 1, "axes": 2, "sides": 4, "states": 2}, {"out": [out]}, 0)
+      for x, push, out in (([-6, 11], 4, 44), ([-6, 11], 3, 6), ([6, 11], 4, 22), ([5, 10], 4, 6),
+                           ([-5, -1], 0, 33))),
+    *(("strike", {"state": [state], "age": [age], "x": [x], "at": [2, -1]},
+       {"one": 1, "entries": 2}, {"out": [out]}, 0)
+      for state, age, x, out in ((0, 2, 4, 3), (0, 2, 0, 0), (0, 1, 4, 4), (1, 2, 4, 4))),
+    # 1.5 raises it to 2; 2 equals now, which falls; 0 stays; most is 7
+    ("frame_down", {"now": [1, 2, 0, 9], "value": [3 << 15, 2 << 16, -9 << 16, 99 << 16],
+                    "least": [0] * 4, "most": [7] * 4}, {"n": 4}, {"out": [2, 1, 0, 7]}, 0),
+    *(("frame_move", {"now": [10, 0], "change": [1, 2], "speed": [100, -50], "push": [1000, 7],
+                      "still": [still], "least": [0, -9], "most": [2000, 9]}, {"n": 2, "one": 1},
+       {"out": out}, 0) for still, out in ((0, [1111, -9]), (1, [11, 2]), (-1, [11, 2]))),
     ("gate", {"a": [3, -3], "b": [5, 5], "multiplier": [1, 2], "shift": [1, 0]},
      {"n": 2, "lo": -20, "hi": 20}, {"out": [8, -20]}, 1),
     ("drive", {"x": [3, -3, 5, 9], "dt": [5, 7], "shift": [1, 0]},

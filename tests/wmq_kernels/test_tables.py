@@ -25,6 +25,15 @@ def _coarse(i: int) -> mpf:
     return 2**46 * mp.exp(-mpf(i) / 256)
 
 
+def _weight(i: int) -> mpf:
+    return 2**21 * mp.exp(-mpf(i) / 256)
+
+
+def all_weights() -> list[int]:
+    """As far as they are not 0."""
+    return tables.weights_table(3905)
+
+
 def _fine(j: int) -> mpf:
     return 2**38 * -mp.expm1(-mpf(j) / 2**16)
 
@@ -34,6 +43,7 @@ TABLES = [
     (tables.softplus_table, 2050, _softplus),
     (tables.decay_coarse, 5697, _coarse),
     (tables.decay_fine, 256, _fine),
+    (all_weights, 3905, _weight),
 ]
 
 

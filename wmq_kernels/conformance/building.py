@@ -15,12 +15,12 @@ from random import Random
 import numpy as np
 
 from wmq_kernels.conformance.graphs import graph
-from wmq_kernels.conformance.network import network
+from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.pack import Header, Writer, folder_beside
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.conformance.refusals.damage import made, refusals
 from wmq_kernels.conformance.running import Outcome, by_oracle
-from wmq_kernels.conformance.trials import boundaries, exhaustive, remembering
+from wmq_kernels.conformance.trials import boundaries, exhaustive, remembering, rules, sampling
 from wmq_kernels.conformance.trials.trial import Trial, pads
 from wmq_kernels.conformance.workers import in_order
 from wmq_kernels.program import encode
@@ -29,7 +29,6 @@ DRAWS = 176  # programs of each recipe
 GRAPHS = 640
 NETWORKS, NETWORK_FRAMES = 8, 60
 GIVEN = 2  # frames that a graph is given; the last one is its own
-NETWORK_START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3]
 SEEDS = 1 << 32  # apart: pack seeds share no graph
 
 
@@ -44,8 +43,8 @@ def plan(seed: int) -> list[Job]:
     """All cases of the pack, in order."""
     first = seed * SEEDS
     jobs = [Job("exhaustive", name, make) for name, make in exhaustive.TRIALS.items()]
-    jobs += [Job("boundaries", name, make)
-             for name, make in (boundaries.TRIALS | remembering.TRIALS).items()]  # fmt: skip
+    jobs += [Job("boundaries", name, make) for room in (boundaries, remembering, rules, sampling)
+             for name, make in room.TRIALS.items()]  # fmt: skip
     jobs += [Job("graphs", f"{op} {number}", partial(drawn, op, first + number))
              for op in RECIPES for number in range(DRAWS)]  # fmt: skip
     jobs += [Job("graphs", f"graph {number}", partial(chained, first + number))
@@ -72,7 +71,7 @@ def rolled(seed: int) -> Trial:
     rng = Random(seed)
     rows = [[rng.randint(-3_000_000, 3_000_000) for _ in range(2)]
             for _ in range(NETWORK_FRAMES + 1)]  # fmt: skip
-    return Trial(network(seed), [NETWORK_START], rows)
+    return Trial(network(seed), [START], rows)
 
 
 @dataclass(frozen=True)

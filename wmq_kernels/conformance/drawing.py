@@ -5,6 +5,7 @@ Ends of ranges and ties of the rounding are far likelier than chance would have 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -89,3 +90,6 @@ class Draw:
         """Any value that the table allows."""
         rule = next(p for p in TABLE[op].parameters if p.name == name)
         return numbers(self.rng, 1, (rule.lo, rule.hi))[0]
+
+
+Recipe = Callable[[Draw], None]

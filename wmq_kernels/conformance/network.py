@@ -1,7 +1,8 @@
 """Build a small random world model as a program: all instructions, two layers, frame to frame.
 
-The frame holds three Q15.16 numbers, a count, a bit, a class of four and its age; what
-the program writes is its next frame, so an error anywhere soon is an error everywhere.
+The frame holds three Q15.16 numbers, a count, a bit, a class of four and its age, lives and
+a clock that runs down; what the program writes is its next frame, so an error anywhere soon
+is an error everywhere.  The class is drawn, by a word that the controllers bring.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ D_MODEL, HEADS, HEADDIM, D_STATE, PAST = 24, 3, 8, 6, 3
 D_INNER = HEADS * HEADDIM
 D_CONV = D_INNER + 2 * D_STATE
 I8, I16 = (-127, 127), (-32767, 32767)
-COUNTS = {"numbers": 3, "count": 1, "bit": 1, "class": 1, "age": 1}
+COUNTS = {"numbers": 3, "count": 1, "bit": 1, "class": 1, "age": 1, "lives": 1, "clock": 1}
+FRAME = sum(COUNTS.values())
 CLASSES = 4
-START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3]  # a frame to begin with
+CLASS, AGE, LIVES, CLOCK = (Slice("frame", place, 1) for place in (5, 6, 7, 8))
+START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3, 99, 7]  # a frame to begin with
 
 
 class Network(Builder):
@@ -183,41 +186,87 @@ class Network(Builder):
         return y
 
     def update(self, heads: Slice) -> Slice:
-        """The next frame from 3 changes, a number, a logit and the logits of 4 classes."""
-        after = self.value("after", "i32", 7, "temp", INT32, around=0)
+        """The next frame from 3 changes, 2 numbers, a logit and the logits of 4 classes."""
+        after = self.value("after", "i32", FRAME, "temp", INT32, around=0)
         moved = self.temp("moved", "i32", 3, (-(1 << 20), 1 << 20))
-        least = [-(1 << 20), -(1 << 19), 0]
-        self.step("frame_add", {"now": Slice("frame", 0, 3), "change": self._part(heads, 0, 3),
-                                "least": self.const("c", "i32", least),
-                                "most": self.const("c", "i32", [1 << 20, 1 << 19, 1 << 18]),
-                                "out": moved}, n=3)  # fmt: skip
+        self._move(heads, moved)
         self.step("frame_round", {"now": Slice("frame", 3, 1), "value": self._part(heads, 3, 1),
                                   "least": self.const("c", "i32", [0]),
                                   "most": self.const("c", "i32", [60]),
                                   "falling": self.const("c", "i32", [0]),
                                   "out": self._part(after, 3, 1)}, n=1)  # fmt: skip
-        self.step("frame_sign", {"x": self._part(heads, 4, 1), "out": self._part(after, 4, 1)},
+        self.step("frame_down", {"now": CLOCK, "value": self._part(heads, 4, 1),
+                                 "least": self.const("c", "i32", [0]),
+                                 "most": self.const("c", "i32", [20]),
+                                 "out": self._part(after, 8, 1)}, n=1)  # fmt: skip
+        self.step("frame_sign", {"x": self._part(heads, 5, 1), "out": self._part(after, 4, 1)},
                   n=1)  # fmt: skip
-        self.step("argmax", {"x": self._part(heads, 5, CLASSES), "out": self._part(after, 5, 1)},
-                  n=CLASSES, one=1)  # fmt: skip
-        self.step("place", {"before": Slice("frame", 5, 1), "after": self._part(after, 5, 1),
-                            "index": Slice("frame", 6, 1), "moved": moved,
-                            "table": self._ints("i32", 4 * 3, -(1 << 18), 1 << 18),
+        self._draw(self._part(heads, 6, CLASSES), moved, self._part(after, 5, 1))
+        self.step("place", {"before": CLASS, "after": self._part(after, 5, 1), "index": AGE,
+                            "moved": moved, "table": self._ints("i32", 4 * 3, -(1 << 18), 1 << 18),
                             "out": self._part(after, 0, 3)},
                   one=1, n=3, entries=4, event=2)  # fmt: skip
-        self.step("age", {"before": Slice("frame", 5, 1), "after": self._part(after, 5, 1),
-                          "age": Slice("frame", 6, 1), "out": self._part(after, 6, 1)},
-                  one=1, most=20)  # fmt: skip
+        self.step("age", {"before": CLASS, "after": self._part(after, 5, 1), "age": AGE,
+                          "out": self._part(after, 6, 1)}, one=1, most=20)  # fmt: skip
+        self.step("strike", {"state": CLASS, "age": AGE, "x": LIVES,
+                             "at": self._ints("i32", CLASSES, -1, 2),
+                             "out": self._part(after, 7, 1)}, one=1, entries=CLASSES)  # fmt: skip
         return after
+
+    def _move(self, heads: Slice, moved: Slice) -> None:
+        """One number by its change alone; two also by the speeds of the likeliest class."""
+        self.step("frame_add", {"now": Slice("frame", 0, 1), "change": self._part(heads, 0, 1),
+                                "least": self.const("c", "i32", [-(1 << 20)]),
+                                "most": self.const("c", "i32", [1 << 20]),
+                                "out": self._part(moved, 0, 1)}, n=1)  # fmt: skip
+        likeliest = self.temp("likeliest", "i32", 1, (0, CLASSES - 1))
+        self.step("argmax", {"x": self._part(heads, 6, CLASSES), "out": likeliest},
+                  n=CLASSES, one=1)  # fmt: skip
+        speed = self.temp("speed", "i32", 2, (-(1 << 16), 1 << 16))
+        self.step("lookup", {"index": likeliest, "out": speed,
+                             "table": self._ints("i32", CLASSES * 2, -(1 << 16), 1 << 16)},
+                  one=1, entries=CLASSES, n=2)  # fmt: skip
+        self.step("frame_move", {"now": Slice("frame", 1, 2), "change": self._part(heads, 1, 2),
+                                 "speed": speed, "push": Slice("controllers", 0, 2),
+                                 "still": CLOCK,
+                                 "least": self.const("c", "i32", [-(1 << 19), 0]),
+                                 "most": self.const("c", "i32", [1 << 19, 1 << 18]),
+                                 "out": self._part(moved, 1, 2)}, n=2, one=1)  # fmt: skip
+
+    def _draw(self, logits: Slice, moved: Slice, after: Slice) -> None:
+        """The class: what its clock says, else a draw, unless a number leaves its place."""
+        wish = self._requantize("i32", Slice("next_controllers", 1, 1), 51, -3, CLASSES)
+        forced = self.temp("forced", "i32", 1, INT32)
+        self.step("timed", {"state": CLASS, "age": AGE, "forced": wish,
+                            "last": self._ints("i32", CLASSES, -1, 4),
+                            "next": self._ints("i32", CLASSES, 0, CLASSES - 1), "out": forced},
+                  one=1, entries=CLASSES)  # fmt: skip
+        drawn = self.temp("drawn", "i32", 1, (0, CLASSES - 1))
+        table = tables.weights_table(1003)
+        allowed = [int(k == i or self.rng.random() < 0.7)
+                   for k in range(CLASSES) for i in range(CLASSES)]  # fmt: skip
+        self.step("sample", {"x": logits, "allowed": self.const("c", "i8", allowed),
+                             "state": CLASS, "word": Slice("controllers", 0, 1), "forced": forced,
+                             "table": self.const("c", "i32", table), "out": drawn},
+                  n=CLASSES, one=1, classes=CLASSES, entries=len(table), multiplier=1 << 10,
+                  shift=17)  # fmt: skip
+        ends = self._ints("i32", 2 * CLASSES, 1 << 17, 1 << 19)
+        least = [-int(v) for v in self.data[ends.value][ends.start :][: 2 * CLASSES]]
+        self.step("cross", {"before": CLASS, "after": drawn, "index": AGE,
+                            "x": self._part(moved, 0, 2), "push": Slice("controllers", 1, 1),
+                            "least": self.const("c", "i32", least), "most": ends,
+                            "need": self._ints("i32", 4, -(1 << 21), 1 << 21),
+                            "fate": self._ints("i32", CLASSES * 4, -1, CLASSES - 1), "out": after},
+                  one=1, entries=CLASSES, axes=2, sides=4, states=CLASSES)  # fmt: skip
 
 
 def network(seed: int, layers: int = 2) -> Program:
     b = Network(Random(seed))
-    b.part(sum(COUNTS.values()), INT32)
+    b.part(FRAME, INT32)
     residual = b.encode()
     for number in range(layers):
         residual = b.layer(residual, carry=number % 2 == 1)
-    heads = b.two_digit_dot(residual, 5 + CLASSES)
+    heads = b.two_digit_dot(residual, 6 + CLASSES)
     heads = b._requantize("i32", heads, 29, *INT32)
     b.show("all", heads)
     return certified(b.program(b.update(heads)))

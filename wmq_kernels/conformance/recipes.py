@@ -4,22 +4,21 @@ A recipe adds the instruction to a `Builder`, with random lengths, constants and
 parameters and with operands up to the ends of their types, and shows what it writes.
 `wild` recipes ignore what must fit int64 and draw declared intervals at random: what
 they make may be refused by the range proof, but may never overflow if it is accepted.
+Those of the frame's rules are in `frame_recipes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isqrt
 from random import Random
 
 from wmq_kernels import tables
+from wmq_kernels.conformance import frame_recipes
 from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
-from wmq_kernels.conformance.drawing import LARGEST, Draw
+from wmq_kernels.conformance.drawing import LARGEST, Draw, Recipe
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Program, Slice
 from wmq_kernels.rangecheck import certified
-
-Recipe = Callable[[Draw], None]
 
 
 def digits(d: Draw) -> None:
@@ -335,76 +334,6 @@ def gate(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def _bounds(d: Draw, n: int) -> tuple[list[int], list[int]]:
-    pairs = [sorted(numbers(d.rng, 2, INT32)) for _ in range(n)]
-    if d.wild and d.rng.random() < 0.3:
-        pairs = [pair[::-1] for pair in pairs]
-    return [p[0] for p in pairs], [p[1] for p in pairs]
-
-
-def frame_add(d: Draw) -> None:
-    n = d.size()
-    least, most = _bounds(d, n)
-    out = d.out("i32", n, (min(least), max(most)) if not d.wild else INT32)
-    d.b.step("frame_add", {"now": d.read("now", "i32", n), "change": d.read("change", "i32", n),
-                           "least": d.i32("least", least), "most": d.i32("most", most),
-                           "out": out}, n=n)  # fmt: skip
-    d.b.show("out", out)
-
-
-def frame_round(d: Draw) -> None:
-    n = d.size()
-    least, most = _bounds(d, n)
-    out = d.out("i32", n, INT32)
-    half = d.rng.randrange(-99, 99) << 15
-    value = (
-        d.b.read("value", "i32", n, (half, half)) if d.chance(0.3) else d.read("value", "i32", n)
-    )
-    d.b.step("frame_round", {"now": d.read("now", "i32", n), "value": value,
-                             "least": d.i32("least", least), "most": d.i32("most", most),
-                             "falling": d.any_i32("falling", n, (0, 1)), "out": out},
-             n=n)  # fmt: skip
-    d.b.show("out", out)
-
-
-def frame_sign(d: Draw) -> None:
-    n = d.size()
-    out = d.out("i32", n, (0, 1))
-    d.b.step("frame_sign", {"x": d.read("x", "i32", n), "out": out}, n=n)
-    d.b.show("out", out)
-
-
-def argmax(d: Draw) -> None:
-    n = d.size()
-    x = d.read("x", "i32", n, d.rng.choice([INT32, (0, 2), (-3, -1)]))
-    out = d.out("i32", 1, (0, n - 1))
-    d.b.step("argmax", {"x": x, "out": out}, n=n, one=1)
-    d.b.show("out", out)
-
-
-def age(d: Draw) -> None:
-    most = d.parameter("age", "most")
-    near = d.rng.choice([INT32, (0, 1), (7, 8)])
-    out = d.out("i32", 1, INT32)
-    d.b.step("age", {"before": d.read("before", "i32", 1, near),
-                     "after": d.read("after", "i32", 1, near),
-                     "age": d.read("age", "i32", 1, d.rng.choice([INT32, (most - 2, most + 2)])),
-                     "out": out}, one=1, most=most)  # fmt: skip
-    d.b.show("out", out)
-
-
-def place(d: Draw) -> None:
-    n, entries, event = d.size(9), d.size(33), d.rng.choice((0, 1, 12, INT32[1]))
-    near = (max(event - 1, 0), event)
-    out = d.out("i32", n, INT32)
-    d.b.step("place", {"before": d.read("before", "i32", 1, near),
-                       "after": d.read("after", "i32", 1, near),
-                       "index": d.read("index", "i32", 1, (-2, entries + 1)),
-                       "moved": d.read("moved", "i32", n), "table": d.any_i32("table", entries * n),
-                       "out": out}, one=1, n=n, entries=entries, event=event)  # fmt: skip
-    d.b.show("out", out)
-
-
 def copy(d: Draw) -> None:
     n = d.size()
     x = d.b.part(n, INT32) if d.rng.random() < 0.5 else d.read("x", "i32", n)
@@ -419,9 +348,8 @@ RECIPES: dict[str, Recipe] = {
     "dot_add": dot_add, "add": add, "rms_norm": rms_norm, "conv": conv, "silu": silu,
     "softplus": softplus, "decay": decay, "drive": drive, "scan": scan,
     "scan_carry": scan_carry, "gate": gate,
-    "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
-    "argmax": argmax, "age": age, "copy": copy, "rms_norm_digits": rms_norm_digits,
-    "place": place, "rms_norm_channels": rms_norm_channels, "hadamard": hadamard,
+    "copy": copy, "rms_norm_digits": rms_norm_digits, "rms_norm_channels": rms_norm_channels,
+    "hadamard": hadamard, **frame_recipes.RECIPES,
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Compute the instructions in compiled integers: one function per row of `isa.py`.
 
 All is integers, and arrays come as slices of the arenas of `loop`.  Kernels return the
-number of values that their clamp changed.
+number of values that their clamp changed.  What makes the next frame of the network's
+outputs is in `frame_kernels`.
 """
 
 from __future__ import annotations
@@ -410,51 +411,8 @@ def gate(a, b, multiplier, shift, out, lo, hi):
 
 
 @kernel
-def frame_add(now, change, least, most, out):
-    for i in range(len(now)):
-        out[i] = clamp(np.int64(now[i]) + np.int64(change[i]), np.int64(least[i]), most[i])
-
-
-@kernel
-def frame_round(now, value, least, most, falling, out):
-    for i in range(len(now)):
-        v = clamp(round_shift(np.int64(value[i]), np.int64(16)), np.int64(least[i]), most[i])
-        out[i] = min(v, np.int64(now[i])) if falling[i] == 1 else v
-
-
-@kernel
-def frame_sign(x, out):
-    for i in range(len(x)):
-        out[i] = x[i] > 0
-
-
-@kernel
-def argmax(x, out):
-    best = 0
-    for i in range(1, len(x)):
-        if x[i] > x[best]:
-            best = i
-    out[0] = best
-
-
-@kernel
-def age(before, after, present, out, most):
-    out[0] = 0 if after[0] != before[0] else min(np.int64(present[0]) + 1, most)
-
-
-@kernel
 def copy(x, out):
     assign(out, x)
-
-
-@kernel
-def place(before, after, index, moved, table, out, event):
-    n = len(out)
-    if after[0] == event and before[0] != event:
-        k = clamp(np.int64(index[0]), 0, len(table) // n - 1)
-        assign(out, table[k * n : (k + 1) * n])
-    else:
-        assign(out, moved)
 
 
 @kernel

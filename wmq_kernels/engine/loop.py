@@ -12,7 +12,7 @@ different types nor a loop over such a table.
 
 from __future__ import annotations
 
-from wmq_kernels.engine import kernels, vnni, vnni_scan
+from wmq_kernels.engine import frame_kernels, kernels, vnni, vnni_scan
 from wmq_kernels.engine.barrier import meet
 from wmq_kernels.engine.compiling import kernel
 from wmq_kernels.engine.operands import OPERANDS, part
@@ -23,9 +23,10 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_REQUANTIZE_I32, OP_ADD, OP_RMS_NORM, OP_CONV, OP_SILU, OP_SOFTPLUS, OP_DECAY, OP_DRIVE,
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
-) = range(27)  # fmt: skip
+    OP_SAMPLE, OP_LOOKUP, OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE,
+) = range(34)  # fmt: skip
 
-OP_DOTS, OP_MEET = 27, 28  # of the engine alone: see `dots` and `barrier.meet`
+OP_DOTS, OP_MEET = 34, 35  # of the engine alone: see `dots` and `barrier.meet`
 
 PARAMETERS = 24  # place of the first parameter in an instruction's row
 BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if they last
@@ -180,7 +181,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             p[2],
         )
     elif op == OP_FRAME_ADD:
-        kernels.frame_add(
+        frame_kernels.frame_add(
             part(v32, code, 0),
             part(v32, code, 1),
             part(c32, code, 2),
@@ -188,7 +189,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(v32, code, 4),
         )
     elif op == OP_FRAME_ROUND:
-        kernels.frame_round(
+        frame_kernels.frame_round(
             part(v32, code, 0),
             part(v32, code, 1),
             part(c32, code, 2),
@@ -197,11 +198,11 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(v32, code, 5),
         )
     elif op == OP_FRAME_SIGN:
-        kernels.frame_sign(part(v32, code, 0), part(v32, code, 1))
+        frame_kernels.frame_sign(part(v32, code, 0), part(v32, code, 1))
     elif op == OP_ARGMAX:
-        kernels.argmax(part(v32, code, 0), part(v32, code, 1))
+        frame_kernels.argmax(part(v32, code, 0), part(v32, code, 1))
     elif op == OP_AGE:
-        kernels.age(
+        frame_kernels.age(
             part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), part(v32, code, 3), p[1]
         )
     elif op == OP_COPY:
@@ -211,7 +212,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(v32, code, 0), part(v8, code, 1), part(v8, code, 2), p[1], p[2], p[3]
         )
     elif op == OP_PLACE:
-        kernels.place(
+        frame_kernels.place(
             part(v32, code, 0),
             part(v32, code, 1),
             part(v32, code, 2),
@@ -226,6 +227,70 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
         )
     elif op == OP_HADAMARD:
         return kernels.hadamard(part(v32, code, 0), s32, part(v32, code, 1), p[1], p[2], p[3], p[4])
+    elif op == OP_SAMPLE:
+        frame_kernels.sample(
+            part(v32, code, 0),
+            part(c8, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v32, code, 4),
+            part(c32, code, 5),
+            s32,
+            part(v32, code, 6),
+            p[4],
+            p[5],
+        )
+    elif op == OP_LOOKUP:
+        kernels.embed(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
+    elif op == OP_TIMED:
+        frame_kernels.timed(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(c32, code, 3),
+            part(c32, code, 4),
+            part(v32, code, 5),
+        )
+    elif op == OP_CROSS:
+        frame_kernels.cross(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v32, code, 4),
+            part(c32, code, 5),
+            part(c32, code, 6),
+            part(c32, code, 7),
+            part(c32, code, 8),
+            part(v32, code, 9),
+        )
+    elif op == OP_STRIKE:
+        frame_kernels.strike(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(c32, code, 3),
+            part(v32, code, 4),
+        )
+    elif op == OP_FRAME_DOWN:
+        frame_kernels.frame_down(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(c32, code, 2),
+            part(c32, code, 3),
+            part(v32, code, 4),
+        )
+    elif op == OP_FRAME_MOVE:
+        frame_kernels.frame_move(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v32, code, 4),
+            part(c32, code, 5),
+            part(c32, code, 6),
+            part(v32, code, 7),
+        )
     return 0
 
 

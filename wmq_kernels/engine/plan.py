@@ -22,6 +22,7 @@ from wmq_kernels.program import NUMPY, PORTS, Program, Slice, Step
 
 LINE = 64  # elements; every value begins at a multiple
 EACH = 1000  # amount of work of an instruction without elements: some 100 ns
+SAMPLED = 30  # of a class to draw from: one row of `allowed` is read, whatever its size
 CODE_SIZE = 36  # opcode, place, up to 11 operands, up to 12 parameters
 # What an instruction may be cut along, and into multiples of how many.
 CUTS = {"add": ("n", 64), "gate": ("n", 64), "silu": ("n", 64), "requantize_i8": ("n", 64),
@@ -137,6 +138,8 @@ class Plan:
                 widest["i32"] = max(widest["i32"], 2 * p["d_state"])
             elif step.op == "hadamard":
                 widest["i32"] = max(widest["i32"], p["block"])
+            elif step.op == "sample":
+                widest["i32"] = max(widest["i32"], p["n"])
         return widest
 
     def _pack(self) -> None:
@@ -196,6 +199,8 @@ class Plan:
                 work.writes.append(span)
         for k, parameter in enumerate(row.parameters):
             work.row[loop.PARAMETERS + k] = step.parameters[parameter.name]
+        if step.op == "sample":
+            work.amount = EACH + SAMPLED * step.parameters["n"]
         if step.op == "scan_carry":
             work.row[loop.BOUNDS] = self.bounds[place] + first
             work.row[loop.BOUNDS + 1] = int(_alone(self.program, place, "state"))

@@ -6,7 +6,7 @@ find if they had no limits.  So nothing but the proof itself can tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -103,6 +103,8 @@ TOO_FAR: dict[str, dict[str, tuple[int, ...]]] = {
     "silu": {"table": (-1, (1 << 22) + 1)},
     "dot": {"bias": ((1 << 31) - 1, -(1 << 31))},
     "rms_norm_channels": {"shift": (-1, 0, 63, 64)},
+    "sample": {"allowed": (0,), "table": (-1, 0)},
+    "cross": {"least": (), "most": ()},  # which need no order
 }
 PARAMETERS_TOO_FAR = {
     "lo and hi turned": {"lo": 1, "hi": 0},
@@ -128,6 +130,7 @@ ENTRIES_TOO_FEW = (
     ("silu", "table", "entries", 1), ("softplus", "table", "entries", 1),
     ("softplus", "table", "entries", 2049), ("decay", "coarse", "entries", 1),
     ("decay", "fine", "fines", 1), ("decay", "fine", "fines", 255),
+    ("sample", "table", "entries", 1),
 )  # fmt: skip
 
 
@@ -138,6 +141,43 @@ def _hadamard(block: int, shift: int, most: int) -> bytes:
     b.step("hadamard", {"x": x, "out": out}, blocks=1, block=block, shift=shift, lo=INT32[0],
            hi=INT32[1])  # fmt: skip
     return forged(b.program())
+
+
+def _cross(axes: int, sides: int) -> bytes:
+    b = Builder(Random(0))
+    read = {name: b.part(1, INT32) for name in ("before", "after", "index", "push")}
+    ends = {name: b.const(name, "i32", [0] * axes) for name in ("least", "most")}
+    of_sides = {name: b.const(name, "i32", [1] * sides) for name in ("need", "fate")}
+    out = b.temp("out", "i32", 1, INT32)
+    b.step("cross", {**read, "x": b.part(axes, INT32), **ends, **of_sides, "out": out}, one=1,
+           entries=1, axes=axes, sides=sides, states=1)  # fmt: skip
+    return forged(b.program())
+
+
+def _sample(n: int, most: int, multiplier: int, shift: int, table: list[int],
+            allowed: list[int]) -> bytes:  # fmt: skip
+    """Logits of [-most, most], and a mask of one row or more."""
+    b = Builder(Random(0))
+    x, out = b.read("x", "i32", n, (-most, most)), b.temp("out", "i32", 1, INT32)
+    one = {name: b.part(1, INT32) for name in ("state", "word", "forced")}
+    b.step("sample", {"x": x, "allowed": b.const("allowed", "i8", allowed), **one,
+                      "table": b.const("table", "i32", table), "out": out},
+           n=n, one=1, classes=len(allowed) // n, entries=len(table), multiplier=multiplier,
+           shift=shift)  # fmt: skip
+    return forged(b.program())
+
+
+SAMPLES: dict[str, Callable[[], bytes]] = {
+    "the last row allows nothing": partial(_sample, 2, 9, 1, 0, [1, 1], [1, 0, 0, 1, 0, 0]),
+    "weights that reach 2^31": partial(_sample, 2, 9, 1, 0, [1, 1 << 30], [1, 1]),
+    "1024 weights of 2^21": partial(_sample, 1024, 9, 1, 0, [1 << 21, 1], [1] * 1024),
+    **{
+        f"a product that rounding by 2^{shift} lifts to 2^63": partial(
+            _sample, 2, INT32[1], INT32[1], shift, [1, 1], [1, 1]
+        )
+        for shift in (34, 62)
+    },
+}
 
 
 def ranges() -> Iterator[Refused]:
@@ -166,6 +206,11 @@ def ranges() -> Iterator[Refused]:
                                (2, 31, 1 << 29), (2, 32, 1), (4, 62, 1)):  # fmt: skip
         yield Refused(f"hadamard: {block} numbers of {most}, shift {shift}", "range",
                       partial(_hadamard, block, shift, most))  # fmt: skip
+    for axes, sides in ((1, 1), (1, 3), (2, 2), (3, 4)):
+        yield Refused(f"cross: {axes} axes with {sides} sides", "range",
+                      partial(_cross, axes, sides))  # fmt: skip
+    for what, make in SAMPLES.items():
+        yield Refused(f"sample: {what}", "range", make)
     for op in ("rms_norm", "rms_norm_digits"):
         for eps, shift in ((1, 29), (1000, 0)):
             yield Refused(f"{op}: eps {eps} needs more than shift {shift}", "range",

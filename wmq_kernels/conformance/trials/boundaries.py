@@ -3,7 +3,8 @@
 What rounds is linear in one input, so the least x with round_shift(x * factor + constant,
 shift) >= y follows from a division; it is tried together with x - 1 and x + 1, for y from
 lo to hi + 1, where the clamp begins.  The norms are not linear: there a bisection finds a
-place where the output passes y.  conv and scan are in `remembering`.
+place where the output passes y.  conv and scan are in `remembering`, sample in `sampling`,
+the rules of the frame in `rules`.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def frame_add(limits: Interval) -> Trial:
     b, n = Builder(Random(0)), len(held)
     out = b.temp("out", "i32", n, limits)
     b.step("frame_add", {"now": b.part(n, INT32), "change": b.part(n, INT32),
-                         **_bounds(b, limits, n), "out": out}, n=n)  # fmt: skip
+                         **bounds_of(b, limits, n), "out": out}, n=n)  # fmt: skip
     b.show("out", out)
     moved = columns_of([around(1, v, 0, outputs_of(limits), INT32) for v in held])
     return trial(b, certified(b.program()), [[*row, *held] for row in moved])
@@ -214,7 +215,7 @@ def frame_round(limits: Interval) -> Trial:
             for i in range(n)]  # fmt: skip
     out = b.temp("out", "i32", n, INT32)
     b.step("frame_round", {"now": b.part(n, INT32), "value": b.part(n, INT32),
-                           **_bounds(b, limits, n),
+                           **bounds_of(b, limits, n),
                            "falling": b.const("falling", "i32", falling), "out": out},
            n=n)  # fmt: skip
     b.show("out", out)
@@ -222,7 +223,7 @@ def frame_round(limits: Interval) -> Trial:
     return trial(b, certified(b.program()), [[*held, *[v] * n] for v in moved])
 
 
-def _bounds(b: Builder, limits: Interval, n: int) -> dict[str, Slice]:
+def bounds_of(b: Builder, limits: Interval, n: int) -> dict[str, Slice]:
     return {"least": b.const("least", "i32", [limits[0]] * n),
             "most": b.const("most", "i32", [limits[1]] * n)}  # fmt: skip
 

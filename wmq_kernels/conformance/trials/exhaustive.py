@@ -1,6 +1,6 @@
 """Try every input: of every int8 function, of silu on int16, of the tables.
 
-dot and dot_add are what an int8 number goes into; embed takes an index.  softplus and
+dot and dot_add are what an int8 number goes into; embed and lookup take an index.  softplus and
 decay read tables, and are tried on both sides of every point of them.  hadamard is linear
 before it rounds, so that unit vectors show all of its matrix.
 """
@@ -49,14 +49,23 @@ def dot_add(shift: int) -> Trial:
 
 
 def embed(classes: int, dim: int) -> Trial:
-    """Every class, indices on both sides of the table, and the ends of int32."""
+    return _row_of("embed", "i8", {"classes": classes, "dim": dim})
+
+
+def lookup(entries: int, n: int) -> Trial:
+    return _row_of("lookup", "i32", {"entries": entries, "n": n})
+
+
+def _row_of(op: str, dtype: str, sizes: dict[str, int]) -> Trial:
+    """Every row of a table, indices on both sides of it, and the ends of int32."""
+    rows, columns = sizes.values()
     b = Builder(Random(0))
-    table = [b.rng.randint(-128, 127) for _ in range(classes * dim)]
-    out = b.temp("out", "i8", dim, whole("i8"))
-    b.step("embed", {"index": b.part(1, INT32), "table": b.const("table", "i8", table),
-                     "out": out}, one=1, classes=classes, dim=dim)  # fmt: skip
+    table = [b.rng.randint(*whole(dtype)) for _ in range(rows * columns)]
+    out = b.temp("out", dtype, columns, whole(dtype))
+    b.step(op, {"index": b.part(1, INT32), "table": b.const("table", dtype, table), "out": out},
+           one=1, **sizes)  # fmt: skip
     b.show("out", out)
-    indices = [INT32[0], -classes - 1, *range(-3, classes + 4), 2 * classes + 1, INT32[1]]
+    indices = [INT32[0], -rows - 1, *range(-3, rows + 4), 2 * rows + 1, INT32[1]]
     return trial(b, certified(b.program()), [[index] for index in indices])
 
 
@@ -120,6 +129,8 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     **{f"dot_add, shift {shift}": partial(dot_add, shift) for shift in (0, 1, 7, 13, 16)},
     **{f"embed, {classes} x {dim}": partial(embed, classes, dim)
        for classes, dim in ((1, 1), (2, 5), (7, 3), (256, 4))},
+    **{f"lookup, {entries} x {n}": partial(lookup, entries, n)
+       for entries, n in ((1, 1), (2, 5), (7, 3))},
     **{f"silu, fraction {fraction}, times {multiplier} / 2^{shift} in {list(clamp)}":
        partial(silu, fraction, multiplier, shift, clamp)
        for fraction in range(7, 16)

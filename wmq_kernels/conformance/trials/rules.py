@@ -1,0 +1,124 @@
+"""Try the rules of the frame at their edges: clocks, ends of a place, counts that fall.
+
+Each trial goes through all combinations of a few values of every input: the edge itself,
+a unit on either side of it, and the ends of int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from random import Random
+
+from wmq_kernels.conformance.builder import Builder, Interval
+from wmq_kernels.conformance.trials.boundaries import (
+    I32_LIMITS,
+    ROUNDED,
+    around,
+    bounds_of,
+    outputs_of,
+)
+from wmq_kernels.conformance.trials.trial import Trial, columns_of, trial
+from wmq_kernels.isa import INT32
+from wmq_kernels.rangecheck import certified
+
+
+def _combined(op: str, inputs: dict[str, list[Sequence[int]]], constants: dict[str, list[int]],
+              **parameters: int) -> Trial:  # fmt: skip
+    """inputs: values of each element of each operand; out is one number."""
+    b = Builder(Random(0))
+    operands = {name: b.part(len(values), INT32) for name, values in inputs.items()}
+    operands |= {name: b.const(name, "i32", data) for name, data in constants.items()}
+    out = b.temp("out", "i32", 1, INT32)
+    b.step(op, {**operands, "out": out}, one=1, **parameters)
+    b.show("out", out)
+    lanes = [values for several in inputs.values() for values in several]
+    return trial(b, certified(b.program()), list(product(*lanes)))
+
+
+def _around_ends(*values: int) -> list[int]:
+    """Each value with its neighbours, and the ends of int32."""
+    near = {v + d for v in values for d in (-1, 0, 1)}
+    return sorted({*INT32, *(v for v in near if INT32[0] <= v <= INT32[1])})
+
+
+def timed() -> Trial:
+    last = [4, 0, -1, INT32[1], INT32[0]]
+    return _combined("timed",
+                     {"state": [_around_ends(0, 1, 2, 3, 4)], "age": [_around_ends(0, 4)],
+                      "forced": [_around_ends(0, 7)]},
+                     {"last": last, "next": [11, -12, 13, INT32[1], INT32[0]]},
+                     entries=len(last))  # fmt: skip
+
+
+def strike() -> Trial:
+    at = [5, 0, -1, INT32[1], INT32[0]]
+    return _combined("strike",
+                     {"state": [_around_ends(0, 1, 2, 3, 4)], "age": [_around_ends(0, 5)],
+                      "x": [_around_ends(0, 1)]}, {"at": at}, entries=len(at))  # fmt: skip
+
+
+def cross_places() -> Trial:
+    """Places exactly on an end of two axes and beside it, pushes exactly as needed."""
+    fate = [21, 22, 23, 24, -1, 0, -5, 44]
+    return _combined("cross",
+                     {"before": [(0, 1)], "after": [(3,)], "index": [(0, 1)],
+                      "x": [_around_ends(-3, 10), _around_ends(0)], "push": [_around_ends(0, 2)]},
+                     {"least": [-3, 0, 10, INT32[0]], "most": [10, 0, -3, INT32[1]],
+                      "need": [0, 2, INT32[0], INT32[1]], "fate": fate},
+                     entries=2, axes=2, sides=4, states=2)  # fmt: skip
+
+
+def cross_tables() -> Trial:
+    """States and entries on both sides of their tables; no fate at all, and fate 0."""
+    return _combined("cross",
+                     {"before": [_around_ends(0, 3)], "after": [(-7, *INT32)],
+                      "index": [_around_ends(0, 2)], "x": [_around_ends(0, 5)], "push": [(1,)]},
+                     {"least": [0, 5, -5], "most": [5, 5, INT32[1]], "need": [1, 1],
+                      "fate": [1, 2, -1, -1, 0, INT32[0], INT32[1], 9]},
+                     entries=3, axes=1, sides=2, states=4)  # fmt: skip
+
+
+def frame_down(limits: Interval) -> Trial:
+    """Steps of the rounded value, beside a present count that is less, equal or more."""
+    held = _around_ends(*limits, sum(limits) // 2)
+    b, n = Builder(Random(0)), len(held)
+    out = b.temp("out", "i32", n, limits)
+    b.step("frame_down", {"now": b.part(n, INT32), "value": b.part(n, INT32),
+                          **bounds_of(b, limits, n), "out": out}, n=n)  # fmt: skip
+    b.show("out", out)
+    moved = around(1, 0, 16, outputs_of(limits), INT32)
+    return trial(b, certified(b.program()), [[*held, *[v] * n] for v in moved])
+
+
+def frame_move(limits: Interval) -> Trial:
+    """The bounds, for changes, speeds and pushes of all sizes, moving and still."""
+    held = [(0, 0, 0), (1, -1, 5), (1 << 30, 1 << 30, -7), INT32[1:] * 3, INT32[:1] * 3,
+            (INT32[0], INT32[1], 0), (-9, INT32[1], INT32[1])]  # fmt: skip
+    b, n = Builder(Random(0)), len(held)
+    out = b.temp("out", "i32", n, limits)
+    names = ("now", "change", "speed", "push")
+    b.step("frame_move", {**{name: b.part(n, INT32) for name in names},
+                          "still": b.part(1, INT32), **bounds_of(b, limits, n), "out": out},
+           n=n, one=1)  # fmt: skip
+    b.show("out", out)
+    given = []
+    for still in (0, 1, -1, *INT32):
+        rests = [change + (speed + push if still == 0 else 0) for change, speed, push in held]
+        moved = columns_of([around(1, rest, 0, outputs_of(limits), INT32) for rest in rests])
+        if still not in (0, 1):
+            moved = moved[:3]
+        rest = [v for column in zip(*held, strict=True) for v in column]
+        given += [[*row, *rest, still] for row in moved]
+    return trial(b, certified(b.program()), given)
+
+
+TRIALS: dict[str, Callable[[], Trial]] = {
+    "timed, all edges": timed,
+    "strike, all edges": strike,
+    "cross, places": cross_places,
+    "cross, tables": cross_tables,
+    **{f"frame_down in {list(limits)}": partial(frame_down, limits) for limits in ROUNDED},
+    **{f"frame_move in {list(limits)}": partial(frame_move, limits) for limits in I32_LIMITS},
+}  # fmt: skip
