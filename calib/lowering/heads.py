@@ -13,6 +13,7 @@ import numpy as np
 
 from calib.arithmetic.fixed import multipliers
 from calib.lowering.builder import ProgramBuilder
+from calib.lowering.chain import draw_ports, lower_draw, lower_told
 from calib.lowering.ops import LinearSum, linear, norm
 from calib.lowering.scales import Scales
 from calib.step.schema import HEADS, NUMBER_HEADS, PLAYERS, Q16, Field, StepSchema
@@ -26,19 +27,39 @@ LOGIT_BITS = 30  # by which a logit's unit is finer than that of the sum it come
 HeadPlaces = dict[str, tuple[int, int]]
 
 
-def lower_heads(b: ProgramBuilder, sizes: StepSizes, weights: Mapping[str, np.ndarray],
+def lower_heads(b: ProgramBuilder, schema: StepSchema, sizes: StepSizes,
+                weights: Mapping[str, np.ndarray],
                 scales: Scales) -> tuple[HeadPlaces, dict[str, float]]:  # fmt: skip
     """Append the steps to the value `heads`.  Returns the place of each head and its scale."""
-    folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
-              * weights["norm_f.weight"] for head in sizes.heads}  # fmt: skip
-    unit = norm(b, f"residual.{sizes.n_layer}", "norm_f", scales.residual.unit, scales,
-                any(scales.fine(f"heads.{module_name(head)}") for head in sizes.heads),
-                np.concatenate(list(folded.values())))  # fmt: skip
     b.value("heads", "i32", sum(sizes.heads.values()), HEAD_LIMIT)
-    places: HeadPlaces = {}
+    ends = np.cumsum(list(sizes.heads.values()))
+    places = {head: (int(end) - width, width)
+              for (head, width), end in zip(sizes.heads.items(), ends, strict=True)}  # fmt: skip
     units: dict[str, float] = {}
-    start = 0
-    for head, width in sizes.heads.items():
+    x = f"residual.{sizes.n_layer}"
+    if sizes.draws:
+        draw_ports(b, schema)
+    for number, draw in enumerate(sizes.draws):
+        units |= _after_norm(b, weights, scales, f"chain.{number}.norm", x, [draw.name], places)
+        place = Slice("heads", *places[draw.name])
+        lower_draw(b, schema, sizes, weights, number, place, units[draw.name])
+        if f"chain.{number}.given.weight" in weights:
+            x = lower_told(b, sizes, weights, scales, number, draw, x)
+    if rest := list(sizes.heads)[len(sizes.draws) :]:
+        units |= _after_norm(b, weights, scales, "norm_f", x, rest, places)
+    return places, units
+
+
+def _after_norm(b: ProgramBuilder, weights: Mapping[str, np.ndarray], scales: Scales, at: str,
+                x: str, heads: Sequence[str], places: HeadPlaces) -> dict[str, float]:  # fmt: skip
+    """Append a norm of x and the heads that read it.  Returns the heads' scales."""
+    folded = {head: weights[f"heads.{module_name(head)}.weight"].astype(np.float64)
+              * weights[f"{at}.weight"] for head in heads}  # fmt: skip
+    unit = norm(b, x, at, scales.residual.unit, scales,
+                any(scales.fine(f"heads.{module_name(head)}") for head in heads),
+                np.concatenate(list(folded.values())))  # fmt: skip
+    units: dict[str, float] = {}
+    for head in heads:
         name = f"heads.{module_name(head)}"
         weight = folded[head]
         bias = weights[f"{name}.bias"].astype(np.float64)
@@ -52,10 +73,8 @@ def lower_heads(b: ProgramBuilder, sizes: StepSizes, weights: Mapping[str, np.nd
         else:
             least = float(acc.scale.max()) * 2.0**-LOGIT_BITS
             units[head] = max(LOGIT_HEADROOM * scales.limit(name) / HEAD_LIMIT, least)
-        _to_heads(b, acc, name, units[head], start, width)
-        places[head] = (start, width)
-        start += width
-    return places, units
+        _to_heads(b, acc, name, units[head], *places[head])
+    return units
 
 
 def _to_heads(

@@ -63,7 +63,7 @@ def frame_numbers(schema: StepSchema) -> list[Numbers]:
 
 def controller_numbers(schema: StepSchema, port: str, first: int) -> Numbers:
     """Take sticks around their centre, triggers and buttons from 0."""
-    names = schema.controllers * 2
+    names = schema.controllers * (1 if schema.controls else 2)
     stick = np.array([name.endswith(("_x", "_y")) for name in names])
     return Numbers(Slice(port, 0, len(names)), first, np.where(stick, STICK_CENTRE, 0),
                    np.full(len(names), 1 / Q16), np.where(stick, STICK_CENTRE, Q16))  # fmt: skip

@@ -43,9 +43,22 @@ def observed_tensors(sizes: StepSizes) -> dict[str, Observed]:
         found[f"{mamba}.gated"] = Observed(1, 32)
         found[f"{mamba}.norm.unit"] = Observed(1, 8)
         found[f"residual.{i + 1}"] = Observed(1, 32)
-    found["norm_f.unit"] = Observed(1, 8)
+    for number in range(len(sizes.draws)):
+        found |= {f"chain.{number}.{part}": Observed(1, bits)
+                  for part, bits in _link(sizes, number).items()}  # fmt: skip
+    if len(sizes.draws) < len(sizes.heads):
+        found["norm_f.unit"] = Observed(1, 8)
     found |= {f"heads.{module_name(name)}": Observed(1, 32) for name in sizes.heads}
     return found
+
+
+def _link(sizes: StepSizes, number: int) -> dict[str, int]:
+    """List the tensors around a draw, and their bits."""
+    found = {"norm.unit": 8}
+    if f"chain.{number}.given.weight" not in sizes.weights():
+        return found
+    mix = {"norm.unit": 8, "u": 16, "z": 16, "silu_z": 16, "gated": 32, "gated_norm.unit": 8}
+    return found | {"told": 32, **{f"mix.{part}": bits for part, bits in mix.items()}, "x": 32}
 
 
 def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
@@ -57,12 +70,19 @@ def observed_inputs(step: StepModel) -> dict[str, tuple[int, float]]:
     embeddings = [np.abs(step.weights[f"embeddings.{name}.weight"]).max()
                   for name in sizes.embeddings]  # fmt: skip
     numbers = [field.reach * abs(field.scale) for field in step.schema.numbers]
-    found = {"encoded": (sizes.encoded, float(max(1.0, *embeddings, *numbers))),
-             "next_controllers": (sizes.controllers, 1.0)}  # fmt: skip
+    found = {"encoded": (sizes.encoded, float(max(1.0, *embeddings, *numbers)))}
+    if not sizes.agent:
+        found["next_controllers"] = (sizes.controllers, 1.0)
     for i in range(sizes.n_layer):
         found[f"layers.{i}.norm.unit"] = (sizes.d_model, sizes.d_model**0.5)
         found[f"layers.{i}.mamba.norm.unit"] = (sizes.d_inner, sizes.d_inner**0.5)
-    found["norm_f.unit"] = (sizes.d_model, sizes.d_model**0.5)
+    for number in range(len(sizes.draws)):
+        widths = {"norm.unit": sizes.d_model, "mix.norm.unit": sizes.d_model,
+                  "mix.gated_norm.unit": sizes.d_mix}  # fmt: skip
+        found |= {f"chain.{number}.{part}": (width, width**0.5) for part, width in widths.items()
+                  if part in _link(sizes, number)}  # fmt: skip
+    if len(sizes.draws) < len(sizes.heads):
+        found["norm_f.unit"] = (sizes.d_model, sizes.d_model**0.5)
     return found
 
 

@@ -33,13 +33,14 @@ class CalibrationGame:
     """T frames of a game as the step takes them; row t and `next_controllers` t+1.
 
     numbers (T, 30) float32, classes (T, 17) int64, controllers and next_controllers
-    (T, 26) float32
+    (T, 26) float32, an agent's (T, 13); drawn (T, draws) int64: what the game drew
     """
 
     numbers: np.ndarray
     classes: np.ndarray
     controllers: np.ndarray
     next_controllers: np.ndarray
+    drawn: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,15 @@ class StepRunner:
         self.frames, self.games = position.frames, position.games
 
     def _run(self) -> dict[str, np.ndarray]:
+        sizes = self.step.sizes
         feeds = {key: np.stack([getattr(row.game, key)[row.at] for row in self.rows])
-                 for key in INPUTS}  # fmt: skip
+                 for key in INPUTS[: -1 if sizes.agent else None]}  # fmt: skip
+        draws = {}
+        if sizes.draws:
+            draws["forced"] = np.stack([row.game.drawn[row.at] for row in self.rows])
+            draws["uniforms"] = np.zeros(draws["forced"].shape, np.float32)
         try:
-            values = self.session.run(self.outputs, feeds | self.state)
+            values = self.session.run(self.outputs, feeds | draws | self.state)
         except Exception as error:  # noqa: BLE001  (onnxruntime's have no common base)
             raise CalibrationError(f"onnxruntime cannot run the step: {_one_line(error)}") from None
         return feeds | dict(zip(self.outputs, values, strict=True))

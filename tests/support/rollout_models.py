@@ -16,7 +16,8 @@ from calib.lowering.lower import lower
 from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
-from tests.support.small_step import as_game, random_play, small_step
+from tests.support.small_step import random_play, small_step
+from wmq.calibration.play import calibration_game
 from wmq.cli import main
 from wmq.game.schema import Schema
 from wmq.inference.integer_predictor import IntegerPredictor
@@ -38,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     step = small_step(folder)
     (folder / "small.onnx").write_bytes(to_bytes(step.model))
-    statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
+    statistics = collect(step, [calibration_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
     (folder / "small.wmq").write_bytes(
         encode(lower(step, statistics, {"set": "random"}, RecurrentState(headroom_bits=2)))
     )

@@ -10,7 +10,6 @@ from calib.statistics.tensors import observed_tensors
 from calib.step.graph import StepModel, build_step, read_step, to_bytes
 from calib.step.runner import CalibrationGame
 from calib.step.sizes import sizes_of
-from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
 
 CONFIG = {"d_model": 64, "n_layer": 2, "d_state": 16, "d_conv": 4, "expand": 2, "headdim": 16}
@@ -55,15 +54,10 @@ def random_play(schema: Schema, frames: int, seed: int = 0) -> tuple[np.ndarray,
     return rows.astype(np.int32), pads.astype(np.int32)
 
 
-def as_game(schema: Schema, frames: np.ndarray, pads: np.ndarray) -> CalibrationGame:
-    numbers, classes, controllers = float_inputs(schema, frames, pads)
-    return CalibrationGame(numbers[:-1], classes[:-1], controllers[:-1], controllers[1:])
-
-
 def random_game(frames: int, seed: int) -> CalibrationGame:
     """A game of `frames` steps."""
     schema = Schema()
-    return as_game(schema, *random_play(schema, frames + 1, seed))
+    return calibration_game(schema, *random_play(schema, frames + 1, seed))
 
 
 def alone(

@@ -23,7 +23,8 @@ from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
 from wmq.game.encoding import float_inputs
-from wmq.game.schema import Schema
+from wmq.game.schema import FULL, Schema
+from wmq.game.targets import true_draws
 from wmq.replays.slippi import GameInfo
 
 PLAYS = ("real", "self", "mixed")  # of a dataset's games
@@ -124,7 +125,7 @@ def from_set(name: str, schema: Schema) -> CalibrationPlay:
     """Take an embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
     found = read_set(name)
     widths = found.frames.shape[2], found.controllers.shape[2]
-    if widths != (schema.frame_size, schema.controllers_size):
+    if widths != (schema.frame_size, FULL.controllers_size):
         raise WmqError(f"{name}: the set has other fields than the model; give --data DATASET")
     if ((found.frames < schema.lo) | (found.frames > schema.hi)).any():
         raise WmqError(f"{name}: the set has values outside the schema; reinstall wmq")
@@ -141,7 +142,8 @@ def content_sha256(play: CalibrationPlay) -> str:
     """Digest all that is played, in hex."""
     digest = hashlib.sha256()
     for game in play.games():
-        for array in (game.numbers, game.classes, game.controllers, game.next_controllers):
+        drawn = [game.drawn] if game.drawn.size else []
+        for array in (game.numbers, game.classes, game.controllers, game.next_controllers, *drawn):
             digest.update(f"{array.dtype.str} {array.shape}".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()
@@ -151,5 +153,7 @@ def calibration_game(
     schema: Schema, frames: np.ndarray, controllers: np.ndarray
 ) -> CalibrationGame:
     """Convert T + 1 integer frames and controllers to T steps."""
-    numbers, classes, pads = float_inputs(schema, frames, controllers)
-    return CalibrationGame(numbers[:-1], classes[:-1], pads[:-1], pads[1:])
+    own = controllers[:, : schema.controllers_size]  # an agent's: of player 1
+    numbers, classes, pads = float_inputs(schema, frames, own)
+    drawn = true_draws(schema, frames, controllers)
+    return CalibrationGame(numbers[:-1], classes[:-1], pads[:-1], pads[1:], drawn)

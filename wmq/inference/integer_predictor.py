@@ -54,7 +54,8 @@ class IntegerPredictor(Predictor):
         """The spreads of the number heads in the program's meta.  Raises ModelError."""
         meta: Any = self.program.meta
         try:
-            return {head: np.array(meta["spreads"][head], np.float32) for head in NUMBER_HEADS}
+            return {head: np.array(meta["spreads"][head], np.float32)
+                    for head in NUMBER_HEADS if head in self.schema.heads}  # fmt: skip
         except (KeyError, TypeError, ValueError):
             raise ModelError(f"{self.path}: names no spreads of its heads; make the model again "
                              "with `wmq calibrate`") from None  # fmt: skip

@@ -16,7 +16,6 @@ from calib.step.schema import StepSchema
 from wmq.errors import WmqError
 from wmq.files.digest import file_sha256
 from wmq.game.schema import VERSIONS, Schema
-from wmq.game.targets import NUMBER_HEADS
 
 if TYPE_CHECKING:
     from calib.step.graph import StepModel
@@ -55,7 +54,7 @@ class FloatModel:
     @property
     def spreads(self) -> Spreads:
         """Of the targets of each number head, (width,) float32."""
-        return {head: self.step.weights[f"{head}_scale"] for head in NUMBER_HEADS}
+        return {head: self.step.weights[f"{head}_scale"] for head in self.step.sizes.number_heads}
 
 
 def embedded_model(suffix: str) -> Path:

@@ -14,7 +14,6 @@ import numpy as np
 
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
-from wmq.game.targets import NUMBER_HEADS
 from wmq.inference.model_files import ModelError, model_path, schema_of
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
@@ -109,4 +108,4 @@ class OnnxStep(SessionStep):
         )
         self.config = step.config
         self.metadata = step.metadata
-        self.spreads = {head: step.weights[f"{head}_scale"] for head in NUMBER_HEADS}
+        self.spreads = {head: step.weights[f"{head}_scale"] for head in step.sizes.number_heads}

@@ -19,7 +19,8 @@ from calib.weights.transforms import (
     folding_of,
 )
 from tests.calib.lowering.test_lower import FRAMES, STATE, decibels
-from tests.support.small_step import as_game, random_play, small_step
+from tests.support.small_step import random_play, small_step
+from wmq.calibration.play import calibration_game
 from wmq.game.schema import Schema
 from wmq_kernels.engine import Engine
 from wmq_kernels.program import encode
@@ -103,7 +104,7 @@ CHANGES = {
 def test_a_changed_program_follows_the_float_step_as_the_plain_one_does(tmp_path, changes):
     schema, step = Schema(), small_step(tmp_path)
     frames, pads = random_play(schema, FRAMES + 1)
-    seen = collect(step, [as_game(schema, frames, pads)])
+    seen = collect(step, [calibration_game(schema, frames, pads)])
     rounding = WeightQuantizer(gptq=True, bias_correction=True, inputs=seen.inputs)
     plain = decibels(
         lower(step, seen.ranges(), {}, STATE, (), rounding), step, schema, frames, pads
@@ -121,7 +122,7 @@ def test_a_second_weight_digit_brings_the_projection_nearer(tmp_path, name):
     """residual.0 in float64 from the weights, beside what the program's first steps make."""
     schema, step = Schema(), small_step(tmp_path)
     frames, pads = random_play(schema, FRAMES + 1)
-    seen = collect(step, [as_game(schema, frames, pads)])
+    seen = collect(step, [calibration_game(schema, frames, pads)])
     chosen = ("frame_proj", "ctrl_proj") if name == "both" else (name,)
     sizes = [sum(value.size for value in lower(step, seen.ranges(), {}, STATE, (),
                                                WeightQuantizer(two_digits=digits)).data.values())
@@ -144,7 +145,7 @@ def test_a_second_weight_digit_brings_the_projection_nearer(tmp_path, name):
 )
 def test_what_does_not_go_together_is_named(tmp_path, changes, message):
     step = small_step(tmp_path)
-    seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
+    seen = collect(step, [calibration_game(Schema(), *random_play(Schema(), 20))])
     rounding = WeightQuantizer(inputs=seen.inputs)
     with pytest.raises(CalibrationError, match=message):
         lower(step, seen.ranges(), {}, STATE, (), rounding, changes)
@@ -152,7 +153,7 @@ def test_what_does_not_go_together_is_named(tmp_path, changes, message):
 
 def test_an_input_of_two_digits_is_left_as_it_is_whatever_the_patterns_say(tmp_path):
     step = small_step(tmp_path)
-    seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
+    seen = collect(step, [calibration_game(Schema(), *random_play(Schema(), 20))])
     rounding = WeightQuantizer(inputs=seen.inputs)
     digits = ("layers.0.mamba.*",)
     patterns = Transforms(("layers.[01].norm", "norm_f"), SEARCHED, ("layers.*.mamba.norm",))
@@ -165,6 +166,6 @@ def test_an_input_of_two_digits_is_left_as_it_is_whatever_the_patterns_say(tmp_p
 
 def test_a_change_without_statistics_is_refused(tmp_path):
     step = small_step(tmp_path)
-    seen = collect(step, [as_game(Schema(), *random_play(Schema(), 20))])
+    seen = collect(step, [calibration_game(Schema(), *random_play(Schema(), 20))])
     with pytest.raises(CalibrationError, match="statistics lack layers.0.norm"):
         lower(step, seen.ranges(), {}, STATE, (), transforms=Transforms(("*",)))

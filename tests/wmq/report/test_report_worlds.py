@@ -16,8 +16,9 @@ from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
 from tests.support.made_up import write_results
 from tests.support.rollout_models import SCHEMA, wmq
-from tests.support.small_step import as_game, random_play, small_step
+from tests.support.small_step import random_play, small_step
 from tests.support.tiny import walking_game
+from wmq.calibration.play import calibration_game
 from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.errors import WmqError
 from wmq.game.names import STAGES
@@ -180,7 +181,7 @@ def test_a_dataset_without_validation_games_is_refused(tmp_path: Path) -> None:
 
 def test_models_that_do_not_belong_together_are_refused(models: Path, tmp_path: Path) -> None:
     step = small_step(tmp_path)
-    statistics = collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
+    statistics = collect(step, [calibration_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
     other = tmp_path / "other.wmq"
     provenance = {"set": "random", "onnx_sha256": "0" * 64}
     other.write_bytes(encode(lower(step, statistics, provenance, RecurrentState(headroom_bits=2))))

@@ -1,0 +1,186 @@
+"""Lowering of a frame update with rules, and of an agent's controller.
+
+docs/frames.md says what each rule is; wmq_kernels/isa.py what each instruction does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from calib.lowering.builder import ProgramBuilder
+from calib.step.controls import PARTS
+from calib.step.rules import SIDES, Rules
+from calib.step.schema import HEADS, PLAYERS, Field, StepSchema
+from wmq_kernels.program import Slice
+
+NEVER = -(1 << 31)  # a push that every speed reaches; and no fate, in `fate`, is -1
+PLACE = ("x", "y")
+OWN_SPEED, PUSH = ("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y")
+
+HeadPlaces = Mapping[str, tuple[int, int]]
+
+
+def lower_controller(b: ProgramBuilder, schema: StepSchema) -> None:
+    """Append the steps from `drawn` to `next_controllers`: a row of a table for each draw."""
+    assert schema.controls is not None
+    for number, (part, names) in enumerate(PARTS.items()):
+        rows = np.array(schema.controls.table(part))
+        first = 0
+        for run in _runs([schema.controllers.index(name) for name in names]):
+            table = b.const(f"controls.{part}.{run[0]}", rows[:, first : first + len(run)], "i32",
+                            2.0**-16)  # fmt: skip
+            b.step("lookup", Slice("drawn", number, 1), table,
+                   Slice("next_controllers", run[0], len(run)), entries=len(rows))  # fmt: skip
+            first += len(run)
+
+
+def lower_ruled_update(b: ProgramBuilder, schema: StepSchema, places: HeadPlaces) -> None:
+    """Append the steps from `frame`, `heads` and `drawn` to `next_frame`."""
+    for player in (0, 1):
+        _Player(b, schema, places, player).lower()
+    stage = schema.stage_index
+    b.step("copy", Slice("frame", stage, 1), Slice("next_frame", stage, 1))
+
+
+class _Player:
+    """The update of one player: what rebirth sets is made in `moved.P` first."""
+
+    def __init__(self, b: ProgramBuilder, schema: StepSchema, places: HeadPlaces, player: int):
+        assert schema.rules is not None
+        self.b, self.schema, self.places, self.player = b, schema, places, player
+        self.rules: Rules = schema.rules
+        self.named = {field.name: field for field in schema.fields}
+        interval = (b.values["next_frame"].lo, b.values["next_frame"].hi)
+        self.settled = schema.rebirth.fields
+        self.moved = b.value(f"moved.{player}", "i32", len(self.settled), interval)
+        self.interval = interval
+        self.stage = Slice("frame", schema.stage_index, 1)
+
+    def now(self, name: str, count: int = 1) -> Slice:
+        return Slice("frame", self.schema.index(name, self.player), count)
+
+    def next(self, name: str, count: int = 1) -> Slice:
+        return Slice("next_frame", self.schema.index(name, self.player), count)
+
+    def made(self, name: str, count: int = 1) -> Slice:
+        """The next value before rebirths and deaths."""
+        if name in self.settled:
+            return Slice(self.moved, self.settled.index(name), count)
+        return self.next(name, count)
+
+    def head(self, field: Field) -> Slice:
+        members = self.schema.head(field.head)
+        first = self.places[field.head][0] + self.player * len(members)
+        return Slice("heads", first + members.index(field), 1)
+
+    def ends(self, *names: str) -> list[str]:
+        b, fields = self.b, [self.named[name] for name in names]
+        return [b.const(f"{end}.{'.'.join(names)}", [getattr(f, end) * f.quantum for f in fields],
+                        "i32") for end in ("lo", "hi")]  # fmt: skip
+
+    def lower(self) -> None:
+        for head in HEADS:
+            for field in self.schema.head(head):
+                if field.update != "move":
+                    self._number(field)
+        self._percent()
+        self._move()
+        self._cross()
+        self._settle()
+        for field in self.schema.fields:
+            if field.head == "classes":
+                logits = Slice("heads", *self.places[f"{PLAYERS[self.player]}.{field.name}"])
+                self.b.step("argmax", logits, self.next(field.name))
+            elif field.update == "keep":
+                self.b.step("copy", self.now(field.name), self.next(field.name))
+        self.b.step("age", self.now("action"), self.next("action"), self.now("state_age"),
+                    self.next("state_age"), most=self.named["state_age"].hi)  # fmt: skip
+        self._strike()
+
+    def _number(self, field: Field) -> None:
+        b, name, value = self.b, field.name, self.head(field)
+        if field.update == "sign":
+            b.step("frame_sign", value, self.made(name))
+        elif field.update == "add":
+            b.step("frame_add", self.now(name), value, *self.ends(name), self.made(name))
+        elif field.update == "down":
+            b.step("frame_down", self.now(name), value, *self.ends(name), self.made(name))
+        else:
+            falling = b.const("falling", [int(field.update == "round_falling")], "i32")
+            b.step("frame_round", self.now(name), value, *self.ends(name), falling,
+                   self.made(name))  # fmt: skip
+
+    def _drawn(self, field: str) -> Slice:
+        draws = [(draw.field, draw.player) for draw in self.schema.draws]
+        return Slice("drawn", draws.index((field, self.player)), 1)
+
+    def _percent(self) -> None:
+        rises = self.b.const("rises", np.array(self.rules.rises), "i32", 2.0**-16)
+        rise = self.b.value(f"rise.{self.player}", "i32", 1, (0, max(self.rules.rises)), 2.0**-16)
+        self.b.step("lookup", self._drawn("percent"), rises, rise, entries=len(self.rules.rises))
+        self.b.step("frame_add", self.now("percent"), rise, *self.ends("percent"),
+                    self.made("percent"))  # fmt: skip
+
+    def _move(self) -> None:
+        x = self.named["x"]
+        change = Slice("heads", self.head(x).start, 2)
+        self.b.step("frame_move", self.now("x", 2), change, self.made(OWN_SPEED[0], 2),
+                    self.made(PUSH[0], 2), self.made("hitlag"), *self.ends(*PLACE),
+                    self.made("x", 2))  # fmt: skip
+
+    def _cross(self) -> None:
+        b, blast = self.b, self.rules.blast
+        actions = self.named["action"].classes
+        fate = np.tile(np.array(blast.fates), (actions, 1))
+        fate[list(blast.immune)] = -1
+        stays = np.ones(actions, bool)
+        stays[list(blast.top)] = False
+        fate[stays, SIDES - 1] = -1
+        ends = np.array(blast.ends)
+        b.step("cross", self.now("action"), self._drawn("action"), self.stage, self.made("x", 2),
+               self.now(PUSH[1]), b.const("blast.least", ends[:, ::2], "i32", 2.0**-16),
+               b.const("blast.most", ends[:, 1::2], "i32", 2.0**-16),
+               b.const("blast.need", [NEVER] * (SIDES - 1) + [blast.push], "i32"),
+               b.const("blast.fate", fate, "i32"), self.next("action"), entries=len(ends), axes=2,
+               sides=SIDES, states=actions)  # fmt: skip
+
+    def _settle(self) -> None:
+        """Stop who dies, and set what a rebirth sets."""
+        b, stopped = self.b, self.rules.blast.stopped
+        before, after = self.now("action"), self.next("action")
+        count, settled = len(stopped), len(self.settled)
+        zeros = b.const("stopped", np.zeros((1, count), np.int64), "i32")
+        moved = Slice(self.moved, self.settled.index(stopped[0]), count)
+        for event in self.rules.blast.fates:
+            out = b.value(f"stopped.{self.player}.{event}", "i32", count, self.interval)
+            b.step("place", before, after, self.stage, moved, zeros, out, entries=1, event=event)
+            moved = b.whole(out)
+        whole = b.value(f"settled.{self.player}", "i32", settled, self.interval)
+        kept = settled - count
+        b.step("copy", Slice(self.moved, 0, kept), Slice(whole, 0, kept))
+        b.step("copy", moved, Slice(whole, kept, count))
+        rebirth = self.schema.rebirth
+        table = b.const(f"rebirth.{self.player}", np.array(rebirth.places)[:, self.player], "i32")
+        out = self.next(self.settled[0], settled)
+        b.step("place", before, after, self.stage, whole, table, out,
+               entries=len(rebirth.places), event=rebirth.action)  # fmt: skip
+
+    def _strike(self) -> None:
+        at = np.full(self.named["action"].classes, -1)
+        for strike in self.rules.strikes:
+            at[strike.action] = strike.age
+        self.b.step("strike", self.next("action"), self.next("state_age"), self.now("stocks"),
+                    self.b.const("strike.at", at, "i32"), self.next("stocks"))  # fmt: skip
+
+
+def _runs(indices: list[int]) -> list[list[int]]:
+    """Group neighbouring numbers."""
+    runs: list[list[int]] = []
+    for i in indices:
+        if runs and runs[-1][-1] == i - 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
