@@ -133,7 +133,7 @@ def test_another_seed_has_other_graphs() -> None:
 def tried(name: str) -> tuple[Trial, np.ndarray]:
     """A trial and its heads by the oracle."""
     trial = (exhaustive.TRIALS | boundaries.TRIALS | remembering.TRIALS)[name]()
-    outcome = by_oracle(trial.program, np.array(trial.given), np.array(trial.controllers),
+    outcome = by_oracle(trial.program, np.array(trial.given), np.array(trial.inputs),
                         trial.frames)  # fmt: skip
     return trial, outcome.heads
 
@@ -286,7 +286,7 @@ def test_json_and_file_reads_suffice(small: Path) -> None:
         content = b"".join(programs[at : at + length] for at, length in case["program"])
         prove(decode(content))
         assert content == opened.file(ours.program)
-        for key in ("given", "controllers", "next_frames", "heads", "saturations"):
+        for key in ("given", "inputs", "made", "heads", "saturations"):
             dtype, at, rows, columns = case[key]
             letter = {"i8": "b", "i16": "h", "i32": "i", "i64": "q"}[dtype]
             numbers = struct.unpack_from(f"<{rows * columns}{letter}", vectors, at)
@@ -312,7 +312,7 @@ def stateful(folder: Path) -> tuple[int, Case]:
 
 
 @each_engine
-@pytest.mark.parametrize("key", ["next_frames", "heads", "saturations", "state"])
+@pytest.mark.parametrize("key", ["made", "heads", "saturations", "state"])
 def test_a_changed_expectation_is_found_and_located(pack: Path, key: str, engine: str) -> None:
     number, case = stateful(pack)
     name = sorted(case.states)[-1] if key == "state" else key
@@ -321,7 +321,7 @@ def test_a_changed_expectation_is_found_and_located(pack: Path, key: str, engine
     array[row, column] += 1
     edit(pack, "cases.json", lambda cases: put_array(pack, cases[number], name, array))
     (difference,) = report(pack, engine).differences
-    value = {"next_frames": "next_frame", "state": f"state {name!r}"}.get(key, key)
+    value = {"made": "next_frame", "state": f"state {name!r}"}.get(key, key)
     assert (difference.kind, difference.case) == (case.kind, case.name)
     assert (difference.frame, difference.value) == (case.frames - 1, value)
     assert (difference.element, difference.expected) == (column, array[row, column])
@@ -334,7 +334,7 @@ def test_the_first_frame_that_differs_is_named(pack: Path) -> None:
     opened = read_pack(pack)
 
     def spoil(cases: list) -> None:
-        for key, row in (("next_frames", 1), ("heads", 0)):
+        for key, row in (("made", 1), ("heads", 0)):
             array = opened.array(getattr(case, key))
             array[row:] += 5
             put_array(pack, cases[number], key, array)
@@ -459,7 +459,7 @@ def test_what_is_no_pack_is_refused(pack: Path, name: str, content: bytes) -> No
 
 @pytest.mark.parametrize(
     "changes",
-    [{"version": 2}, {"spec": FORMAT_VERSION - 1}, {"format": "x"}, {"files": {}},
+    [{"version": 1}, {"spec": FORMAT_VERSION - 1}, {"format": "x"}, {"files": {}},
      {"pack_sha256": "0"}, {"counts": {}}, {"counts": {"graphs": -1}}, {"seed": "0"}],
     ids=str,
 )  # fmt: skip
