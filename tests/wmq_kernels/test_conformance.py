@@ -27,6 +27,7 @@ from wmq.cli.conformance import ENGINES as offered
 from wmq_kernels.conformance import running
 from wmq_kernels.conformance.building import build, plan
 from wmq_kernels.conformance.pack import FILES, Case, PackError, pack_sha256, read_pack
+from wmq_kernels.conformance.ports import KINDS_OF_PORTS
 from wmq_kernels.conformance.refusals.damage import made, refusals
 from wmq_kernels.conformance.running import ENGINES, Report, by_oracle, run_pack
 from wmq_kernels.conformance.trials import boundaries, exhaustive, remembering
@@ -99,6 +100,9 @@ def test_the_plan_has_the_sizes_that_were_asked_for() -> None:
     kinds = Counter(job.kind for job in jobs)
     assert kinds["graphs"] >= 5000
     assert kinds["networks"] >= 4
+    assert {job.name.rsplit(maxsplit=1)[0] for job in jobs if job.kind == "ports"} == {
+        *KINDS_OF_PORTS
+    }
     assert len(refused) >= 1000
     assert {one.reason for one in refused} == set(REASONS)
     for names in ([(job.kind, job.name) for job in jobs], [one.name for one in refused]):
@@ -427,6 +431,10 @@ BAD_CASES: dict[str, Callable[[list], object]] = {
     "columns beyond the file": lambda rows: rows[0]["heads"].__setitem__(3, 1 << 28),
     "state of two rows": lambda rows: rows[0].update(states={"a": ["i8", 0, 2, 1]}),
     "states a list": of_case("states", []),
+    "words alone": lambda rows: rows[0].update(words=rows[0]["given"]),
+    "draws for other frames": lambda rows: rows[0].update(
+        words=["i8", 0, 1 << 20, 1], forced=["i8", 0, 1 << 20, 1]
+    ),
     "program a number": of_case("program", 3),
     "piece of one": of_case("program", [[0]]),
     "piece beyond the file": of_case("program", [[0, 1 << 29]]),

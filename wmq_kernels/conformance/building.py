@@ -28,7 +28,7 @@ from wmq_kernels.program import encode
 
 DRAWS = 176  # programs of each recipe
 GRAPHS = 640
-PORTED = 64  # programs of each kind of ports
+PORTED = 32  # programs of each kind of ports
 NETWORKS, NETWORK_FRAMES = 8, 60
 GIVEN = 2  # frames that a graph is given; the last one is its own
 NETWORK_START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3]
