@@ -122,7 +122,7 @@ class Program:
 
     @property
     def kind(self) -> str:
-        """ "world" or "agent"."""
+        """What it computes: "world" or "agent"."""
         return "world" if "next_frame" in self.values else "agent"
 
     @property

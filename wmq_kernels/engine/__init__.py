@@ -171,7 +171,7 @@ class Engine:
 
     @property
     def kind(self) -> str:
-        """ "world" or "agent"."""
+        """What it computes: "world" or "agent"."""
         return self.program.kind
 
     def zero_state(self) -> State:
