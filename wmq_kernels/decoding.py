@@ -18,12 +18,12 @@ from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import DTYPES, TABLE, Operand
 from wmq_kernels.program import (
     ALIGN,
+    DRAWS,
     FORMAT_VERSION,
     KINDS,
     LARGEST,
     MAGIC,
     NUMPY,
-    PORTS,
     Bounds,
     Program,
     Slice,
@@ -241,15 +241,15 @@ def _constants(values: dict[str, Value], data: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_ports(program: Program) -> None:
-    for name in PORTS:
+    roles, draws = program.roles, DRAWS if program.draws else ()
+    for name in (*roles.ports, *draws):
         value = program.values.get(name)
         if value is None or value.dtype != "i32" or value.kind != "temp":
             raise ProgramError(f"values.{name}: must be there, a temp of type i32", "port")
-    sizes = {name: program.values[name].size for name in PORTS}
-    if sizes["frame"] != sizes["next_frame"]:
-        raise ProgramError("frame and next_frame differ in size", "port")
-    if sizes["controllers"] != sizes["next_controllers"]:
-        raise ProgramError("controllers and next_controllers differ in size", "port")
+    for alike in ((roles.fed, roles.made), roles.inputs, draws):
+        if len({program.values[name].size for name in alike}) > 1:
+            raise ProgramError(f"{' and '.join(alike)} differ in size", "port")
+    size = program.values["heads"].size
     for name, (start, count) in program.heads.items():
-        if not 0 <= start <= start + count <= sizes["heads"]:
+        if not 0 <= start <= start + count <= size:
             raise ProgramError(f"heads.{name!r}: exceeds the value heads", "port")

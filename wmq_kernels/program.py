@@ -28,7 +28,37 @@ LARGEST = 1 << 30  # bytes of a file, and elements of all values of a type
 NUMPY = {"i8": "<i1", "i16": "<i2", "i32": "<i4", "i64": "<i8"}
 KINDS = ("const", "state", "temp")
 Bounds = Mapping[str, int | list[int]]
-PORTS = ("frame", "controllers", "next_controllers", "next_frame", "heads")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the ports of a kind of program are for.
+
+    fed     takes the given rows, and after them what `made` held at the end of a frame
+    inputs  the caller's rows: row t of them in the first, row t + 1 in the second
+    """
+
+    fed: str
+    made: str
+    inputs: tuple[str, ...]
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """All that each program of the kind has."""
+        return self.fed, *self.inputs, self.made, "heads"
+
+    def rows(self, frames: int) -> int:
+        """How many rows of the inputs a run of so many frames takes."""
+        return frames + len(self.inputs) - 1
+
+
+ROLES = {
+    "world": Roles("frame", "next_frame", ("controllers", "next_controllers")),
+    "agent": Roles("controllers", "next_controllers", ("frame",)),
+}
+DRAWS = ("words", "forced")  # ports that a program of either kind has both of, or neither
+LIKELIEST, BY_WORD = -2, -1  # in `forced`: no number is forced, and how to choose one
+PORTS = (*ROLES["world"].ports, *DRAWS)
 
 
 @dataclass(frozen=True)
@@ -75,8 +105,9 @@ class Step:
 class Program:
     """steps run in order once a frame; data holds the constants' arrays (flat).
 
-    The caller sets the values `frame`, `controllers` and `next_controllers` before a
-    frame, and finds `next_frame` and `heads` after it; all five are int32.
+    The caller sets some values before a frame and reads others after it, the ports, which
+    are all int32: `Roles` says which.  A program with the port `next_frame` is a world, any
+    other an agent.
     heads  name of each head and its (start, count) in the value `heads`
     certificate  a step's proven bounds by name, one entry a step (`rangecheck.bounds`)
     meta   what the machine does not read: schema, provenance, scales of heads
@@ -88,6 +119,32 @@ class Program:
     heads: Mapping[str, tuple[int, int]]
     meta: Mapping[str, Any] = field(default_factory=dict)
     certificate: tuple[Bounds, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it computes: "world" or "agent"."""
+        return "world" if "next_frame" in self.values else "agent"
+
+    @property
+    def roles(self) -> Roles:
+        return ROLES[self.kind]
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """The ports of draws that it has: both or none in a sound program."""
+        return tuple(name for name in DRAWS if name in self.values)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a program with the ports `words` and `forced` is given for each frame.
+
+    words   (frames, D) int32, or (worlds, frames, D) for a group: random 32-bit words
+    forced  the same shape: what is to be drawn whatever the word, or LIKELIEST or BY_WORD
+    """
+
+    words: np.ndarray
+    forced: np.ndarray
 
 
 def encode(program: Program) -> bytes:

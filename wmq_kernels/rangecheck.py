@@ -25,7 +25,7 @@ from wmq_kernels.isa import (
     SOFTPLUS_REACH,
 )
 from wmq_kernels.isa import TABLE as ISA
-from wmq_kernels.program import Bounds, Program, Step
+from wmq_kernels.program import BY_WORD, DRAWS, LIKELIEST, Bounds, Program, Step
 
 INT64_MAX = (1 << 63) - 1
 Interval = tuple[int, int]
@@ -122,21 +122,37 @@ def bounds(program: Program) -> tuple[Bounds, ...]:
 
     Raises ProgramError naming the first step that is not safe, with value, bound and limit.
     """
+    _check_ports(program)
     ready = {name: np.full(v.size, v.kind != "temp") for name, v in program.values.items()}
-    for name in ("frame", "controllers", "next_controllers"):
+    for name in (program.roles.fed, *program.roles.inputs, *program.draws):
         ready[name][:] = True
     found = []
     for number, step in enumerate(program.steps):
         where = f"steps[{number}] ({step.op})"
         _mark(step, where, ready)
         found.append(_step_bounds(Context(program, step, where)))
-    for name in ("next_frame", "heads"):
+    for name in (program.roles.made, "heads"):
         if not ready[name].all():
             raise ProgramError(f"values.{name}: not all of it is written", "order")
-    frame, after = program.values["frame"], program.values["next_frame"]
-    if (frame.lo, frame.hi) != (after.lo, after.hi):
-        raise ProgramError("frame and next_frame differ in their intervals", "port")
     return tuple(found)
+
+
+def _check_ports(program: Program) -> None:
+    """What is fed back may be given again, and draws may be any."""
+    fed, made = (program.values[name] for name in (program.roles.fed, program.roles.made))
+    if not fed.lo <= made.lo <= made.hi <= fed.hi:
+        raise ProgramError(f"{made.name}: [{made.lo}, {made.hi}] exceeds [{fed.lo}, {fed.hi}], "
+                           f"the interval of {fed.name}, which it is fed back to",
+                           "port")  # fmt: skip
+    if not program.draws:
+        return
+    words, forced = (program.values[name] for name in DRAWS)
+    if (words.lo, words.hi) != INT32:
+        raise ProgramError(f"words: its interval is [{words.lo}, {words.hi}], not that of int32",
+                           "port")  # fmt: skip
+    if not forced.lo <= LIKELIEST < BY_WORD <= forced.hi:
+        raise ProgramError(f"forced: [{forced.lo}, {forced.hi}] leaves out {LIKELIEST} or "
+                           f"{BY_WORD}, which may always be given", "port")  # fmt: skip
 
 
 def _mark(step: Step, where: str, ready: dict[str, np.ndarray]) -> None:

@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import TABLE
 from wmq_kernels.oracle import ORACLE, Ints
-from wmq_kernels.program import Program, Slice, Step
+from wmq_kernels.program import DRAWS, Draws, Program, Slice, Step
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """frames: next_frame of each step; heads likewise, or None if not asked for."""
+    """made: what is fed back, of each step; heads likewise, or None if not asked for."""
 
-    frames: list[Ints]
+    made: list[Ints]
     heads: list[Ints] | None
     saturations: Ints  # per step of the program, since the Reference was made
+
+    @property
+    def frames(self) -> list[Ints]:
+        """What a world made: its frames."""
+        return self.made
 
 
 class Reference:
@@ -45,32 +50,55 @@ class Reference:
     def run(
         self,
         given: Sequence[Sequence[int]],
-        controllers: Sequence[Sequence[int]],
+        inputs: Sequence[Sequence[int]],
         frames: int,
         heads: bool = False,
+        draws: Draws | None = None,
     ) -> Rollout:
-        """Run frames 0..frames-1; row t of controllers is the present, t + 1 the next.
+        """Run frames 0..frames-1.
 
-        The present frame is given[t] while there is one, then the last next_frame.
+        A world's present frame is given[t] while there is one, then the last next_frame; row
+        t of the inputs holds the controllers of frame t, row t + 1 the next.  Of an agent the
+        controllers are given and fed back, and row t of the inputs is the frame that it sees.
         """
-        if not 1 <= len(given) <= frames or len(controllers) != frames + 1:
-            raise ProgramError("wanted 1..frames given frames and frames + 1 rows of controllers")
+        roles = self.program.roles
+        rows = self._drawn(frames, draws)
+        if not 1 <= len(given) <= frames or len(inputs) != roles.rows(frames):
+            raise ProgramError(f"{frames} frames need 1 to {frames} rows of {roles.fed} and "
+                               f"{roles.rows(frames)} of {roles.inputs[0]}")  # fmt: skip
         for row in given:
-            self._check_port("frame", row)
-        for row in controllers:
-            self._check_port("controllers", row)
-            self._check_port("next_controllers", row)
+            self._check_port(roles.fed, row)
+        for name in roles.inputs:
+            for row in inputs:
+                self._check_port(name, row)
         made: list[Ints] = []
         seen: list[Ints] = []
         for t in range(frames):
-            self.values["frame"] = list(given[t] if t < len(given) else made[-1])
-            self.values["controllers"] = list(controllers[t])
-            self.values["next_controllers"] = list(controllers[t + 1])
+            self.values[roles.fed] = list(given[t] if t < len(given) else made[-1])
+            for k, name in enumerate(roles.inputs):
+                self.values[name] = list(inputs[t + k])
+            for name, drawn in rows.items():
+                self.values[name] = list(drawn[t])
             for number, step in enumerate(self.program.steps):
                 self._execute(number, step)
-            made.append(list(self.values["next_frame"]))
+            made.append(list(self.values[roles.made]))
             seen.append(list(self.values["heads"]))
         return Rollout(made, seen if heads else None, list(self.saturations))
+
+    def _drawn(self, frames: int, draws: Draws | None) -> dict[str, list[Ints]]:
+        """The rows of each port of draws."""
+        if (draws is not None) != bool(self.program.draws):
+            raise ProgramError("draws are for programs with the ports words and forced, and "
+                               "these need them")  # fmt: skip
+        if draws is None:
+            return {}
+        rows = {name: getattr(draws, name).tolist() for name in DRAWS}
+        for name, drawn in rows.items():
+            if len(drawn) != frames:
+                raise ProgramError(f"{name}: {len(drawn)} rows for {frames} frames")
+            for row in drawn:
+                self._check_port(name, row)
+        return rows
 
     def _check_port(self, name: str, numbers: Sequence[int]) -> None:
         value = self.program.values[name]
@@ -109,7 +137,7 @@ class Reference:
 def _check_order(program: Program) -> None:
     """Within a frame, a temp is written before it is read, each element of it."""
     fresh = {name: bytearray(v.size) for name, v in program.values.items() if v.kind == "temp"}
-    for name in ("frame", "controllers", "next_controllers"):
+    for name in (program.roles.fed, *program.roles.inputs, *program.draws):
         fresh[name] = bytearray(b"\1" * len(fresh[name]))
     for number, step in enumerate(program.steps):
         for operand in sorted(TABLE[step.op].operands, key=lambda o: o.access == "write"):
@@ -122,6 +150,6 @@ def _check_order(program: Program) -> None:
             elif not all(fresh[at.value][place]):
                 raise ProgramError(f"steps[{number}] ({step.op}).{operand.name}: "
                                    f"{at.value} is read before it is written")  # fmt: skip
-    for name in ("next_frame", "heads"):
+    for name in (program.roles.made, "heads"):
         if not all(fresh[name]):
             raise ProgramError(f"{name}: not written in whole")

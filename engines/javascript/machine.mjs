@@ -3,6 +3,10 @@ import { createHash, randomUUID } from "node:crypto";
 
 const ARRAY = { i8: Int8Array, i16: Int16Array, i32: Int32Array, i64: BigInt64Array };
 const WIDTH = { i8: 1, i16: 2, i32: 4, i64: 8 };
+const ROLES = { // L1
+  world: { fed: "frame", inputs: ["controllers", "next_controllers"], made: "next_frame" },
+  agent: { fed: "controllers", inputs: ["frame"], made: "next_controllers" },
+};
 const big = BigInt;
 const roundShift = (v, s) => (s === 0n ? v : (v + (1n << (s - 1n))) >> s); // P2
 
@@ -54,6 +58,8 @@ export class Machine {
     this.header = header;
     this.values = values;
     this.rows = Object.fromEntries(header.values.map((row) => [row[0], row]));
+    this.roles = ROLES["next_frame" in values ? "world" : "agent"];
+    this.draws = ["words", "forced"].filter((name) => name in values);
     this.saturations = header.steps.map(() => 0);
     this.steps = header.steps.map(([op, operands, parameters]) => {
       const o = {};
@@ -65,7 +71,7 @@ export class Machine {
     });
   }
 
-  check(numbers, ...ports) { // L6, of one frame or one row of controllers
+  check(numbers, ...ports) { // L6, of one row
     for (const port of ports) {
       const [, , , , lo, hi] = this.rows[port];
       if (numbers.length !== this.values[port].length || !numbers.every((v) => lo <= v && v <= hi))
@@ -73,19 +79,18 @@ export class Machine {
     }
   }
 
-  frame(frame, controllers, next) { // L3
-    this.check(frame, "frame");
-    for (const row of [controllers, next]) this.check(row, "controllers", "next_controllers");
-    this.values.frame.set(frame);
-    this.values.controllers.set(controllers);
-    this.values.next_controllers.set(next);
+  frame(...rows) { // L3: a row for `fed`, for each of `inputs`, and for words and forced
+    const { fed, inputs, made } = this.roles, ports = [fed, ...inputs, ...this.draws];
+    if (rows.length !== ports.length) throw new Error(`run: ${ports.length} rows`);
+    rows.forEach((row, k) => this.check(row, ...(inputs.includes(ports[k]) ? inputs : [ports[k]])));
+    rows.forEach((row, k) => this.values[ports[k]].set(row));
     for (let k = 0; k < this.steps.length; k++) {
       const [op, o, p] = this.steps[k];
       counted = 0;
       op(o, p);
       this.saturations[k] += counted;
     }
-    return this.values.next_frame.slice();
+    return this.values[made].slice();
   }
 }
 

@@ -22,12 +22,13 @@ function differs(what, wanted, found) {
 
 function run(test) {
   const machine = new Machine(Buffer.concat(test.program.map(([at, n]) => programs.subarray(at, at + n))));
-  const [given, pads, frames, heads] =
-    [test.given, test.controllers, test.next_frames, test.heads].map(array);
-  let frame;
+  const [given, inputs, made, heads] = [test.given, test.inputs, test.made, test.heads].map(array);
+  const draws = test.words ? [test.words, test.forced].map(array) : [];
+  let last;
   for (let t = 0; t < test.frames; t++) {
-    frame = machine.frame(t < given.length ? given[t] : frame, pads[t], pads[t + 1]);
-    const wrong = differs(`frame ${t}`, frames[t], frame) || differs(`heads of ${t}`, heads[t], machine.values.heads);
+    const rows = machine.roles.inputs.map((_, k) => inputs[t + k]);
+    last = machine.frame(t < given.length ? given[t] : last, ...rows, ...draws.map((of) => of[t]));
+    const wrong = differs(`frame ${t}`, made[t], last) || differs(`heads of ${t}`, heads[t], machine.values.heads);
     if (wrong) return wrong;
   }
   for (const [name, content] of Object.entries(test.states)) {

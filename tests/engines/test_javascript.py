@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.conformance.building import build
 from wmq_kernels.conformance.recipes import draw
-from wmq_kernels.program import encode
+from wmq_kernels.isa import INT32
+from wmq_kernels.program import Slice, encode
+from wmq_kernels.rangecheck import certified
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "engines/javascript"
@@ -70,8 +74,8 @@ RUN = """
 import { readFileSync } from "node:fs";
 const { Machine } = await import(process.argv[1]);
 const machine = new Machine(readFileSync(process.argv[2]));
-for (const [frame, row, next] of JSON.parse(process.argv[3])) {
-  try { console.log(machine.frame(frame, row, next).join()); }
+for (const rows of JSON.parse(process.argv[3])) {
+  try { console.log(machine.frame(...rows).join()); }
   catch (error) { console.log(error.message); }
 }
 """
@@ -101,6 +105,28 @@ def test_it_refuses_a_malformed_frame(tmp_path: Path) -> None:
     good = ",".join(map(str, frame))
     assert found == [good, "run: frame", "run: frame", "run: next_controllers",
                      "run: next_controllers", "run: controllers", good]  # fmt: skip
+
+
+def test_it_runs_an_agent_and_refuses_malformed_draws(tmp_path: Path) -> None:
+    """SPEC L3 and L6: own controllers, what it sees, words and forced, a row of each a frame."""
+    b = Builder(Random(0))
+    b.part(2, INT32)
+    words, forced = b.draws(2, (-2, 99))
+    total = Slice("controllers", 0, 2)
+    for other in (Slice("frame", 0, 2), words, forced):
+        more = b.temp("more", "i32", 2, INT32)
+        b.step("add", {"a": total, "b": other, "out": more}, n=2, lo=INT32[0], hi=INT32[1])
+        total = more
+    path = tmp_path / "agent.wmq"
+    path.write_bytes(encode(certified(b.program(total, kind="agent"))))
+    own, seen, word, force = [1, 2], [30, 40], [500, -600], [-2, 99]
+    good = [own, seen, word, force]
+    found = frames(path, [
+        good, [own, seen, word, [-3, 0]], [own, seen, word, [0, 100]],
+        [own, seen, [1 << 31, 0], force], [own, seen, word[:1], force], [own, seen], good,
+    ])  # fmt: skip
+    assert found == ["529,-459", "run: forced", "run: forced", "run: words", "run: words",
+                     "run: 4 rows", "529,-459"]  # fmt: skip
 
 
 def test_it_reads_names_and_numbers_that_look_like_each_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from calib.statistics.tensors import observed_tensors
 from calib.step.graph import StepModel, build_step, read_step, to_bytes
 from calib.step.runner import CalibrationGame
 from calib.step.sizes import sizes_of
+from wmq.calibration.play import calibration_game
 from wmq.game.schema import Q16, Schema
 
 CONFIG = {"d_model": 64, "n_layer": 2, "d_state": 16, "d_conv": 4, "expand": 2, "headdim": 16}

@@ -30,9 +30,10 @@ from pathlib import Path
 from random import Random
 
 from tests.wmq_kernels.mutants import Mutant, mutants
-from tests.wmq_kernels.programs import Case
+from tests.wmq_kernels.programs import Case, case_of_ports
 from wmq_kernels import engine
 from wmq_kernels.conformance.network import START, network
+from wmq_kernels.conformance.ports import KINDS_OF_PORTS
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.engine import frame_kernels, kernels, loop
 
@@ -69,6 +70,9 @@ EQUIVALENT = (
     ("run_frames", "meet(", "", ALONE),
     ("dots", "y >= 0", "y >= 0 -> y > 0", "no value stands at 0"),
     ("dots", "y >= 0", "0 -> 1", "no value stands at 0"),
+    ("take_in", ">= 0", "] > 0", "no value stands at 0"),
+    ("take_in", ">= 0", "0 -> 1", "no value stands at 0"),
+    ("leaves", "", "", "what is compared are sound runs; refusals have tests of their own"),
     ("dots", "range(0, o, ROWS)", "ROWS - 1)", "a row that is computed twice stays the same"),
     ("dots", "(world + 1) * n", "1 -> 2", LONGER),
     ("run_step", "vnni_scan.", "", PLAIN),
@@ -102,8 +106,9 @@ class Outcome:
 
 
 def cases(seeds: range = SEEDS) -> dict[str, list[Case]]:
-    """What each instruction is compared on, and under "network" what all are."""
+    """What each instruction is compared on, and under "ports" and "network" what all are."""
     found = {op: [Case(*draw(op, seed), frames=4) for seed in seeds] for op in RECIPES}
+    found["ports"] = [case_of_ports(of, seed) for of in KINDS_OF_PORTS for seed in range(4)]
     found["network"] = [Case(network(seed), [START], frames=4) for seed in range(2)]
     return found
 

@@ -5,8 +5,9 @@
     python -m tests.wmq_kernels.soak --only SEED      one program again
 
 A seed says all about a program: a single instruction drawn with care or without (which must
-then be proven, or is left out), or a graph of several.  What is compared are frames, heads,
-states and saturations; an execution is one instruction in one frame, done by both.
+then be proven, or is left out), a graph of several, or one that is an agent or draws.  What
+is compared are frames, heads, states and saturations; an execution is one instruction in one
+frame, done by both.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
-from tests.wmq_kernels.programs import Case
+from tests.wmq_kernels.programs import Case, case_of_ports
 from wmq_kernels.conformance.graphs import graph
+from wmq_kernels.conformance.ports import KINDS_OF_PORTS
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import ROWS
@@ -55,7 +57,9 @@ class Tally:
 def case_of(seed: int) -> Case | None:
     """The program of a seed with what the oracle makes of it; None if it cannot be proven."""
     rng = Random(seed)
-    kind = rng.choices(("graph", "careful", "wild"), (5, 3, 2))[0]
+    kind = rng.choices(("graph", "careful", "wild", "ports"), (5, 3, 2, 1))[0]
+    if kind == "ports":
+        return case_of_ports(rng.choice(sorted(KINDS_OF_PORTS)), seed)
     if kind == "graph":
         program, given = graph(seed)
         return Case(program, given, FRAMES)

@@ -37,7 +37,7 @@ def test_a_wrong_engine_is_found_and_its_seed_named(monkeypatch: pytest.MonkeyPa
 
     def wrong(*arguments: object) -> None:
         right(*arguments)
-        arguments[15][0, -1] += 1  # type: ignore[index]
+        arguments[17][0, -1] += 1  # type: ignore[index]
 
     monkeypatch.setattr(loop, "run_frames", wrong)
     tally = soak.compare(range(5, 9))

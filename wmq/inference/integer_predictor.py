@@ -88,10 +88,10 @@ class IntegerPredictor(Predictor):
                     return
                 lanes = [n for n in numbers if borders[n][-1] > first]
                 if len(lanes) < len(group):
-                    group = self._group([group.world(lane) for lane in range(len(lanes))])
+                    group = self._group([group.copy(lane) for lane in range(len(lanes))])
                 for lane, number in enumerate(lanes):
                     if (start := StartRow(number, first)) in found:
-                        found[start] = group.world(lane).copy()
+                        found[start] = group.copy(lane)
                 frames = np.stack([games[n].frames[first:last] for n in lanes])
                 pads = np.stack([games[n].controllers[first : last + 1] for n in lanes])
                 run = self.engine.run_group(group, frames, pads, last - first, True)
@@ -159,7 +159,7 @@ class IntegerWorlds:
         return made
 
     def states(self) -> list[EngineState]:
-        return [self.group.world(number).copy() for number in range(len(self.group))]
+        return [self.group.copy(number) for number in range(len(self.group))]
 
     def begin(self, world: int) -> None:
         """Put one world before its first frame again."""

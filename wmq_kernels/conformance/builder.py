@@ -13,10 +13,11 @@ from random import Random
 import numpy as np
 
 from wmq_kernels.isa import DTYPES, INT32
-from wmq_kernels.program import NUMPY, Program, Slice, Step, Value
+from wmq_kernels.program import NUMPY, ROLES, Program, Slice, Step, Value
 
 Interval = tuple[int, int]
 Rows = list[list[int]]
+PADS = 2  # numbers in a row of controllers
 
 
 def whole(dtype: str) -> Interval:
@@ -116,28 +117,39 @@ class Builder:
                       n=n, o=n)  # fmt: skip
         self.shown.append((name, out))
 
+    def draws(self, count: int, forced: Interval) -> tuple[Slice, Slice]:
+        """The ports `words` and `forced`, of that many draws a frame."""
+        found = []
+        for name, interval in (("words", INT32), ("forced", forced)):
+            self.values[name] = Value(name, "i32", (count,), "temp", *interval)
+            found.append(Slice(name, 0, count))
+        return found[0], found[1]
+
     def program(self, following: Slice | None = None, frame_interval: Interval = INT32,
-                controllers: Interval = INT32) -> Program:  # fmt: skip
-        """The whole; the next frame is `following`, or the present one once more."""
+                controllers: Interval = INT32, kind: str = "world") -> Program:  # fmt: skip
+        """The whole; what is fed back is `following`, or what it is now once more."""
+        roles = ROLES[kind]
         size = sum(count for count, _ in self.fed)
         heads: dict[str, tuple[int, int]] = {}
         width = sum(at.count for _, at in self.shown) or 1
         shown = self.shown or [("frame", Slice("frame", 0, 1))]
-        ports = {"frame": size, "next_frame": size, "controllers": 2, "next_controllers": 2,
-                 "heads": width}  # fmt: skip
+        ports = {"frame": size, "next_frame": size, "controllers": PADS,
+                 "next_controllers": PADS, "heads": width}  # fmt: skip
         bounds = {"frame": frame_interval, "next_frame": frame_interval,
                   "controllers": controllers, "next_controllers": controllers}  # fmt: skip
         for name, count in ports.items():
-            interval = bounds.get(name, INT32)
-            self.values[name] = Value(name, "i32", (count,), "temp", *interval)
+            if name in roles.ports:
+                interval = bounds.get(name, INT32)
+                self.values[name] = Value(name, "i32", (count,), "temp", *interval)
         at = 0
         for name, source in shown:
             heads[name] = (at, source.count)
             self.step("copy", {"x": source, "out": Slice("heads", at, source.count)},
                       n=source.count)  # fmt: skip
             at += source.count
-        whole_frame = Slice("frame", 0, size) if following is None else following
-        self.step("copy", {"x": whole_frame, "out": Slice("next_frame", 0, size)}, n=size)
+        n = ports[roles.fed]
+        fed = Slice(roles.fed, 0, n) if following is None else following
+        self.step("copy", {"x": fed, "out": Slice(roles.made, 0, n)}, n=n)
         return Program(self.values, tuple(self.steps), self.data, heads, {"test": True})
 
     def frames(self, count: int) -> Rows:

@@ -17,6 +17,7 @@ import numpy as np
 from wmq_kernels.conformance.graphs import graph
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.pack import Header, Writer, folder_beside
+from wmq_kernels.conformance.ports import KINDS_OF_PORTS, run_of
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.conformance.refusals.damage import made, refusals
 from wmq_kernels.conformance.running import Outcome, by_oracle
@@ -27,6 +28,7 @@ from wmq_kernels.program import encode
 
 DRAWS = 176  # programs of each recipe
 GRAPHS = 640
+PORTED = 32  # programs of each kind of ports
 NETWORKS, NETWORK_FRAMES = 8, 60
 GIVEN = 2  # frames that a graph is given; the last one is its own
 SEEDS = 1 << 32  # apart: pack seeds share no graph
@@ -49,6 +51,8 @@ def plan(seed: int) -> list[Job]:
              for op in RECIPES for number in range(DRAWS)]  # fmt: skip
     jobs += [Job("graphs", f"graph {number}", partial(chained, first + number))
              for number in range(GRAPHS)]  # fmt: skip
+    jobs += [Job("ports", f"{kind} {number}", partial(run_of, kind, first + number))
+             for kind in KINDS_OF_PORTS for number in range(PORTED)]  # fmt: skip
     jobs += [Job("networks", f"network {number}", partial(rolled, first + number))
              for number in range(NETWORKS)]  # fmt: skip
     return jobs
@@ -77,16 +81,18 @@ def rolled(seed: int) -> Trial:
 @dataclass(frozen=True)
 class _Made:
     content: bytes
-    given: np.ndarray
-    controllers: np.ndarray
+    numbers: dict[str, np.ndarray]
     outcome: Outcome
 
 
 def _make(job: Job) -> _Made:
     trial = job.make()
-    given, controllers = np.array(trial.given), np.array(trial.controllers)
-    outcome = by_oracle(trial.program, given, controllers, trial.frames)
-    return _Made(encode(trial.program), given, controllers, outcome)
+    numbers = {"given": np.array(trial.given), "inputs": np.array(trial.inputs)}
+    if trial.draws is not None:
+        numbers |= {"words": trial.draws.words, "forced": trial.draws.forced}
+    outcome = by_oracle(trial.program, numbers["given"], numbers["inputs"], trial.frames,
+                        trial.draws)  # fmt: skip
+    return _Made(encode(trial.program), numbers, outcome)
 
 
 def build(folder: Path, seed: int, processes: int, progress: Callable[[str, int, int], None],
@@ -112,7 +118,7 @@ def build(folder: Path, seed: int, processes: int, progress: Callable[[str, int,
 
 def _write(writer: Writer, job: Job, case: _Made) -> None:
     o = case.outcome
-    numbers = {"given": case.given, "controllers": case.controllers, "next_frames": o.frames,
-               "heads": o.heads, "saturations": o.saturations[None]}  # fmt: skip
+    numbers = case.numbers | {"made": o.made, "heads": o.heads,
+                              "saturations": o.saturations[None]}  # fmt: skip
     states = {name: state[None] for name, state in o.states.items()}
-    writer.case(job.kind, job.name, case.content, len(o.frames), numbers, states)
+    writer.case(job.kind, job.name, case.content, len(o.made), numbers, states)

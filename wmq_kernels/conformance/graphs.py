@@ -7,6 +7,7 @@ are copied from what was computed, so that errors spread over frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from wmq_kernels.conformance.builder import Builder, Interval
@@ -48,14 +49,13 @@ class GraphBuilder(Builder):
     def _part_of(self, at: Slice, count: int) -> Slice:
         return Slice(at.value, at.start + self.rng.randint(0, at.count - count), count)
 
-    def following(self) -> Slice:
-        """The next frame: parts of it computed, the others as they are."""
-        size = sum(count for count, _ in self.fed)
-        after = self.value("after", "i32", size, "temp", INT32, around=0)
+    def following(self, fed: str, counts: Sequence[int]) -> Slice:
+        """What is fed back to a port of such parts: some computed, the others as they are."""
+        after = self.value("after", "i32", sum(counts), "temp", INT32, around=0)
         sources = [at for at in self.written if self._fits(at, "i32", 1, None)]
         start = 0
-        for count, _ in self.fed:
-            source = Slice("frame", start, count)
+        for count in counts:
+            source = Slice(fed, start, count)
             fitting = [at for at in sources if at.count >= count]
             if fitting and self.rng.random() < RETURN:
                 source = self._part_of(self.rng.choice(fitting), count)
@@ -72,5 +72,5 @@ def graph(seed: int) -> tuple[Program, list[list[int]]]:
     draw = Draw(rng, builder, wild=False)
     for op in rng.choices(sorted(RECIPES), k=rng.randint(2, LARGEST_GRAPH)):
         RECIPES[op](draw)
-    program = builder.program(builder.following())
-    return certified(program), builder.frames(FRAMES)
+    after = builder.following("frame", [count for count, _ in builder.fed])
+    return certified(builder.program(after)), builder.frames(FRAMES)

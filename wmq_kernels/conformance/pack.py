@@ -27,11 +27,11 @@ import numpy as np
 from wmq_kernels import tables
 from wmq_kernels.program import ALIGN, FORMAT_VERSION, NUMPY
 
-FORMAT, VERSION = "wmq-conformance", 1
+FORMAT, VERSION = "wmq-conformance", 2
 HEADER, CASES, REFUSALS = "pack.json", "cases.json", "refusals.json"
 PROGRAMS, VECTORS = "programs.bin", "vectors.bin"
 FILES = (CASES, PROGRAMS, REFUSALS, VECTORS)  # in the order of pack_sha256
-KINDS = ("exhaustive", "boundaries", "graphs", "networks")
+KINDS = ("exhaustive", "boundaries", "graphs", "ports", "networks")
 LARGEST = 1 << 30  # bytes of a file
 MOST_FRAMES = 1 << 24  # of a case
 
@@ -58,30 +58,37 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
         return self.rows * self.columns * int(self.dtype[1:]) // 8
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run from zero states, and what it gives.
 
     program      pieces of programs.bin that make the file
-    given        (g, frame size); controllers (frames + 1, their size)
-    next_frames  (frames, frame size); heads (frames, size of heads)
+    given        (g, size of what is fed back); inputs (rows, size), as `Roles` says
+    words        (frames, D), with forced, if the program has these ports
+    made         (frames, size of what is fed back); heads (frames, size of heads)
     saturations  (1, steps): after the last frame; states likewise, (1, size) each
     """
 
-    kind: Literal["exhaustive", "boundaries", "graphs", "networks"]
+    kind: Literal["exhaustive", "boundaries", "graphs", "ports", "networks"]
     name: str
     program: tuple[Piece, ...]
     frames: Annotated[int, msgspec.Meta(ge=1, le=MOST_FRAMES)]
     given: Array
-    controllers: Array
-    next_frames: Array
+    inputs: Array
+    made: Array
     heads: Array
     saturations: Array
     states: dict[str, Array]
+    words: Array | None = None
+    forced: Array | None = None
+
+    @property
+    def draws(self) -> tuple[Array, Array] | None:
+        return None if self.words is None or self.forced is None else (self.words, self.forced)
 
     @property
     def arrays(self) -> tuple[Array, ...]:
-        return (self.given, self.controllers, self.next_frames, self.heads, self.saturations,
-                *self.states.values())  # fmt: skip
+        return (self.given, self.inputs, self.made, self.heads, self.saturations,
+                *self.states.values(), *(self.draws or ()))  # fmt: skip
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -308,11 +315,16 @@ def _check_case(where: str, case: Case, size: int) -> None:
     if any(array.at + array.bytes > size for array in case.arrays):
         raise PackError(f"{where}: an array ends beyond {VECTORS}")
     rows = {"given": (case.given.rows, min(case.given.rows, case.frames)),
-            "controllers": (case.controllers.rows, case.frames + 1),
-            "next_frames": (case.next_frames.rows, case.frames),
+            "inputs": (case.inputs.rows, min(max(case.inputs.rows, case.frames), case.frames + 1)),
+            "made": (case.made.rows, case.frames),
             "heads": (case.heads.rows, case.frames),
             "saturations": (case.saturations.rows, 1)}  # fmt: skip
     rows |= {f"states.{name!r}": (array.rows, 1) for name, array in case.states.items()}
+    if (case.words is None) != (case.forced is None):
+        raise PackError(f"{where}: words without forced, or forced without words")
+    if case.draws:
+        rows |= {name: (array.rows, case.frames)
+                 for name, array in zip(("words", "forced"), case.draws, strict=True)}  # fmt: skip
     for name, (found, wanted) in rows.items():
         if found != wanted:
             raise PackError(f"{where}: {name} has {found} rows, not {wanted}")

@@ -16,7 +16,7 @@ from wmq_kernels.conformance.pack import Case, Pack, Refusal
 from wmq_kernels.conformance.workers import in_order
 from wmq_kernels.decoding import decode
 from wmq_kernels.errors import ProgramError
-from wmq_kernels.program import Program
+from wmq_kernels.program import Draws, Program
 from wmq_kernels.rangecheck import prove
 from wmq_kernels.reference import Reference
 
@@ -25,37 +25,38 @@ CHUNK = 8  # cases that a worker takes at a time
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: frames (T, frame size), heads (T, n), saturations (steps,), states."""
+    """What a run gave: made (T, size), heads (T, n), saturations (steps,), states."""
 
-    frames: np.ndarray
+    made: np.ndarray
     heads: np.ndarray
     saturations: np.ndarray
     states: dict[str, np.ndarray]
 
 
-EngineRow = Callable[[Program, np.ndarray, np.ndarray, int], Outcome]
+# A program, given rows, rows of inputs, how many frames, and draws if it has the ports.
+EngineRow = Callable[[Program, np.ndarray, np.ndarray, int, Draws | None], Outcome]
 
 
-def by_oracle(program: Program, given: np.ndarray, controllers: np.ndarray,
-              frames: int) -> Outcome:  # fmt: skip
+def by_oracle(program: Program, given: np.ndarray, inputs: np.ndarray, frames: int,
+              draws: Draws | None = None) -> Outcome:  # fmt: skip
     reference = Reference(program)
-    run = reference.run(given.tolist(), controllers.tolist(), frames, heads=True)
+    run = reference.run(given.tolist(), inputs.tolist(), frames, heads=True, draws=draws)
     states = {name: np.array(numbers, np.int64) for name, numbers in reference.state.items()}
-    return Outcome(np.array(run.frames, np.int64), np.array(run.heads, np.int64),
+    return Outcome(np.array(run.made, np.int64), np.array(run.heads, np.int64),
                    np.array(run.saturations, np.int64), states)  # fmt: skip
 
 
-def by_numba(program: Program, given: np.ndarray, controllers: np.ndarray,
-             frames: int, kernels: str = "auto") -> Outcome:  # fmt: skip
+def by_numba(program: Program, given: np.ndarray, inputs: np.ndarray, frames: int,
+             draws: Draws | None = None, kernels: str = "auto") -> Outcome:  # fmt: skip
     """In the compiled engine, with the kernels of that name."""
     from wmq_kernels.engine import Engine
 
     engine = Engine(program, kernels)
     state = engine.zero_state()
-    run = engine.run(state, given, controllers, frames, heads=True)
+    run = engine.run(state, given, inputs, frames, heads=True, draws=draws)
     assert run.heads is not None
     kept = [v.name for v in program.values.values() if v.kind == "state"]
-    return Outcome(run.frames, run.heads, state.saturations,
+    return Outcome(run.made, run.heads, state.saturations,
                    {name: engine.value(state, name).ravel() for name in kept})  # fmt: skip
 
 
@@ -135,17 +136,21 @@ def _try_case(pack: Pack, case: Case, run: EngineRow) -> Difference | None:
     if misfit:
         return Difference(case.kind, case.name, misfit)
     try:
-        outcome = run(program, pack.array(case.given), pack.array(case.controllers), case.frames)
+        draws = Draws(*map(pack.array, case.draws)) if case.draws else None
+        outcome = run(program, pack.array(case.given), pack.array(case.inputs), case.frames, draws)
     except ProgramError as error:
         return Difference(case.kind, case.name, f"does not run: {error}")
-    return next(_differences(pack, case, outcome), None)
+    return next(_differences(pack, case, program.roles.made, outcome), None)
 
 
 def _misfit(case: Case, program: Program) -> str | None:
     """Which of the case's arrays has not the size that the program gives it, if any."""
+    roles = program.roles
+    if bool(case.draws) != bool(program.draws):
+        return "the case or the program has draws, the other none"
     sizes = {name: program.values[port].size for name, port in (
-        ("given", "frame"), ("controllers", "controllers"), ("next_frames", "next_frame"),
-        ("heads", "heads"))}  # fmt: skip
+        ("given", roles.fed), ("inputs", roles.inputs[0]), ("made", roles.made),
+        ("heads", "heads"), *((name, name) for name in program.draws))}  # fmt: skip
     sizes["saturations"] = len(program.steps)
     columns = {name: getattr(case, name).columns for name in sizes}
     states = {v.name: v.size for v in program.values.values() if v.kind == "state"}
@@ -163,10 +168,10 @@ def _state(name: str) -> str:
     return f"state {name!r}"
 
 
-def _differences(pack: Pack, case: Case, outcome: Outcome) -> Iterator[Difference]:
+def _differences(pack: Pack, case: Case, made: str, outcome: Outcome) -> Iterator[Difference]:
     """In the order of frames, then what is left after the last one."""
     last = case.frames - 1
-    rows = [*_first(case, "next_frame", pack.array(case.next_frames), outcome.frames),
+    rows = [*_first(case, made, pack.array(case.made), outcome.made),
             *_first(case, "heads", pack.array(case.heads), outcome.heads)]  # fmt: skip
     yield from sorted(rows, key=lambda difference: difference.frame or 0)
     yield from _first(case, "saturations", pack.array(case.saturations),

@@ -1,9 +1,9 @@
-"""The engine: a proven program and frames in, frames out, through compiled kernels.
+"""The engine: a proven program and rows in, rows out, through compiled kernels.
 
 `Engine` lays the values of a program out in flat arenas and translates its steps to rows
-of numbers (`plan`); `State` is everything that changes in one world, `Group` in some that
-are computed side by side.  One engine serves many of them at once, each in a thread of its
-own, or a single one with a team of threads.  The bits depend on none of this.
+of numbers (`plan`); `State` is everything that changes in one world (or of one agent), `Group`
+in some that are computed side by side.  One engine serves many of them at once, each in a
+thread of its own, or a single one with a team of threads.  The bits depend on none of this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,12 @@ from wmq_kernels.engine import barrier, loop
 from wmq_kernels.engine.cpu import chosen
 from wmq_kernels.engine.plan import Plan, aligned, layout
 from wmq_kernels.errors import ProgramError
-from wmq_kernels.program import NUMPY, PORTS, Program
+from wmq_kernels.program import DRAWS, NUMPY, Draws, Program
 from wmq_kernels.rangecheck import prove
 
 CHANGING = ("i8", "i16", "i32")  # types of what changes
+INT32 = np.dtype(np.int32)
+NO_DRAWS = np.zeros((1, 1, 0), np.int32)
 
 
 @dataclass
@@ -43,14 +46,34 @@ class State:
 
 
 @dataclass
+class Desk:
+    """What a team works with from one run of a group to the next.
+
+    first, last  arguments of `loop.run_frames` before and after those of a run, a rank each
+    bounds       (worlds, n) int64: see `loop.run_frames`
+    shared       for the team to meet; counts (team - 1, worlds, steps) of all but rank 0
+    """
+
+    engine: Engine
+    team: int
+    first: list[tuple[Any, ...]]
+    last: list[tuple[Any, ...]]
+    bounds: np.ndarray
+    shared: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass
 class Group:
     """States of some worlds, one after the other: arenas (worlds * size,) by type.
 
     saturations  (worlds, steps)
     """
 
-    arenas: dict[str, np.ndarray]
+    _arenas: dict[str, np.ndarray]
     saturations: np.ndarray
+    _desk: Desk | None = field(default=None, repr=False, compare=False)
+    _lent: bool = field(default=False, repr=False, compare=False)
     _crews: dict[tuple[int, int], ThreadPoolExecutor] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -69,31 +92,52 @@ class Group:
         return len(self.saturations)
 
     def world(self, number: int) -> State:
-        """The state of one world, which goes on sharing its memory with the group."""
-        rows = {d: arena.reshape(len(self), -1)[number] for d, arena in self.arenas.items()}
-        return State(rows, self.saturations[number])
+        """The state of one world, which goes on sharing its memory with the group.
+
+        A run then has to look again for what it would know of the states: where reading is
+        all that is wanted, `copy` is the better.
+        """
+        self._lent = True
+        return self._world(number)
+
+    def copy(self, number: int) -> State:
+        """A copy of the state of one world."""
+        return self._world(number).copy()
 
     def put(self, number: int, state: State) -> None:
         """Give a world the content of a state."""
-        mine = self.world(number)
+        mine = self._world(number)
         for dtype, arena in state.arenas.items():
             mine.arenas[dtype][:] = arena
         mine.saturations[:] = state.saturations
+        if self._desk is not None:
+            self._desk.bounds[number] = 0
+
+    def _world(self, number: int) -> State:
+        rows = {d: arena.reshape(len(self), -1)[number] for d, arena in self._arenas.items()}
+        return State(rows, self.saturations[number])
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the program made of each step, a row a step: frames and heads, int32.
+    """What the program made of each step, a row a step, int32.
 
-    frames  (T, frame_size), or (worlds, T, frame_size) of a group; heads (.., n) or None
+    made   (T, n), or (worlds, T, n) of a group: what is fed back, the next frames of a world
+           or the next controllers of an agent
+    heads  (.., n) or None
     """
 
-    frames: np.ndarray
+    made: np.ndarray
     heads: np.ndarray | None
+
+    @property
+    def frames(self) -> np.ndarray:
+        """What a world made: its frames."""
+        return self.made
 
 
 class Engine:
-    """A program ready to run.
+    """A program ready to run: a world, or an agent in it (`program.kind`).
 
     kernels  "vnni" or "portable"; "auto" takes the former where the processor has it
     Raises ProgramError if the program's ranges cannot be proven, or if this machine has
@@ -111,14 +155,29 @@ class Engine:
             dtype, start = program.values[name].dtype, starts[name]
             self._constants[dtype][start : start + len(array)] = array
         self._sizes = np.array([sizes["var", d] for d in CHANGING], np.int64)
-        self._ports = np.array([starts[name] for name in PORTS], dtype=np.int64)
+        self._roles, self._draws = program.roles, program.draws
+        self._ports = np.full(loop.HEADS + 1, -1, np.int64)
+        for places, names in (((loop.FED, loop.MADE), (self._roles.fed, self._roles.made)),
+                              ((loop.NOW, loop.NEXT), self._roles.inputs),
+                              ((loop.WORDS, loop.FORCED), self._draws),
+                              ((loop.HEADS,), ("heads",))):  # fmt: skip
+            for place, name in zip(places, names, strict=False):
+                self._ports[place] = starts[name]
+        taken = (self._roles.fed,), self._roles.inputs, *((name,) for name in self._draws)
+        self._limits = {ports: self._limits_of(ports) for ports in taken}
+        self._width = program.values["heads"].size
         self._rows = cache(self._plan.rows)
         self._space = cache(self._plan.working_space)
+
+    @property
+    def kind(self) -> str:
+        """What it computes: "world" or "agent"."""
+        return self.program.kind
 
     def zero_state(self) -> State:
         """The state before a game's first frame."""
         group = self.zero_group(1)
-        return State(group.arenas, group.saturations[0])
+        return group.world(0)
 
     def zero_group(self, worlds: int) -> Group:
         """States of so many worlds, each before its game's first frame."""
@@ -131,79 +190,135 @@ class Engine:
         value, start = self.program.values[name], self._layout.starts[name]
         return state.arenas[value.dtype][start : start + value.size].reshape(value.shape)
 
-    def run(self, state: State, given: np.ndarray, controllers: np.ndarray, frames: int,
-            heads: bool = False, threads: int = 1) -> Run:  # fmt: skip
+    def run(self, state: State, given: np.ndarray, inputs: np.ndarray, frames: int,
+            heads: bool = False, threads: int = 1, draws: Draws | None = None) -> Run:  # fmt: skip
         """Advance `state` in place by `frames` steps.
 
-        given        (g, frame_size) int32, 1 <= g <= frames: the present frame of steps
-                     0..g-1; each later step takes the frame that the step before made
-        controllers  (frames + 1, n) int32: row t at the present frame, row t + 1 the next
-        threads      that share the work of each frame; more than cores are of no use
+        given    (g, n) int32, 1 <= g <= frames: the present frame of a world, or the present
+                 controllers of an agent, for steps 0..g-1; each later step takes what the step
+                 before made
+        inputs   (frames + 1, n) int32, a world's controllers: row t at the present frame, row
+                 t + 1 the next; or (frames, n) int32, what an agent sees at each step
+        threads  that share the work of each frame; more than cores are of no use
+        draws    for a program with the ports of draws, and only for one
         Raises ProgramError if a shape or an element is out of the declared interval.
         """
-        group = Group(state.arenas, state.saturations[None])
-        run = self.run_group(group, given[None], controllers[None], frames, heads, threads)
-        return Run(run.frames[0], run.heads[0] if run.heads is not None else None)
+        group = Group(state.arenas, state.saturations[None], _lent=True)
+        if draws is not None:
+            draws = Draws(draws.words[None], draws.forced[None])
+        run = self.run_group(group, given[None], inputs[None], frames, heads, threads, draws)
+        return Run(run.made[0], run.heads[0] if run.heads is not None else None)
 
-    def run_group(self, group: Group, given: np.ndarray, controllers: np.ndarray, frames: int,
-                  heads: bool = False, threads: int = 1) -> Run:  # fmt: skip
+    def run_group(
+        self, group: Group, given: np.ndarray, inputs: np.ndarray, frames: int,
+        heads: bool = False, threads: int = 1, draws: Draws | None = None,
+    ) -> Run:  # fmt: skip
         """As `run`, for all worlds of a group: every array has worlds as its first dimension."""
-        worlds = len(group)
-        given = self._checked(given, worlds, "frame")
-        controllers = self._checked(controllers, worlds, "controllers", "next_controllers")
-        if not 1 <= given.shape[1] <= frames or controllers.shape[1] != frames + 1:
-            raise ProgramError(f"{frames} frames need 1 to {frames} given frames and "
-                               f"{frames + 1} controllers")  # fmt: skip
-        out = np.empty((worlds, frames, given.shape[2]), np.int32)
-        width = self.program.values["heads"].size if heads else 0
-        recorded = np.empty((worlds, frames, width), np.int32)
-        self._run_team(group, given, controllers, out, recorded, threads)
-        return Run(out, recorded if heads else None)
+        worlds, roles = len(group), self._roles
+        given = self._checked(given, worlds, roles.fed)
+        inputs = self._checked(inputs, worlds, *roles.inputs)
+        if not 1 <= given.shape[1] <= frames or inputs.shape[1] != roles.rows(frames):
+            raise ProgramError(f"{frames} frames need 1 to {frames} rows of {roles.fed} and "
+                               f"{roles.rows(frames)} of {roles.inputs[0]}")  # fmt: skip
+        words, forced = self._drawn(draws, worlds, frames)
+        made = np.empty((worlds, frames, given.shape[2]), np.int32)
+        recorded = np.empty((worlds, frames, self._width if heads else 0), np.int32)
+        self._run_team(group, (given, inputs, words, forced, made, recorded), threads)
+        return Run(made, recorded if heads else None)
 
-    def _run_team(self, group: Group, given: np.ndarray, controllers: np.ndarray,
-                  frames: np.ndarray, heads: np.ndarray, team: int) -> None:  # fmt: skip
+    def _run_team(self, group: Group, rows: tuple[np.ndarray, ...], team: int) -> None:
         """Each thread with rows and counts of its own; one that fails frees the others."""
-        rows, shared = self._rows(team), barrier.new()
-        counts = [group.saturations, *(np.zeros_like(group.saturations) for _ in range(team - 1))]
-        c, v = self._constants, group.arenas
+        desk = self._desk(group, team)
 
         def work(rank: int) -> None:
-            try:
-                space = self._space(len(group))
-                s16, s32, s64 = (aligned(space[d], d) for d in ("i16", "i32", "i64"))
-                bounds = np.zeros((len(group), self._plan.bounds_size), np.int64)
-                loop.run_frames(rows[rank], self._sizes, c["i8"], c["i16"], c["i32"], c["i64"],
-                                   self._plan.packed, v["i8"], v["i16"], v["i32"], self._ports,
-                                   given, controllers, frames, heads, counts[rank], s16, s32, s64,
-                                   bounds, rank, team, shared)  # fmt: skip
-            except BaseException:
-                barrier.abandon(shared)
-                raise
+            loop.run_frames(*desk.first[rank], *rows, *desk.last[rank])
 
         if team == 1:
             work(0)
             return
+        desk.shared[:], desk.counts[:] = 0, 0
+
+        def guarded(rank: int) -> None:
+            try:
+                work(rank)
+            except BaseException:
+                barrier.abandon(desk.shared)
+                raise
+
         waiting: list[Future[None]] = []
         try:
             crew = group.crew(team - 1)
-            waiting += (crew.submit(work, rank) for rank in range(1, team))
+            waiting += (crew.submit(guarded, rank) for rank in range(1, team))
             work(0)
         except BaseException:
-            barrier.abandon(shared)
+            barrier.abandon(desk.shared)
             raise
         finally:
             wait(waiting)
         for future in waiting:
             future.result()
-        for extra in counts[1:]:
-            group.saturations += extra
+        group.saturations += desk.counts.sum(0)
+
+    def _desk(self, group: Group, team: int) -> Desk:
+        """The group's desk if it is this engine's and team's, else a new one.
+
+        Nothing is known of the states if another may have written them since the last run.
+        """
+        desk = group._desk
+        if desk is None or desk.engine is not self or desk.team != team:
+            desk = group._desk = self._new_desk(group, team)
+        elif group._lent:
+            desk.bounds[:] = 0
+        return desk
+
+    def _new_desk(self, group: Group, team: int) -> Desk:
+        plan, space, shared = self._plan, self._space(len(group)), barrier.new()
+        constants, arenas = self._constants, group._arenas
+        counts = np.zeros((team - 1, *group.saturations.shape), np.int64)
+        bounds = np.zeros((len(group), plan.bounds_size), np.int64)
+        first = [(rows, self._sizes, *(constants[d] for d in NUMPY), plan.packed,
+                  *(arenas[d] for d in CHANGING), self._ports)
+                 for rows in self._rows(team)]  # fmt: skip
+        last = [(count, *(aligned(space[d], d) for d in ("i16", "i32", "i64")), bounds, rank, team,
+                 shared)
+                for rank, count in enumerate((group.saturations, *counts))]  # fmt: skip
+        return Desk(self, team, first, last, bounds, shared, counts)
+
+    def _drawn(
+        self, draws: Draws | None, worlds: int, frames: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if not self._draws:
+            if draws is not None:
+                raise ProgramError("this program has no ports words and forced: run it without "
+                                   "draws")  # fmt: skip
+            return NO_DRAWS, NO_DRAWS
+        if draws is None:
+            raise ProgramError("this program draws: give it words and forced for each frame")
+        words, forced = (self._checked(getattr(draws, name), worlds, name) for name in DRAWS)
+        if not words.shape[1] == forced.shape[1] == frames:
+            raise ProgramError(f"{frames} frames need {frames} rows of words and of forced")
+        return words, forced
+
+    def _limits_of(self, ports: tuple[str, ...]) -> tuple[int, int, int]:
+        """Size, and the interval of what all of these ports take."""
+        values = [self.program.values[name] for name in ports]
+        return values[0].size, max(v.lo for v in values), min(v.hi for v in values)
 
     def _checked(self, rows: np.ndarray, worlds: int, *ports: str) -> np.ndarray:
         """Rows for all of these ports, whose intervals may differ."""
+        size, lo, hi = self._limits[ports]
+        if rows.ndim != 3 or len(rows) != worlds or rows.shape[2] != size:
+            raise ProgramError(f"{ports[0]}: rows of {size} numbers are needed")
+        if rows.dtype != INT32:
+            self._check_interval(rows, ports)  # before a conversion wraps around
+        if rows.dtype != INT32 or not rows.flags.carray:
+            rows = np.array(rows, INT32, order="C")
+        if loop.leaves(rows, lo, hi):
+            self._check_interval(rows, ports)
+        return rows
+
+    def _check_interval(self, rows: np.ndarray, ports: tuple[str, ...]) -> None:
         for port in ports:
             value = self.program.values[port]
-            if rows.ndim != 3 or len(rows) != worlds or rows.shape[2] != value.size:
-                raise ProgramError(f"{port}: rows of {value.size} numbers are needed")
             if rows.size and not value.lo <= rows.min() <= rows.max() <= value.hi:
                 raise ProgramError(f"{port}: a number outside of [{value.lo}, {value.hi}]")
-        return np.ascontiguousarray(rows, dtype=np.int32)

@@ -28,6 +28,9 @@ from wmq_kernels.engine.operands import OPERANDS, part
 
 OP_DOTS, OP_MEET = 34, 35  # of the engine alone: see `dots` and `barrier.meet`
 
+# Places in `ports`, by what a port is for: see `program.Roles`.
+FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
+
 PARAMETERS = 24  # place of the first parameter in an instruction's row
 BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if they last
 
@@ -296,28 +299,29 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
 
 @kernel
 def run_frames(
-    steps, sizes, c8, c16, c32, c64, packed, v8, v16, v32, ports, given, controllers, frames,
-    heads, saturations, s16, s32, s64, bounds, rank, team, shared
+    steps, sizes, c8, c16, c32, c64, packed, v8, v16, v32, ports, given, inputs, words, forced,
+    made, heads, saturations, s16, s32, s64, bounds, rank, team, shared
 ):  # fmt: skip
     """The frame loop of some worlds side by side, or of one of the threads that share it.
 
     steps  (n, 36) int64; c*, v* arenas of constants and of what changes, world after world
     sizes  (3,) int64: elements of a world in v8, v16, v32
     packed the weights for `vnni`, or None
-    ports  (5,) int64: starts in v32 of frame, controllers, next_controllers, next_frame, heads
-    given  (worlds, g, frame_size) int32: present frames of the first steps; then its own
-    controllers (worlds, frames + 1, pads) int32
-    frames (worlds, frames, frame_size), heads (worlds, frames, n) int32, written, n may be 0
+    ports  (7,) int64: starts in v32, as FED .. HEADS number them, -1 for a port that it lacks
+    given  (worlds, g, n) int32: for FED in the first steps; then what the step before made
+    inputs (worlds, frames or frames + 1, n) int32: row t for NOW, row t + 1 for NEXT
+    words, forced (worlds, frames, D) int32, of any shape if it has no such ports
+    made   (worlds, frames, n), heads (worlds, frames, n) int32, written, the latter's n may be 0
     saturations (worlds, instructions) int64, added to
-    s16, s32, s64  to work in; bounds (worlds, n) int64, zeros at first
+    s16, s32, s64  to work in; bounds (worlds, n) int64, zeros where they are not known
     shared: of `team` threads that meet, this one is `rank`
     False if a thread of the team gave up
     """
-    worlds = len(frames)
+    worlds = len(made)
     turn = 0
-    for t in range(frames.shape[1]):
+    for t in range(made.shape[1]):
         if rank == 0:
-            take_in(v32, sizes[2], ports, given, controllers, frames, t)
+            take_in(v32, sizes[2], ports, given, inputs, words, forced, made, t)
         if team > 1:
             turn += 1
             if not meet(shared, team, turn):
@@ -354,28 +358,48 @@ def run_frames(
             if not meet(shared, team, turn):
                 return False
         if rank == 0:
-            hand_out(v32, sizes[2], ports, frames, heads, t)
+            hand_out(v32, sizes[2], ports, made, heads, t)
     return True
 
 
 @kernel
-def take_in(v32, size, ports, given, controllers, frames, t):
-    """The present frame and the controllers of step t."""
-    frame_size, pads = frames.shape[2], controllers.shape[2]
-    for w in range(len(frames)):
+def take_in(v32, size, ports, given, inputs, words, forced, made, t):
+    """What the ports hold at the beginning of step t."""
+    for w in range(len(made)):
         mine = v32[w * size :]
-        frame = mine[ports[0] : ports[0] + frame_size]
         if t < given.shape[1]:
-            kernels.assign(frame, given[w, t])
+            fill(mine, ports[FED], given[w, t])
         else:
-            kernels.assign(frame, frames[w, t - 1])
-        kernels.assign(mine[ports[1] : ports[1] + pads], controllers[w, t])
-        kernels.assign(mine[ports[2] : ports[2] + pads], controllers[w, t + 1])
+            fill(mine, ports[FED], made[w, t - 1])
+        fill(mine, ports[NOW], inputs[w, t])
+        if ports[NEXT] >= 0:
+            fill(mine, ports[NEXT], inputs[w, t + 1])
+        if ports[WORDS] >= 0:
+            fill(mine, ports[WORDS], words[w, t])
+            fill(mine, ports[FORCED], forced[w, t])
 
 
 @kernel
-def hand_out(v32, size, ports, frames, heads, t):
-    for w in range(len(frames)):
+def fill(arena, start, numbers):
+    """Put numbers into an arena from `start` on."""
+    kernels.assign(arena[start : start + len(numbers)], numbers)
+
+
+@kernel
+def hand_out(v32, size, ports, made, heads, t):
+    for w in range(len(made)):
         mine = v32[w * size :]
-        kernels.assign(frames[w, t], mine[ports[3] :])
-        kernels.assign(heads[w, t], mine[ports[4] :])
+        kernels.assign(made[w, t], mine[ports[MADE] :])
+        kernels.assign(heads[w, t], mine[ports[HEADS] :])
+
+
+@kernel
+def leaves(rows, lo, hi):
+    """Whether a number of rows (worlds, n, size) int32 is outside of [lo, hi]."""
+    found = False
+    for w in range(rows.shape[0]):
+        for t in range(rows.shape[1]):
+            row = rows[w, t]
+            for i in range(len(row)):
+                found |= (row[i] < lo) | (row[i] > hi)
+    return found

@@ -63,5 +63,5 @@ def _copied(engine: Engine, group: Group) -> Group:
     """Copy what a row writes: alone, again and again, it drives values astray."""
     found = engine.zero_group(len(group))
     for number in range(len(group)):
-        found.put(number, group.world(number))
+        found.put(number, group.copy(number))
     return found

@@ -1,9 +1,9 @@
 """Damage files so that a reader must refuse them, each with its class (docs/SPEC.md F6).
 
 A family makes files of one sort from sound ones: damaged bytes, other spellings, hostile
-headers, wrong slices, parameters and ports, data out of bounds, steps out of order; ranges
-that could overflow and changed certificates are in `tampering`.  The class is written beside
-each; `made` checks that the reader finds the same.
+headers, wrong slices and parameters, data out of bounds, steps out of order; ranges that
+could overflow and changed certificates are in `tampering`, ports in `ports`.  The class is
+written beside each; `made` checks that the reader finds the same.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from wmq_kernels.conformance.refusals.hostile import (
     changed,
     file_of,
     step_of,
+    value_of,
     with_text,
 )
+from wmq_kernels.conformance.refusals.ports import ports
 from wmq_kernels.conformance.refusals.tampering import certificates, ranges
 from wmq_kernels.decoding import decode
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import TABLE
-from wmq_kernels.program import PORTS
 from wmq_kernels.rangecheck import prove
 
 STATEFUL = [(op, seed) for op in ("conv", "scan", "scan_carry") for seed in (3, 8)]
@@ -49,7 +50,7 @@ def made(refused: Refused) -> bytes:
 
 def refusals() -> list[Refused]:
     """All of them, in order."""
-    families = (_bytes, _spellings, _headers, _parameters, _slices, _constants, _ports, _orders,
+    families = (_bytes, _spellings, _headers, _parameters, _slices, _constants, ports, _orders,
                 ranges, certificates)  # fmt: skip
     return [refused for family in families for refused in family()]
 
@@ -206,11 +207,6 @@ def _operand(fields: Fields, op: str, name: str) -> list:
     return fields["steps"][step_of(fields, op)][1][name]
 
 
-def _value(fields: Fields, name: str) -> list:
-    """[name, type, shape, kind, lo, hi, scale]."""
-    return next(row for row in fields["values"] if row[0] == name)
-
-
 def _parameters() -> Iterator[Refused]:
     """Each parameter of each instruction a unit beyond either end of its range."""
 
@@ -231,11 +227,11 @@ def _slices() -> Iterator[Refused]:
 
     def beyond(fields: Fields, op: str, name: str) -> None:
         operand = _operand(fields, op, name)
-        operand[1] = _value(fields, operand[0])[2][0] - operand[2] + 1
+        operand[1] = value_of(fields, operand[0])[2][0] - operand[2] + 1
 
     def no_constant(fields: Fields, op: str, name: str) -> None:
         operand = _operand(fields, op, name)
-        dtype = _value(fields, operand[0])[1]
+        dtype = value_of(fields, operand[0])[1]
         fields["values"].append(["more", dtype, [operand[2]], "state", 0, 0, 0.0])
         operand[:2] = ["more", 0]
 
@@ -260,7 +256,7 @@ def _constants() -> Iterator[Refused]:
     """Each constant operand with a declared interval that its data leave."""
 
     def narrow(fields: Fields, op: str, name: str, end: int) -> None:
-        row = _value(fields, _operand(fields, op, name)[0])
+        row = value_of(fields, _operand(fields, op, name)[0])
         lo, hi = row[4:6]
         least, most = (lo, hi - 1) if end else (lo + 1, hi)
         if least > most:  # one number: elsewhere
@@ -273,48 +269,6 @@ def _constants() -> Iterator[Refused]:
                 for end in (0, 1):
                     yield changed(op, 7, f"{o.name} leaves its interval, end {end}", "constant",
                                   narrow, name=o.name, end=end)  # fmt: skip
-
-
-def _ports() -> Iterator[Refused]:
-    """Ports that are missing, of another type or kind, or do not match; heads that go too far."""
-
-    def rename(fields: Fields, op: str, port: str) -> None:
-        _value(fields, port)[0] = "elsewhere"
-        for step in fields["steps"]:
-            for operand in step[1].values():
-                if operand[0] == port:
-                    operand[0] = "elsewhere"
-
-    def longer(fields: Fields, op: str, port: str) -> None:
-        _value(fields, port)[2][0] += 1
-
-    def a_state(fields: Fields, op: str, port: str) -> None:
-        _value(fields, port)[3] = "state"
-
-    def narrow_type(fields: Fields, op: str, port: str) -> None:
-        _value(fields, port)[1:] = ["i16", [2], "temp", -9, 9, 0.0]
-
-    def narrower(fields: Fields, op: str, end: int) -> None:
-        _value(fields, "frame")[4 + end] += 1 - 2 * end
-
-    def head(fields: Fields, op: str, start: int, count: int) -> None:
-        """Counted from the end of the value."""
-        fields["heads"]["more"] = [_value(fields, "heads")[2][0] + start, count]
-
-    for op in ("add", "scan", "copy", "silu"):
-        for port in PORTS:
-            yield changed(op, 7, f"no {port}", "port", rename, port=port)
-            yield changed(op, 7, f"{port} a state", "port", a_state, port=port)
-            reason = "order" if port == "heads" else "port"  # the rest of heads is unwritten
-            yield changed(op, 7, f"{port} longer", reason, longer, port=port)
-        for port in ("controllers", "next_controllers"):
-            yield changed(op, 7, f"{port} of int16", "port", narrow_type, port=port)
-        for end in (0, 1):
-            yield changed(op, 7, f"frame narrower than next_frame, end {end}", "port", narrower,
-                          end=end)  # fmt: skip
-        for start, size in ((0, 1), (1, 0), (-1, 2), (1 << 40, 1)):
-            yield changed(op, 7, f"a head of {size} at {start} from the end", "port", head,
-                          start=start, count=size)  # fmt: skip
 
 
 def _orders() -> Iterator[Refused]:
@@ -331,7 +285,7 @@ def _orders() -> Iterator[Refused]:
             fields[key].append(fields[key].pop(0))
 
     def unwritten(fields: Fields, op: str, name: str) -> None:
-        _value(fields, _operand(fields, op, name)[0])[3] = "temp"
+        value_of(fields, _operand(fields, op, name)[0])[3] = "temp"
 
     for op in RECIPES:
         for o in TABLE[op].operands:

@@ -69,6 +69,11 @@ def step_of(fields: Fields, op: str) -> int:
     return next(i for i in reversed(range(len(steps))) if steps[i][0] == op)
 
 
+def value_of(fields: Fields, name: str) -> list:
+    """[name, type, shape, kind, lo, hi, scale]."""
+    return next(row for row in fields["values"] if row[0] == name)
+
+
 @dataclass(frozen=True)
 class Refused:
     """A file to be refused, with the class; make() gives it."""

@@ -29,7 +29,7 @@ def _followed(b: Builder, program: Program, frames: int,
     for t in range(frames):
         given.append(choose(t, reference.values))
         one = trial(b, program, given[-1:])
-        reference.run(one.given, one.controllers, 1)
+        reference.run(one.given, one.inputs, 1)
     return trial(b, program, given)
 
 

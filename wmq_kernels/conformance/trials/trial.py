@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wmq_kernels.conformance.builder import Builder, Rows
-from wmq_kernels.program import Program
+from wmq_kernels.program import Draws, Program
 
 
 @dataclass(frozen=True)
 class Trial:
-    """given (g, frame size); controllers (frames + 1, their size)."""
+    """given and inputs: the rows of a run, as `Roles` says; draws if it has the ports."""
 
     program: Program
     given: Rows
-    controllers: Rows
+    inputs: Rows
+    draws: Draws | None = None
 
     @property
     def frames(self) -> int:
-        return len(self.controllers) - 1
+        return len(self.inputs) - self.program.roles.rows(0)
 
 
 def trial(builder: Builder, program: Program, given: Sequence[Sequence[int]]) -> Trial:
