@@ -360,8 +360,8 @@ ROWS: tuple[Instruction, ...] = (
          "next:i32:const:entries, out:i32:write:one",
          "one entries",
          "k = min(max(state[0], 0), entries - 1); out[0] = forced[0] if forced[0] >= 0 or last[k] "
-         "< 0, else next[k] if age[0] >= last[k], else state[0]",
-         "out = [min(lo(forced), lo(state), min(next)), max(hi(forced), hi(state), max(next))]",
+         "< 0, else next[k] if age[0] >= last[k], else k",
+         "out = [min(lo(forced), min(next), 0), max(hi(forced), max(next), entries - 1)]",
          "A state with a clock is kept until its age has reached last, then it becomes next. A "
          "last below 0 means that the state has no clock: forced is handed on. So out can be the "
          "forced of a sample."),

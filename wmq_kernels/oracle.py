@@ -362,7 +362,7 @@ def timed(
     k = clamp(state[0], 0, entries - 1)
     if forced[0] >= 0 or last[k] < 0:
         return {"out": [forced[0]]}, 0
-    return {"out": [next[k] if age[0] >= last[k] else state[0]]}, 0
+    return {"out": [next[k] if age[0] >= last[k] else k]}, 0
 
 
 def cross(

@@ -392,8 +392,9 @@ def sample(c: Context) -> dict[str, Interval]:
 
 def timed(c: Context) -> dict[str, Interval]:
     following = c.data("next")
-    ends = (c.interval("forced"), c.interval("state"), (int(following.min()), int(following.max())))
-    return {"out": (min(lo for lo, _ in ends), max(hi for _, hi in ends))}
+    lo, hi = c.interval("forced")
+    most = max(int(following.max()), c.parameter("entries") - 1)
+    return {"out": (min(lo, int(following.min()), 0), max(hi, most))}
 
 
 def cross(c: Context) -> dict[str, Interval]:

@@ -163,8 +163,8 @@ class _Player:
         b.step("copy", moved, Slice(whole, kept, count))
         rebirth = self.schema.rebirth
         table = b.const(f"rebirth.{self.player}", np.array(rebirth.places)[:, self.player], "i32")
-        out = self.next(self.settled[0], settled)
-        b.step("place", before, after, self.stage, whole, table, out,
+        target = self.next(self.settled[0], settled)
+        b.step("place", before, after, self.stage, whole, table, target,
                entries=len(rebirth.places), event=rebirth.action)  # fmt: skip
 
     def _strike(self) -> None:

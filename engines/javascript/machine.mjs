@@ -310,7 +310,7 @@ const OPS = {
   timed(o, p) {
     const k = entry(o.state[0], p.entries);
     if (o.forced[0] >= 0 || o.last[k] < 0) o.out[0] = o.forced[0];
-    else o.out[0] = o.age[0] >= o.last[k] ? o.next[k] : o.state[0];
+    else o.out[0] = o.age[0] >= o.last[k] ? o.next[k] : k;
   },
   cross(o, p) {
     const axes = N(p.axes), sides = N(p.sides);

@@ -88,7 +88,7 @@ EXAMPLES = [
     # the clock of state 1 runs, has run; state 0 has none; what is forced comes first
     *(("timed", {"state": [state], "age": [age], "forced": [forced], "last": [-1, 3],
                  "next": [8, 9]}, {"one": 1, "entries": 2}, {"out": [out]}, 0)
-      for state, age, forced, out in ((1, 2, -1, 1), (1, 3, -1, 9), (7, 2, -1, 7), (0, 9, -2, -2),
+      for state, age, forced, out in ((1, 2, -1, 1), (1, 3, -1, 9), (7, 2, -1, 1), (0, 9, -2, -2),
                                       (1, 3, 0, 0))),
     # beyond the left, which has no fate, and above, which needs a push; then on the edge
     *(("cross", {"before": [1], "after": [6], "index": [0], "x": x, "push": [push],

@@ -133,7 +133,7 @@ def timed(state, age, forced, last, following, out):
     if forced[0] >= 0 or last[k] < 0:
         out[0] = forced[0]
     else:
-        out[0] = following[k] if age[0] >= last[k] else state[0]
+        out[0] = following[k] if age[0] >= last[k] else k
 
 
 @kernel
