@@ -86,4 +86,4 @@ def rules_from_json(found: Any, stages: int) -> Rules:
 
 def rules_to_json(rules: Rules) -> dict[str, Any]:
     """Convert to plain data of lists and objects; `rules_from_json` takes it back."""
-    return msgspec.to_builtins(rules)
+    return msgspec.json.decode(msgspec.json.encode(rules))

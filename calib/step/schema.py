@@ -231,7 +231,11 @@ class StepSchema(FrameLayout):
             },
             "frame_size": self.frame_size,
             **({"rules": rules_to_json(self.rules)} if self.rules else {}),
-            **({"controls": msgspec.to_builtins(self.controls)} if self.controls else {}),
+            **(
+                {"controls": msgspec.json.decode(msgspec.json.encode(self.controls))}
+                if self.controls
+                else {}
+            ),
         }
 
 

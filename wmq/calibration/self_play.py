@@ -19,6 +19,7 @@ from calib.errors import CalibrationError
 from calib.statistics.collect import SAVE_SECONDS
 from calib.statistics.store import Arrays
 from wmq.calibration.cache_form import safetensors_form
+from wmq.inference.draws import Sampling
 from wmq.inference.float_predictor import StepWorlds
 from wmq.inference.onnx_session import SessionStep
 from wmq.memo.provenance import digest
@@ -61,8 +62,9 @@ def _rolled(step: SessionStep, key: str, true: np.ndarray, pads: np.ndarray, cac
     begun = cache.read("play", about, form)
     state = begun or {"frames": true[:, :1], **step.zero_state(len(true))}
     frames = state.pop("frames")
-    worlds = StepWorlds(step, state, len(true))
     at = frames.shape[1]  # frames that are there
+    worlds = StepWorlds(step, state, len(true), Sampling.of_worlds(range(len(true))))
+    worlds.draws.steps[:] = at - 1
     made[:, :at] = frames
     tick(len(true) * at)
     saved = time.monotonic()

@@ -64,6 +64,6 @@ def verbose_option() -> click.Option:
 def echo_embedded(given: object) -> None:
     """Name the embedded model in the first line of a command's text if none was given."""
     if not given:
-        from wmq.inference.model_files import EMBEDDED_NAME
+        from wmq.inference.model_files import EMBEDDED_NAMES
 
-        click.echo(f"no MODEL given: this is the embedded {EMBEDDED_NAME}")
+        click.echo(f"no MODEL given: this is the embedded {EMBEDDED_NAMES['world']}")

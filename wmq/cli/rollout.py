@@ -14,6 +14,7 @@ from wmq.cli.match import (
     controller_options,
     controller_texts,
     match_options,
+    open_agents,
     open_start,
     parse_controllers,
 )
@@ -24,6 +25,7 @@ from wmq.files.names import printable
 from wmq.rollout.limits import LARGEST, LONGEST_WARMUP, MOST_WORLDS
 
 if TYPE_CHECKING:
+    from wmq.inference.draws import Decode
     from wmq.rollout.rollout import Rollout
     from wmq.rollout.summary import PlayerSummary
 
@@ -32,6 +34,7 @@ Examples:
   wmq rollout --int8 --frames 3600
   wmq rollout --stage dream-land --p1-character marth --seed 7 -o minute.npz
   wmq rollout --start game.slp@1200 --p1 replay --p2 random
+  wmq rollout world.wmq --p1 agent:fox.wmq --p2 agent:fox.wmq --worlds 64
 
 \b
 A script lists controls for ranges of frames, counted from the first new frame:
@@ -72,6 +75,13 @@ Where lines overlap, all buttons count, and the last stick or trigger."""
 )
 @controller_options
 @click.option(
+    "--decode",
+    type=click.Choice(["sample", "mode"]),
+    default="sample",
+    show_default=True,
+    help="Draw hits, actions and agents' controllers, or take the likeliest always.",
+)
+@click.option(
     "--worlds",
     type=click.IntRange(1, MOST_WORLDS),
     default=1,
@@ -101,6 +111,7 @@ def rollout(
     p1: str | None,
     p2: str | None,
     seed: int,
+    decode: Decode,
     worlds: int,
     threads: int,
     kernels: str,
@@ -121,11 +132,12 @@ def rollout(
     if frames * worlds > LARGEST:
         raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
                        f"{LARGEST:,} frames in all")  # fmt: skip
+    agents = open_agents(sources, opened.arithmetic, kernels)
     seeds = [seed + world for world in range(worlds)]
     pads = [both_controllers(sources, begin, frames, own) for own in seeds]
     compile_first(opened)
     with progress_bar() as progress:
-        rolled = roll(opened, begin, pads, seeds, threads, progress)
+        rolled = roll(opened, begin, pads, seeds, threads, progress, agents, decode)
     if target:
         write_rollout(target, rolled)
     if as_json:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from wmq.cli.file_types import ROLLOUT
+from wmq.cli.file_types import PROGRAM, ROLLOUT
 from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import kernels_option, threads_option
 from wmq.errors import WmqError
 
+if TYPE_CHECKING:
+    from wmq.rollout.files import Stored
+    from wmq.rollout.match import Agents
+
 
 @click.command(name="verify", epilog="Example: wmq verify model.wmq minute.npz")
 @click.argument("files", nargs=-1, required=True, type=ROLLOUT, metavar="[MODEL.wmq] ROLLOUT.npz")
+@click.option("--agent1", type=PROGRAM, metavar="FILE",
+              help="The agent that player 1 was, if it was not the embedded one.")  # fmt: skip
+@click.option("--agent2", type=PROGRAM, metavar="FILE", help="The same of player 2.")
 @threads_option
 @kernels_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) -> None:
+def verify(files: tuple[str, ...], agent1: str | None, agent2: str | None, threads: int,
+           kernels: str, as_json: bool) -> None:  # fmt: skip
     """Recompute a stored rollout; if it differs, name the first frame and exit with 1.
 
     ROLLOUT.npz is what `wmq rollout -o` wrote, on any machine.  Without MODEL.wmq, the
@@ -34,9 +43,10 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
     stored = read_rollout(files[-1])
     model = open_model(files[0] if len(files) == 2 else None, "int8", kernels)
     check_model(stored, model)
+    agents = _agents(stored, (agent1, agent2), kernels)
     compile_first(model)
     with progress_bar() as progress:
-        found = verify_rollout(stored, model, threads, progress)
+        found = verify_rollout(stored, model, threads, progress, agents)
     first = found.first
     if as_json:
         facts = {
@@ -76,3 +86,14 @@ def verify(files: tuple[str, ...], threads: int, kernels: str, as_json: bool) ->
             )
     if not found.same:
         sys.exit(1)
+
+
+def _agents(stored: Stored, named: tuple[str | None, str | None], kernels: str) -> Agents:
+    """Open the agents that played: one file of both is opened once."""
+    from wmq.inference.agents import open_agent
+
+    opened = {path: open_agent(path, "int8", kernels)
+              for path, wanted in zip(named, stored.agents, strict=True) if wanted}  # fmt: skip
+    one, two = (opened[path] if wanted else None
+                for path, wanted in zip(named, stored.agents, strict=True))  # fmt: skip
+    return one, two

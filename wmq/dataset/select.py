@@ -30,6 +30,11 @@ def exchange_players(
     schema: Schema, frames: np.ndarray, controllers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Exchange players 1 and 2 of a game."""
+    return exchange_frames(schema, frames), np.roll(controllers, len(CONTROLLER_FIELDS), axis=1)
+
+
+def exchange_frames(schema: Schema, frames: np.ndarray) -> np.ndarray:
+    """Exchange players 1 and 2 in frames (.., frame_size)."""
     half = len(schema.fields)
     order = [*range(half, 2 * half), *range(half), 2 * half]
-    return frames[:, order], np.roll(controllers, len(CONTROLLER_FIELDS), axis=1)
+    return frames[..., order]

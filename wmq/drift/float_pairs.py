@@ -26,6 +26,7 @@ from wmq.inference.float_predictor import OnnxPredictor, StepPredictor
 from wmq.inference.onnx_session import OnnxStep, State
 from wmq.inference.predictor import Tick
 from wmq.replays.slippi import Game
+from wmq_kernels.program import Draws
 
 SMALLEST_NUDGE = 1e-6  # of the scaled input
 TORCH_LANES = 64  # starts in one call, as torch's cost a call is high
@@ -60,14 +61,14 @@ class NudgedStep:
 
     def step(
         self, frames: np.ndarray, controllers: np.ndarray, next_controllers: np.ndarray,
-        state: State,
+        state: State, draws: Draws | None = None,
     ) -> tuple[dict[str, np.ndarray], State]:  # fmt: skip
         """As `OnnxStep.step`."""
         numbers, classes, pads = float_inputs(self.schema, frames, controllers)
         if "nudge" in state:
             numbers[:, self.column] += state["nudge"]
             state = {name: value for name, value in state.items() if name != "nudge"}
-        return self.inner.run(numbers, classes, pads, next_controllers, state)
+        return self.inner.run(numbers, classes, pads, next_controllers, state, draws)
 
 
 def float_rollouts(measured: MeasuredModel, model: OnnxPredictor) -> dict[str, np.ndarray]:

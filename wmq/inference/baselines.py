@@ -18,6 +18,7 @@ import numpy as np
 
 from wmq.game.schema import Q16, Schema
 from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_index
+from wmq.inference.draws import Sampling
 from wmq.inference.predictor import Predictor, StartRow, Take, cuts
 from wmq.replays.slippi import Game
 
@@ -141,8 +142,9 @@ class TrivialPredictor(Predictor):
         return [None] * len(starts)
 
     def worlds(
-        self, count: int, threads: int = 1, states: Sequence[None] | None = None
-    ) -> TrivialWorlds:
+        self, count: int, threads: int = 1, states: Sequence[None] | None = None,
+        sampling: Sampling | None = None,
+    ) -> TrivialWorlds:  # fmt: skip
         return TrivialWorlds(self.trivial, count)
 
     def groups(self, count: int) -> list[list[int]]:

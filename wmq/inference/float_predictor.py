@@ -20,12 +20,14 @@ import numpy as np
 from wmq.files.digest import file_sha256
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
-from wmq.game.targets import Heads
+from wmq.game.targets import Heads, true_draws
+from wmq.inference.draws import DrawSource, Sampling, forced_draws, ruled
 from wmq.inference.model_files import model_path
 from wmq.inference.onnx_session import OnnxStep, State
 from wmq.inference.predictor import CHUNK, Predictor, Spreads, StartRow, Take
 from wmq.inference.scheduling import grouped, in_threads
 from wmq.replays.slippi import Game
+from wmq_kernels.program import Draws
 
 LANES = 16  # games, or starts, side by side: more push the states out of a core's cache
 LOG = logging.getLogger(__name__)
@@ -42,9 +44,12 @@ class FloatStep(Protocol):
 
     def step(
         self, frames: np.ndarray, controllers: np.ndarray, next_controllers: np.ndarray,
-        state: State,
+        state: State, draws: Draws | None = None,
     ) -> tuple[Heads, State]:  # fmt: skip
-        """Heads (batch, width) float32 and the new state; `state` is not changed."""
+        """Heads (batch, width) float32 and the new state; `state` is not changed.
+
+        draws  (batch, draws) each, of a model that draws, whose heads hold "drawn" int64 too
+        """
         ...
 
 
@@ -75,18 +80,23 @@ class StepPredictor(Predictor):
         widths = self.schema.heads
         state = self.step.zero_state(len(numbers))
         begin = 0
+        drawn = {n: true_draws(self.schema, games[n].frames, games[n].controllers)
+                 for n in numbers}  # fmt: skip
         while numbers and not stop.is_set():
             end = min(begin + CHUNK, len(games[numbers[-1]].frames) - 1)
             frames = np.stack([games[n].frames[begin:end] for n in numbers], axis=1)
             pads = np.stack([games[n].controllers[begin : end + 1] for n in numbers], axis=1)
+            forced = np.stack([drawn[n][begin:end] for n in numbers], axis=1)
+            draws = forced_draws(forced) if self.schema.draws else None
             kept = {h: np.empty((*frames.shape[:2], w), np.float32) for h, w in widths.items()}
             for row in range(end - begin):
                 for lane, number in enumerate(numbers):
                     if (start := StartRow(number, begin + row)) in found:
                         found[start] = {k: v[lane : lane + 1].copy() for k, v in state.items()}
-                heads, state = self.step.step(frames[row], pads[row], pads[row + 1], state)
-                for head, values in heads.items():
-                    kept[head][row] = values
+                own = Draws(draws.words[row], draws.forced[row]) if draws else None
+                heads, state = self.step.step(frames[row], pads[row], pads[row + 1], state, own)
+                for head in kept:
+                    kept[head][row] = heads[head]
             for lane, number in enumerate(numbers):
                 take(number, begin, {head: values[:, lane] for head, values in kept.items()})
             begin = end
@@ -94,12 +104,13 @@ class StepPredictor(Predictor):
             state = {name: value[: len(numbers)] for name, value in state.items()}
 
     def worlds(
-        self, count: int, threads: int = 1, states: Sequence[State] | None = None
-    ) -> StepWorlds:
+        self, count: int, threads: int = 1, states: Sequence[State] | None = None,
+        sampling: Sampling | None = None,
+    ) -> StepWorlds:  # fmt: skip
         if states is None:
-            return StepWorlds(self.step, self.step.zero_state(count), count)
+            return StepWorlds(self.step, self.step.zero_state(count), count, sampling)
         joined = {name: np.concatenate([state[name] for state in states]) for name in states[0]}
-        return StepWorlds(self.step, joined, count)
+        return StepWorlds(self.step, joined, count, sampling)
 
     def groups(self, count: int) -> list[list[int]]:
         return grouped(range(count), self.lanes)
@@ -108,17 +119,20 @@ class StepPredictor(Predictor):
 class StepWorlds:
     """Worlds of a step; `state` is that of all of them."""
 
-    def __init__(self, step: FloatStep, state: State, count: int):
+    def __init__(self, step: FloatStep, state: State, count: int, sampling: Sampling | None):
         self.step, self.state = step, state
+        self.draws = DrawSource(step.schema, count, sampling)
         self.saturations: list[int | None] = [None] * count
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
         made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
+        draws, schema = self.draws.next(frames), self.step.schema
         for t in range(frames):
             now = given[:, t] if t < given.shape[1] else made[:, t - 1]
             pads = controllers[:, t], controllers[:, t + 1]
-            heads, self.state = self.step.step(now, *pads, self.state)
-            made[:, t] = next_frames(self.step.schema, now, heads)
+            own = ruled(schema, now, draws, t) if draws else None
+            heads, self.state = self.step.step(now, *pads, self.state, own)
+            made[:, t] = next_frames(schema, now, heads, heads.get("drawn"))
         return made
 
     def states(self) -> list[State]:

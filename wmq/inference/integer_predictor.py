@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wmq.game.targets import NUMBER_HEADS
+from wmq.game.targets import NUMBER_HEADS, true_draws
+from wmq.inference.draws import DrawSource, Sampling, forced_draws
 from wmq.inference.model_files import IntegerModel, ModelError, open_program
 from wmq.inference.predictor import Predictor, Spreads, StartRow, Take, cuts
 from wmq.inference.scheduling import SIDE_BY_SIDE, Team, in_threads, shares
@@ -82,6 +83,8 @@ class IntegerPredictor(Predictor):
         def together(numbers: list[int]) -> None:
             """One lane a game, the longest first; a lane closes when its game ends."""
             group = self.engine.zero_group(len(numbers))
+            drawn = {n: true_draws(self.schema, games[n].frames, games[n].controllers)
+                     for n in numbers}  # fmt: skip
             kept: dict[int, list[np.ndarray]] = {n: [] for n in numbers}  # since the last border
             for first, last in pairwise(sorted({at for n in numbers for at in borders[n]})):
                 if stop.is_set():
@@ -92,9 +95,12 @@ class IntegerPredictor(Predictor):
                 for lane, number in enumerate(lanes):
                     if (start := StartRow(number, first)) in found:
                         found[start] = group.copy(lane)
+                draws = None
+                if self.schema.draws:
+                    draws = forced_draws(np.stack([drawn[n][first:last] for n in lanes]))
                 frames = np.stack([games[n].frames[first:last] for n in lanes])
                 pads = np.stack([games[n].controllers[first : last + 1] for n in lanes])
-                run = self.engine.run_group(group, frames, pads, last - first, True)
+                run = self.engine.run_group(group, frames, pads, last - first, True, draws=draws)
                 assert run.heads is not None  # asked for
                 for number, rows in zip(lanes, run.heads, strict=True):
                     kept[number].append(rows)
@@ -112,10 +118,12 @@ class IntegerPredictor(Predictor):
         return [found[start] for start in starts]
 
     def worlds(
-        self, count: int, threads: int = 1, states: Sequence[EngineState] | None = None
-    ) -> IntegerWorlds:
+        self, count: int, threads: int = 1, states: Sequence[EngineState] | None = None,
+        sampling: Sampling | None = None,
+    ) -> IntegerWorlds:  # fmt: skip
         group = self.engine.zero_group(count) if states is None else self._group(states)
-        return IntegerWorlds(self.engine, group, Team(threads))
+        draws = DrawSource(self.schema, count, sampling)
+        return IntegerWorlds(self.engine, group, Team(threads), draws)
 
     def groups(self, count: int) -> list[list[int]]:
         return shares(count, self.threads)
@@ -146,15 +154,17 @@ def check_and_compile(predictors: Iterable[Predictor], progress: Progress) -> No
 class IntegerWorlds:
     """Worlds of an integer program."""
 
-    def __init__(self, engine: Engine, group: Group, team: Team):
-        self.engine, self.group, self.team = engine, group, team
+    def __init__(self, engine: Engine, group: Group, team: Team, draws: DrawSource):
+        self.engine, self.group, self.team, self.draws = engine, group, team, draws
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
         made = np.empty((len(given), frames, given.shape[2]), dtype=np.int32)
         for first, last, threads in self.team.parts(frames):
             now = given[:, first:last] if first < given.shape[1] else made[:, first - 1 : first]
             pads = controllers[:, first : last + 1]
-            run = self.engine.run_group(self.group, now, pads, last - first, threads=threads)
+            draws = self.draws.next(last - first)
+            run = self.engine.run_group(self.group, now, pads, last - first, threads=threads,
+                                        draws=draws)  # fmt: skip
             made[:, first:last] = run.frames
         return made
 
@@ -164,6 +174,7 @@ class IntegerWorlds:
     def begin(self, world: int) -> None:
         """Put one world before its first frame again."""
         self.group.put(world, self._fresh)
+        self.draws.steps[world] = 0
 
     @cached_property
     def _fresh(self) -> EngineState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from calib.errors import FOREIGN
 from calib.step.schema import StepSchema
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from wmq_kernels.program import Program
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
-EMBEDDED_NAME = "mamba2-medium"
+EMBEDDED_NAMES = {"world": "mamba2-medium", "agent": "agent"}
+Role = Literal["world", "agent"]  # of a model in a match
 SUFFIXES = (".wmq", ".onnx")
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # of other programs; never opened
 
@@ -57,18 +58,18 @@ class FloatModel:
         return {head: self.step.weights[f"{head}_scale"] for head in self.step.sizes.number_heads}
 
 
-def embedded_model(suffix: str) -> Path:
+def embedded_model(suffix: str, role: Role = "world") -> Path:
     """Return the model that ships with the package, `.wmq` or `.onnx`.  Raises ModelError."""
-    path = EMBEDDED / (EMBEDDED_NAME + suffix)
+    path = EMBEDDED / (EMBEDDED_NAMES[role] + suffix)
     if not path.is_file():
-        raise ModelError(f"{path}: the embedded model is missing; reinstall wmq or name a MODEL")
+        raise ModelError(f"{path}: the embedded {role} is missing; reinstall wmq or name a file")
     return path
 
 
-def model_path(path: str | os.PathLike[str] | None, suffix: str) -> Path:
+def model_path(path: str | os.PathLike[str] | None, suffix: str, role: Role = "world") -> Path:
     """`path`, or the embedded model, as a file that is there.  Raises ModelError."""
     if path is None:
-        return embedded_model(suffix)
+        return embedded_model(suffix, role)
     path = Path(path)
     check_form(path)
     if path.suffix.lower() != suffix:
@@ -113,19 +114,32 @@ def float_step_of(
     return model_path(beside, ".onnx")
 
 
-def open_program(path: str | os.PathLike[str] | None = None) -> IntegerModel:
+def open_program(path: str | os.PathLike[str] | None = None, role: Role = "world") -> IntegerModel:
     """Load a `.wmq` file.  Raises ModelError, or ProgramError for what is in the file."""
     from wmq_kernels.loading import load
 
-    path = model_path(path, ".wmq")
+    path = model_path(path, ".wmq", role)
     program, sha256 = load(path)
     schema = schema_of(program.meta.get("schema"), path)
+    check_role(path, schema, role)
+    draws = program.values[program.draws[0]].size if program.draws else 0
+    if program.kind != role or draws != len(schema.draws):
+        raise ModelError(f"{path}: its ports are not those of its schema; make it again")
     sizes = {"frame": schema.frame_size, "controllers": schema.controllers_size}
     for name, size in sizes.items():
         found = program.values[name].size
         if found != size:
             raise ModelError(f"{path}: {name} has {found} numbers, the schema {size}")
     return IntegerModel(path, program, schema, sha256)
+
+
+def check_role(path: Path, schema: Schema, role: Role) -> None:
+    """Raise ModelError if a world is given for an agent, or an agent for a world."""
+    if schema.agent and role == "world":
+        raise ModelError(f"{path}: is an agent, not a world; give it to --p1 or --p2 as "
+                         f"agent:{path}")  # fmt: skip
+    if not schema.agent and role == "agent":
+        raise ModelError(f"{path}: is a world, not an agent; give a model of the preset agent")
 
 
 def open_float(path: str | os.PathLike[str] | None = None) -> FloatModel:
@@ -171,7 +185,7 @@ def _mismatch(integer: IntegerModel, exact: FloatModel) -> str:
 def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
     """Return the Schema that a model file carries, read or still plain data.  Raises ModelError."""
     if isinstance(found, StepSchema):
-        schema = Schema(found.projectiles, found.version)
+        schema = Schema(found.projectiles, found.version, found.controls is not None)
         if found.version in VERSIONS and found == schema.step:
             return schema
         found = found.to_json()
@@ -183,7 +197,7 @@ def schema_of(found: StepSchema | Any, path: str | os.PathLike[str]) -> Schema:
             f"{path}: schema version {version!r}, this program has "
             f"{' and '.join(map(str, VERSIONS))}; make the model again with this version of wmq"
         )
-    schema = Schema(found.get("projectiles") is True, version)
+    schema = Schema(found.get("projectiles") is True, version, "controls" in found)
     expected = schema.to_json()
     for key in {**expected, **found}:
         if found.get(key) != expected.get(key):

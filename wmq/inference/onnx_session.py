@@ -14,7 +14,9 @@ import numpy as np
 
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
+from wmq.inference.draws import uniforms
 from wmq.inference.model_files import ModelError, model_path, schema_of
+from wmq_kernels.program import Draws
 
 State = dict[str, np.ndarray]  # "conv.N" and "state.N" -> (batch, ..) float32
 
@@ -43,7 +45,8 @@ class SessionStep:
             for port in self.session.get_inputs()
             if port.name.startswith(("conv.", "state."))
         }
-        self.outputs = [*self.heads, *(f"next_{name}" for name in self.state_shapes)]
+        drawn = ["drawn"] if schema.draws else []
+        self.outputs = [*self.heads, *drawn, *(f"next_{name}" for name in self.state_shapes)]
 
     def zero_state(self, batch: int = 1) -> State:
         """Return the state at the start of a game."""
@@ -58,6 +61,7 @@ class SessionStep:
         controllers: np.ndarray,
         next_controllers: np.ndarray,
         state: State,
+        draws: Draws | None = None,
     ) -> tuple[dict[str, np.ndarray], State]:
         """Heads (batch, width) float32 and the new state; `state` is not changed.
 
@@ -65,7 +69,7 @@ class SessionStep:
         Raises ModelError if an output is no number.
         """
         inputs = float_inputs(self.schema, frames, controllers)
-        return self.run(*inputs, next_controllers, state)
+        return self.run(*inputs, next_controllers, state, draws)
 
     def run(
         self,
@@ -74,20 +78,21 @@ class SessionStep:
         pads: np.ndarray,
         next_controllers: np.ndarray,
         state: State,
+        draws: Draws | None = None,
     ) -> tuple[dict[str, np.ndarray], State]:
         """`step` from the inputs that `float_inputs` makes, and integer next controllers."""
-        feeds = {
-            "numbers": numbers,
-            "classes": classes,
-            "controllers": pads,
-            "next_controllers": next_controllers.astype(np.float32) / Q16,
-            **state,
-        }
+        feeds = {"numbers": numbers, "classes": classes, "controllers": pads, **state}
+        if not self.schema.agent:
+            feeds["next_controllers"] = next_controllers.astype(np.float32) / Q16
+        if draws is not None:
+            feeds |= {"uniforms": uniforms(draws.words), "forced": draws.forced.astype(np.int64)}
         found = dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
         heads = {name: found[name] for name in self.heads}
         for name, values in heads.items():
             if not np.isfinite(values).all():
                 raise ModelError(f"{self.path}: output {name} is not finite; use another model")
+        if draws is not None:
+            heads["drawn"] = found["drawn"]
         return heads, {name: found[f"next_{name}"] for name in self.state_shapes}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from wmq.game.schema import Schema
 from wmq.game.targets import Heads
+from wmq.inference.draws import Sampling
 from wmq.inference.scheduling import in_threads
 from wmq.replays.slippi import Game
 
@@ -76,10 +77,12 @@ class Predictor(ABC):
         """
 
     @abstractmethod
-    def worlds(self, count: int, threads: int = 1, states: Sequence[Any] | None = None) -> Worlds:
+    def worlds(self, count: int, threads: int = 1, states: Sequence[Any] | None = None,
+               sampling: Sampling | None = None) -> Worlds:  # fmt: skip
         """Worlds before their first frame, or in `count` states of `walk`.
 
-        threads  that may share each frame
+        threads   that may share each frame
+        sampling  of a model that draws; None: always the likeliest class
         """
 
     @abstractmethod

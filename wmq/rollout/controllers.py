@@ -29,7 +29,7 @@ import numpy as np
 from wmq.errors import WmqError
 from wmq.game.schema import ANALOG_CONTROLS, CONTROLLER_FIELDS, Q16
 
-KINDS = ("replay", "idle", "random", "script:FILE")
+KINDS = ("agent", "agent:FILE", "replay", "idle", "random", "script:FILE")
 SIZE = len(CONTROLLER_FIELDS)
 CENTRE = Q16 // 2
 AT_REST = np.array([CENTRE] * 4 + [0] * (SIZE - 4), dtype=np.int32)
@@ -41,21 +41,21 @@ LARGEST_SCRIPT = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Source:
-    """Where a player's controllers come from: a kind of KINDS, and the script's path."""
+    """Where a player's controllers come from: a kind of KINDS, and its file, "" for none."""
 
     kind: str
     path: str = ""
 
     def __str__(self) -> str:
-        return f"script:{self.path}" if self.kind == "script" else self.kind
+        return f"{self.kind}:{self.path}" if self.path else self.kind
 
 
 def parse_source(text: str, option: str) -> Source:
     """Read `--p1 TEXT`.  Raises WmqError."""
     kind, colon, path = text.partition(":")
-    if kind == "script" and path:
+    if kind in ("agent", "script") and path:
         return Source(kind, path)
-    if kind in ("replay", "idle", "random") and not colon:
+    if kind in ("agent", "replay", "idle", "random") and not colon:
         return Source(kind)
     raise WmqError(f"{option} {text}: unknown controller; choose one of {', '.join(KINDS)}")
 
@@ -63,12 +63,12 @@ def parse_source(text: str, option: str) -> Source:
 def player_controllers(
     source: Source, frames: int, player: int, seed: int, replayed: np.ndarray | None
 ) -> np.ndarray:
-    """(frames, 13) int32 of one player (0 or 1).  Raises WmqError.
+    """(frames, 13) int32 of one player (0 or 1), at rest for an agent.  Raises WmqError.
 
     replayed  the real controllers of the frames after the start, both players (n, 26), or
               None if the start is no replay
     """
-    if source.kind == "idle":
+    if source.kind in ("agent", "idle"):
         return np.tile(AT_REST, (frames, 1))
     if source.kind == "random":
         return random_controllers(frames, player, seed)

@@ -20,14 +20,16 @@ from wmq.extras import require
 from wmq.files.atomic import write_atomically
 from wmq.files.output_path import output_path
 from wmq.game.schema import Q16, VERSIONS, Schema
-from wmq.rollout.rollout import Rolled, Rollout
+from wmq.inference.draws import DECODES, Decode
+from wmq.rollout.hash_chain import NOBODY, Match
+from wmq.rollout.rollout import Rolled, Rollout, match_of
 from wmq.rollout.starts import Start
 from wmq.rollout.table import arrow_table, csv_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIXES = (".npz", ".csv", ".arrow", ".parquet")
 LARGEST = 1 << 31  # bytes of a rollout that is read back
-HEADER = ("format", "schema", "projectiles", "first_frame")  # one integer each
+HEADER = ("format", "schema", "projectiles", "first_frame", "sampled")  # one integer each
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Stored:
     frames       (worlds, n, frame_size) int32
     controllers  (worlds, n, 26) int32
     worlds       hex SHA-256 of each world, as stored
+    decode, agents  as in `Rollout`
     """
 
     path: Path
@@ -48,6 +51,12 @@ class Stored:
     controllers: np.ndarray
     frames: np.ndarray
     worlds: tuple[str, ...]
+    decode: Decode
+    agents: tuple[str, str]
+
+    def match(self, world: int) -> Match | None:
+        """What the hash of a world covers besides the model's file."""
+        return match_of(self.schema, self.seeds[world], self.agents, self.decode)
 
 
 def check_output(path: str | os.PathLike[str], option: str = "-o") -> Path:
@@ -92,7 +101,11 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
         "projectiles": np.array(int(rollout.schema.projectiles)),
         "first_frame": np.array(start.first),
         "arithmetic": np.frombuffer(rollout.arithmetic.encode(), np.uint8),
+        "sampled": np.array(int(rollout.decode == "sample")),
         "model_sha256": np.frombuffer(bytes.fromhex(rollout.model_sha256), np.uint8),
+        "agents_sha256": np.stack(
+            [np.frombuffer(bytes.fromhex(agent or NOBODY), np.uint8) for agent in rollout.agents]
+        ),
         "given": start.given,
         "given_controllers": start.controllers,
         "seeds": np.array([world.seed for world in worlds], dtype=np.int64),
@@ -115,6 +128,8 @@ def as_stored(rollout: Rollout) -> Stored:
         controllers=np.stack([world.controllers for world in worlds]),
         frames=np.stack([world.frames for world in worlds]),
         worlds=tuple(world.sha256 for world in worlds),
+        decode=rollout.decode,
+        agents=rollout.agents,
     )
 
 
@@ -132,6 +147,8 @@ def as_rollout(stored: Stored) -> Rollout:
         worlds=tuple(Rolled(*world, saturations=None) for world in worlds),
         steps=count * (len(stored.start.given) - 1 + frames),
         seconds=0.0,
+        decode=stored.decode,
+        agents=stored.agents,
     )
 
 
@@ -184,6 +201,7 @@ def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
         "controllers": ((worlds, count, schema.controllers_size), np.int32),
         "seeds": ((worlds,), np.int64),
         "model_sha256": ((32,), np.uint8),
+        "agents_sha256": ((2, 32), np.uint8),
         "world_sha256": ((worlds, 32), np.uint8),
         "arithmetic": (arrays["arithmetic"].shape, np.uint8),
     }
@@ -206,4 +224,11 @@ def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
         controllers=arrays["controllers"],
         frames=arrays["frames"],
         worlds=tuple(row.tobytes().hex() for row in arrays["world_sha256"]),
+        decode=DECODES[0 if header["sampled"] else 1],
+        agents=_agents(arrays["agents_sha256"]),
     )
+
+
+def _agents(stored: np.ndarray) -> tuple[str, str]:
+    one, two = (row.tobytes().hex() if row.any() else "" for row in stored)
+    return one, two

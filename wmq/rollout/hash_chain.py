@@ -7,23 +7,57 @@ can be checked on its own and a disagreement be located.
     link_0 = SHA256("wmq-rollout-1" 0 | SHA-256 of the model file | u32 number of given frames |
                     given frames | their controllers)
     link_t = SHA256(link_{t-1} | next controllers | new frame)
+
+Where models draw, what they draw by is covered too:
+
+    link_0 = SHA256("wmq-match-1" 0 | SHA-256 of the world's file | that of player 1's agent | of
+                    player 2's | u64 seed | u8 decode | u32 number of given frames | given frames |
+                    their controllers)
+
+An agent's is 32 zeros where the controllers come from elsewhere; decode is 1 for "sample" and 0
+for "mode".
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 DOMAIN = b"wmq-rollout-1\0"
+MATCH_DOMAIN, NOBODY = b"wmq-match-1\0", "00" * 32
 WORLDS_DOMAIN = b"wmq-rollouts-1\0"
 
 
-def start_link(model_sha256: str, given: np.ndarray, controllers: np.ndarray) -> bytes:
-    """Compute link_0 from given (g, frame_size) and their controllers (g, 26), int32."""
-    parts = [bytes.fromhex(model_sha256), len(given).to_bytes(4, "little")]
-    return hashlib.sha256(DOMAIN + b"".join(parts) + _le(given) + _le(controllers)).digest()
+@dataclass(frozen=True)
+class Match:
+    """What a world that draws is played with, besides its file.
+
+    agents  SHA-256 of each player's agent, hex; "" for other controllers
+    decode  "sample" or "mode"
+    """
+
+    seed: int
+    agents: tuple[str, str] = ("", "")
+    decode: str = "sample"
+
+
+def start_link(model_sha256: str, given: np.ndarray, controllers: np.ndarray,
+               match: Match | None = None) -> bytes:  # fmt: skip
+    """Compute link_0 from given (g, frame_size) and their controllers (g, 26), int32.
+
+    match  of a world that draws; None for others
+    """
+    begin = DOMAIN + bytes.fromhex(model_sha256)
+    if match is not None:
+        agents = b"".join(bytes.fromhex(agent or NOBODY) for agent in match.agents)
+        decode = int(match.decode == "sample").to_bytes(1, "little")
+        seed = match.seed.to_bytes(8, "little")
+        begin = MATCH_DOMAIN + bytes.fromhex(model_sha256) + agents + seed + decode
+    count = len(given).to_bytes(4, "little")
+    return hashlib.sha256(begin + count + _le(given) + _le(controllers)).digest()
 
 
 def next_links(link: bytes, controllers: np.ndarray, frames: np.ndarray) -> list[bytes]:
@@ -41,9 +75,10 @@ def rollout_sha256(
     given_controllers: np.ndarray,
     controllers: np.ndarray,
     frames: np.ndarray,
+    match: Match | None = None,
 ) -> str:
     """Return the last link of a whole rollout, hex."""
-    first = start_link(model_sha256, given, given_controllers)
+    first = start_link(model_sha256, given, given_controllers, match)
     return [first, *next_links(first, controllers, frames)][-1].hex()
 
 

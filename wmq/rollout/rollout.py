@@ -20,11 +20,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from wmq.game.schema import Schema
+from wmq.inference.draws import Decode, Sampling
 from wmq.inference.predictor import Tick, Worlds
 from wmq.inference.scheduling import results_in_threads, shares
 from wmq.progress import Counter, Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.controllers import Source, player_controllers
+from wmq.rollout.match import NO_AGENTS, Agents, Seats, play_frames
 from wmq.rollout.starts import Start
 
 LOG = logging.getLogger(__name__)
@@ -44,8 +46,9 @@ class RolloutModel(Protocol):
     def sha256(self) -> str: ...
 
     def worlds(
-        self, count: int, threads: int = 1, states: Sequence[Any] | None = None
-    ) -> Worlds: ...
+        self, count: int, threads: int = 1, states: Sequence[Any] | None = None,
+        sampling: Sampling | None = None,
+    ) -> Worlds: ...  # fmt: skip
 
     def compile(self) -> None: ...
 
@@ -67,7 +70,10 @@ class Rolled:
 
 @dataclass(frozen=True)
 class Rollout:
-    """All worlds from one start; steps and seconds count the given frames too."""
+    """All worlds from one start; steps and seconds count the given frames too.
+
+    agents  SHA-256 of the agent of each player, hex; "" for other controllers
+    """
 
     arithmetic: str
     kernels: str | None
@@ -78,6 +84,8 @@ class Rollout:
     worlds: tuple[Rolled, ...]
     steps: int
     seconds: float
+    decode: Decode = "sample"
+    agents: tuple[str, str] = ("", "")
 
     @property
     def sha256(self) -> str:
@@ -111,10 +119,15 @@ def roll(
     seeds: Sequence[int],
     threads: int = 1,
     progress: Progress = silent,
+    agents: Agents = NO_AGENTS,
+    decode: Decode = "sample",
 ) -> Rollout:
     """Roll out one world for each (n, 26) array of controllers, of the same n.
 
-    `seeds` are their labels; a single world may have several threads.
+    seeds   of what the models draw, and labels
+    agents  play in the place of a player's controllers
+    decode  how models that draw do it
+    A single world may have several threads.
     """
     steps = sum(len(start.given) - 1 + len(pads) for pads in controllers)
     groups = shares(len(controllers), threads, model.side_by_side)
@@ -124,7 +137,8 @@ def roll(
 
     def play(group: list[int]) -> list[Rolled]:
         pads = [controllers[world] for world in group]
-        return _play(model, start, pads, [seeds[world] for world in group], team, counter.add, stop)
+        own = [seeds[world] for world in group]
+        return _play(model, start, pads, own, team, counter.add, stop, agents, decode)
 
     began = time.perf_counter()
     rolled: dict[int, Rolled] = {}
@@ -134,30 +148,53 @@ def roll(
     seconds = time.perf_counter() - began
     worlds = tuple(rolled[world] for world in range(len(controllers)))
     return Rollout(model.arithmetic, model.kernels, model.path, model.sha256, model.schema, start,
-                   worlds, steps, seconds)  # fmt: skip
+                   worlds, steps, seconds, decode, agent_sha256(agents))  # fmt: skip
+
+
+def match_of(
+    schema: Schema, seed: int, agents: tuple[str, str], decode: Decode
+) -> hash_chain.Match | None:
+    """Say what a world's hash covers besides its file: None for worlds that do not draw."""
+    return hash_chain.Match(seed, agents, decode) if schema.draws else None
+
+
+def agent_sha256(agents: Agents) -> tuple[str, str]:
+    """Name the agents of both players by their hashes."""
+    one, two = ("" if agent is None else agent.sha256 for agent in agents)
+    return one, two
 
 
 def _play(
     model: RolloutModel, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int],
-    team: int, tick: Tick, stop: Event,
+    team: int, tick: Tick, stop: Event, agents: Agents, decode: Decode,
 ) -> list[Rolled]:  # fmt: skip
     """Play some worlds side by side; between two blocks, tell the steps done and look at `stop`."""
-    count = len(controllers)
-    worlds = model.worlds(count, team)
+    count, given = len(controllers), len(start.given)
+    worlds = model.worlds(count, team, sampling=Sampling.of_worlds(seeds, decode))
     pads = np.stack([np.concatenate([start.controllers, own]) for own in controllers])
-    given = np.stack([start.given] * count)
+    frames = np.empty((count, pads.shape[1], start.given.shape[1]), dtype=np.int32)
+    frames[:, :given] = start.given
+    seats = Seats(model.schema, agents, seeds, decode)
     steps = pads.shape[1] - 1
-    made = np.empty((count, steps, start.given.shape[1]), dtype=np.int32)
     for first in range(0, steps, BLOCK):
         last = min(first + BLOCK, steps)
-        now = given[:, first:last] if first < len(start.given) else made[:, first - 1 : first]
-        made[:, first:last] = worlds.advance(now, pads[:, first : last + 1], last - first)
+        if seats.played:
+            play_frames(worlds, seats, frames, pads, first, last, given)
+        else:
+            now = frames[:, first : max(min(last, given), first + 1)]
+            made = worlds.advance(now, pads[:, first : last + 1], last - first)
+            fresh = max(given - 1 - first, 0)  # steps whose frames are given
+            frames[:, first + fresh + 1 : last + 1] = made[:, fresh:]
         tick(count * (last - first))
         if stop.is_set():
             return []  # which no one reads
-    frames = made[:, len(start.given) - 1 :]
+    played = frames[:, given:]
+    new = np.ascontiguousarray(pads[:, given:])
     sha256 = [
-        hash_chain.rollout_sha256(model.sha256, start.given, start.controllers, *played)
-        for played in zip(controllers, frames, strict=True)
-    ]
-    return list(map(Rolled, seeds, controllers, frames, sha256, worlds.saturations))
+        hash_chain.rollout_sha256(
+            model.sha256, start.given, start.controllers, own, made,
+            match_of(model.schema, seed, agent_sha256(agents), decode),
+        )
+        for seed, own, made in zip(seeds, new, played, strict=True)
+    ]  # fmt: skip
+    return list(map(Rolled, seeds, new, played, sha256, worlds.saturations))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wmq.errors import WmqError
 from wmq.game.encoding import float_inputs
 from wmq.game.targets import Heads
 from wmq.inference.float_predictor import StepPredictor
@@ -19,6 +20,7 @@ from wmq.inference.predictor import Spreads, StartRow, Take, cuts
 from wmq.inference.scheduling import in_threads
 from wmq.models.world import WorldModel
 from wmq.replays.slippi import Game
+from wmq_kernels.program import Draws
 
 # (numbers, controllers, classes, next_controllers, state of each layer) -> heads, state
 Compute = Callable[..., tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]]
@@ -43,8 +45,10 @@ class TorchModelStep:
 
     def step(
         self, frames: np.ndarray, controllers: np.ndarray, next_controllers: np.ndarray,
-        state: State,
+        state: State, draws: Draws | None = None,
     ) -> tuple[Heads, State]:  # fmt: skip
+        if draws is not None:
+            raise WmqError("torch's quantized models cannot draw; leave torch's methods out")
         with torch.inference_mode():
             heads, after = self.compute(
                 *self.inputs(frames, controllers, next_controllers), self.layers(state)

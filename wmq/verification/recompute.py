@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from wmq.errors import WmqError
+from wmq.game.names import CONTROLLER_FIELDS
 from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.files import Stored
+from wmq.rollout.match import NO_AGENTS, Agents
 from wmq.rollout.rollout import Rollout, RolloutModel, roll
 from wmq.rollout.table import frame_names
 
@@ -62,7 +64,7 @@ def altered_worlds(stored: Stored) -> list[int]:
         for world, (pads, frames) in enumerate(zip(stored.controllers, stored.frames, strict=True))
         if stored.worlds[world]
         != hash_chain.rollout_sha256(
-            stored.model_sha256, start.given, start.controllers, pads, frames
+            stored.model_sha256, start.given, start.controllers, pads, frames, stored.match(world)
         )
     ]
 
@@ -81,22 +83,37 @@ def check_model(stored: Stored, model: RolloutModel) -> None:
         )
 
 
+def check_agents(stored: Stored, agents: Agents) -> None:
+    """Check that the agents are those that played.  Raises WmqError."""
+    for player, (wanted, agent) in enumerate(zip(stored.agents, agents, strict=True), 1):
+        found = agent.sha256 if agent else ""
+        if found != wanted:
+            here = f"here it is {found[:16]}.." if found else "here there is none"
+            raise WmqError(f"{stored.path}: player {player} was the agent {wanted[:16]}.., {here}; "
+                           f"name its file with --agent{player}")  # fmt: skip
+
+
 def recompute(
     stored: Stored,
     model: RolloutModel,
     threads: int = 1,
     progress: Progress = silent,
+    agents: Agents = NO_AGENTS,
 ) -> tuple[Rollout, list[FrameDifference]]:
     """Roll out again from the stored start and controllers; the first difference of each world.
 
-    Raises WmqError if the model is another one.
+    agents  those that played: what they give is computed again too
+    Raises WmqError if the model or an agent is another one.
     """
     check_model(stored, model)
-    rollout = roll(model, stored.start, list(stored.controllers), stored.seeds, threads, progress)
+    check_agents(stored, agents)
+    rollout = roll(model, stored.start, list(stored.controllers), stored.seeds, threads, progress,
+                   agents, stored.decode)  # fmt: skip
     names = frame_names(stored.schema)
     differences = []
     for number, world in enumerate(rollout.worlds):
         unequal = np.argwhere(world.frames != stored.frames[number])
+        differences += _controllers(stored, number, world.controllers)
         if len(unequal):
             t, at = unequal[0]
             values = int(stored.frames[number, t, at]), int(world.frames[t, at])
@@ -106,12 +123,25 @@ def recompute(
     return rollout, differences
 
 
+def _controllers(stored: Stored, world: int, computed: np.ndarray) -> list[FrameDifference]:
+    """The first control that an agent gives otherwise than is stored."""
+    unequal = np.argwhere(computed != stored.controllers[world])
+    if not len(unequal):
+        return []
+    t, at = unequal[0]
+    player, control = divmod(int(at), len(CONTROLLER_FIELDS))
+    values = int(stored.controllers[world, t, at]), int(computed[t, at])
+    name = f"p{player + 1}.pad.{CONTROLLER_FIELDS[control]}"
+    return [FrameDifference(world, stored.start.first + int(t), name, *values)]
+
+
 def verify(
-    stored: Stored, model: RolloutModel, threads: int = 1, progress: Progress = silent
-) -> Verification:
+    stored: Stored, model: RolloutModel, threads: int = 1, progress: Progress = silent,
+    agents: Agents = NO_AGENTS,
+) -> Verification:  # fmt: skip
     """Compute a rollout again, and compare frames and hashes.
 
     Raises WmqError if the model is another one.
     """
-    rollout, differences = recompute(stored, model, threads, progress)
+    rollout, differences = recompute(stored, model, threads, progress, agents)
     return Verification(rollout, tuple(differences), tuple(altered_worlds(stored)))

@@ -1,0 +1,99 @@
+"""Give a sampled model the random words of its draws: counter-based, so that any can be computed.
+
+docs/SPEC.md, G6: a word is a function of a seed, a slot (the model's role in a match), the number
+of the step and the number of the draw.  Float models and integer programs take the same words, so
+that their rollouts part only where a word falls between their probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wmq.game.frame_update import forced_actions
+from wmq.game.schema import Schema
+from wmq_kernels.program import BY_WORD, LIKELIEST, Draws
+
+Decode = Literal["sample", "mode"]
+DECODES: tuple[Decode, ...] = ("sample", "mode")
+WORLD_SLOT, AGENT_SLOTS = 3, (4, 5)  # 1 and 2 are random play (G3)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How worlds draw: the seed and the slot of each, and whether by words or the likeliest."""
+
+    keys: tuple[tuple[int, int], ...]
+    decode: Decode = "sample"
+
+    @classmethod
+    def of_worlds(cls, seeds: Iterable[int], decode: Decode = "sample") -> Sampling:
+        return cls(tuple((seed, WORLD_SLOT) for seed in seeds), decode)
+
+
+class DrawSource:
+    """The draws of worlds side by side, step after step; each world counts its own steps."""
+
+    def __init__(self, schema: Schema, count: int, sampling: Sampling | None):
+        """sampling None: the likeliest class always."""
+        self.draws, self.sampling = len(schema.draws), sampling
+        self.steps = np.zeros(count, np.int64)
+
+    def next(self, frames: int) -> Draws | None:
+        """Give what the next steps draw by, (worlds, frames, draws) each; None without draws."""
+        if not self.draws:
+            return None
+        shape = (len(self.steps), frames, self.draws)
+        if self.sampling is None or self.sampling.decode == "mode":
+            self.steps += frames
+            return Draws(np.zeros(shape, np.int32), np.full(shape, LIKELIEST, np.int32))
+        words = np.stack([
+            draw_words(*key, int(first), frames, self.draws)
+            for key, first in zip(self.sampling.keys, self.steps, strict=True)
+        ])  # fmt: skip
+        self.steps += frames
+        return Draws(words, np.full(shape, BY_WORD, np.int32))
+
+
+def draw_words(seed: int, slot: int, first: int, steps: int, draws: int) -> np.ndarray:
+    """Compute the words of steps first .. first + steps - 1, (steps, draws) int32."""
+    with np.errstate(over="ignore"):
+        key = _mix(np.array([seed], np.uint64) + GOLDEN * np.uint64(slot))
+        counter = np.arange(first * draws + 1, (first + steps) * draws + 1, dtype=np.uint64)
+        words = _mix(key + GOLDEN * counter) >> np.uint64(32)
+    return words.astype(np.uint32).view(np.int32).reshape(steps, draws)
+
+
+def uniforms(words: np.ndarray) -> np.ndarray:
+    """Convert words to float32 in [0, 1): their upper 24 bits."""
+    return (words.view(np.uint32) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def forced_draws(classes: np.ndarray) -> Draws:
+    """Force classes (.., draws) int64: for the true frames of a game."""
+    return Draws(np.zeros(classes.shape, np.int32), classes.astype(np.int32))
+
+
+def ruled(schema: Schema, frames: np.ndarray, draws: Draws, step: int) -> Draws:
+    """Take one step of draws (worlds, steps, draws), with the actions that a clock decides forced.
+
+    The integer program has `timed` for that.  frames: (worlds, frame_size), the present ones
+    """
+    words, forced = draws.words[:, step], draws.forced[:, step].copy()
+    for column, draw in enumerate(schema.draws):
+        if schema.rules is not None and draw.field == "action":
+            clocked = forced_actions(schema, frames, draw.player)
+            decided = (clocked >= 0) & (forced[:, column] < 0)
+            forced[:, column] = np.where(decided, clocked, forced[:, column])
+    return Draws(words, forced)
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    """The finalizer of splitmix64 (Steele, Lea and Flood 2014), as in G3."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,73 @@
+"""Matches: agents in the seats of a world, frame by frame.
+
+At frame t each agent sees frame t, himself first, and his own controller of t, and gives his
+controller for t + 1; the world then makes frame t + 1 (docs/SPEC.md, section on matches).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wmq.dataset.select import exchange_frames
+from wmq.game.schema import Schema
+from wmq.inference.agents import Actors, Agent
+from wmq.inference.draws import AGENT_SLOTS, Decode, Sampling
+from wmq.inference.predictor import Worlds
+from wmq.rollout.controllers import SIZE
+
+Agents = tuple[Agent | None, Agent | None]
+NO_AGENTS: Agents = (None, None)
+
+
+class Seats:
+    """The agents of some worlds side by side; one model in both seats is run once for both."""
+
+    def __init__(self, schema: Schema, agents: Agents, seeds: Sequence[int], decode: Decode):
+        self.schema, self.worlds = schema, len(seeds)
+        self.played = [player for player in (0, 1) if agents[player] is not None]
+        self.actors: list[tuple[Actors, list[int]]] = []
+        for agent in dict.fromkeys(agent for agent in agents if agent is not None):
+            mine = [player for player in self.played if agents[player] is agent]
+            keys = tuple((seed, AGENT_SLOTS[player]) for player in mine for seed in seeds)
+            self.actors.append((agent.actors(Sampling(keys, decode)), mine))
+
+    def act(self, frames: np.ndarray, controllers: np.ndarray) -> np.ndarray:
+        """Give the controllers that follow frames, (worlds, 26); those of others are 0.
+
+        frames, controllers  (worlds, n, ..): new ones since the last call
+        """
+        following = np.zeros((self.worlds, 2 * SIZE), np.int32)
+        for actors, players in self.actors:
+            seen = [exchange_frames(self.schema, frames) if player else frames
+                    for player in players]  # fmt: skip
+            own = [controllers[..., player * SIZE : (player + 1) * SIZE] for player in players]
+            acted = actors.act(np.concatenate(seen), np.concatenate(own))
+            for player, pads in zip(players, np.split(acted, len(players)), strict=True):
+                following[:, player * SIZE : (player + 1) * SIZE] = pads
+        return following
+
+    def fill(self, controllers: np.ndarray, following: np.ndarray) -> None:
+        """Write what the agents gave into the controllers of one frame, (worlds, 26)."""
+        for player in self.played:
+            columns = slice(player * SIZE, (player + 1) * SIZE)
+            controllers[:, columns] = following[:, columns]
+
+
+def play_frames(worlds: Worlds, seats: Seats, frames: np.ndarray, controllers: np.ndarray,
+                first: int, last: int, given: int) -> None:  # fmt: skip
+    """Compute frames first + 1 .. last of each world, and the agents' controllers of them.
+
+    frames, controllers  (worlds, steps + 1, ..), of which rows 0 .. given - 1 are there, and of
+                         the controllers all that no agent gives; row t + 1 follows from row t
+    """
+    for t in range(first, last):
+        if t + 1 < given:  # both are known: agents only look
+            continue
+        seen = slice(0 if t + 1 == given else t, t + 1)
+        seats.fill(controllers[:, t + 1], seats.act(frames[:, seen], controllers[:, seen]))
+        rows = slice(0, given) if t + 1 == given else slice(t, t + 1)
+        steps = rows.stop - rows.start
+        made = worlds.advance(frames[:, rows], controllers[:, rows.start : t + 2], steps)
+        frames[:, t + 1] = made[:, -1]
