@@ -14,6 +14,7 @@ from calib.errors import CalibrationError
 
 SIDES = 4  # left, right, bottom, top
 Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
+Count32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 Class = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 15) - 1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -53,6 +54,35 @@ class Blast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stopped: tuple[Name, ...]
 
 
+class Ground(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who stands on this ground of a stage is between these ends, and at this height if any.
+
+    left, right, height  Q15.16 game units
+    """
+
+    stage: Class
+    ground: Class
+    left: Int32
+    right: Int32
+    height: Int32 | None
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Players on the ground, and numbers that stand still.
+
+    overhang  how far beyond a ground's ends a player may stand, Q15.16
+    reach    how far from a height the predicted place may be, Q15.16
+    least    field -> a speed nearer to 0 is 0, Q15.16 units a frame
+    drift    a residual of a place nearer to 0 is 0, Q15.16 units
+    """
+
+    grounds: tuple[Ground, ...]
+    overhang: Count32
+    reach: Count32
+    least: dict[Name, Count32]
+    drift: Count32
+
+
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """rises   of percent, Q15.16, by the class drawn; that of class 0 is 0"""
 
@@ -60,6 +90,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clocks: tuple[Clock, ...]
     strikes: tuple[Strike, ...]
     blast: Blast
+    standing: Standing
 
     @property
     def ruled(self) -> frozenset[int]:
@@ -81,6 +112,8 @@ def rules_from_json(found: Any, stages: int) -> Rules:
     for left, right, bottom, top in rules.blast.ends:
         if left > right or bottom > top:
             raise CalibrationError(f"{where}.blast.ends: an end lies before its beginning")
+    if any(ground.stage >= stages for ground in rules.standing.grounds):
+        raise CalibrationError(f"{where}.standing.grounds: a stage is beyond the schema's")
     return rules
 
 

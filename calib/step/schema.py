@@ -30,7 +30,8 @@ UPDATES = (
 RULED = ("draw", "hit", "move", "down", "strike")  # updates that need rules
 RULE_FIELDS = {"percent": "hit", "x": "move", "y": "move", "speed_air_x": "add", "speed_y": "add",
                "speed_attack_x": "add", "speed_attack_y": "add", "hitlag": "down",
-               "stocks": "strike", "action": "draw", "state_age": "age"}  # fmt: skip
+               "stocks": "strike", "action": "draw", "state_age": "age", "on_ground": "sign",
+               "ground": "argmax"}  # fmt: skip
 Q16 = 1 << 16  # units of a Q15.16 number in one natural unit
 LARGEST_END = (1 << 15) - 1  # of an interval in natural units, so that Q15.16 fits int32
 LARGEST_CLASS, LARGEST_DIM, LARGEST_LIST, LARGEST_SCALE = 1 << 16, 1024, 256, 1e6
@@ -300,7 +301,7 @@ def _check_rules(fields: tuple[Field, ...], rules: Rules | None) -> None:
             raise CalibrationError(f"wmq.schema: the update of {ruled[0]} needs rules")
         return
     named = {field.name: field for field in fields}
-    for name in (*RULE_FIELDS, *rules.blast.stopped):
+    for name in (*RULE_FIELDS, *rules.blast.stopped, *rules.standing.least):
         if name not in named:
             raise CalibrationError(f"wmq.schema: rules need the field {ascii(name)}")
     for name, update in RULE_FIELDS.items():

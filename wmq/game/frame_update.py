@@ -13,6 +13,7 @@ import numpy as np
 from wmq.game.schema import REBIRTH_ACTION, Schema
 from wmq.game.targets import PLAYERS, head_index, travelled
 
+NOWHERE = -(1 << 31)  # in the table of heights
 HEADS = ("continuous", "velocity", "dynamics", "binary")
 
 
@@ -105,6 +106,17 @@ class _RuledUpdate(_Update):
         self.mortal[list(blast.immune)] = False
         self.topped = np.zeros(actions, bool)
         self.topped[list(blast.top)] = True
+        standing = self.rules.standing
+        grounds = schema.fields[schema.index("ground")].classes
+        self.heights = np.full((len(self.ends), grounds), NOWHERE)
+        self.reaches = np.full((len(self.ends), grounds, 2), NOWHERE)
+        self.reaches[..., 1] = -NOWHERE - 1
+        for ground in standing.grounds:
+            at = ground.stage, ground.ground
+            if ground.height is not None:
+                self.heights[at] = ground.height
+            self.reaches[at] = ground.left - standing.overhang, ground.right + standing.overhang
+        self.slow = list(standing.least.items())
         self.struck_at = np.full(actions, -1)
         for strike in self.rules.strikes:
             self.struck_at[strike.action] = strike.age
@@ -133,9 +145,20 @@ class _RuledUpdate(_Update):
         falling = np.maximum(frames[:, hitlag] - 1, 0)
         raised = after[:, hitlag] > frames[:, hitlag]
         after[:, hitlag] = np.where(raised, after[:, hitlag], falling)
-        at = [place("x"), place("y")]
+        self._stop(frames, after, player)
+        at, standing = [place("x"), place("y")], self.rules.standing
+        drift = after[:, at] - frames[:, at]
+        after[:, at] = frames[:, at] + np.where(np.abs(drift) < standing.drift, 0, drift)
         after[:, at] = np.clip(after[:, at] + travelled(self.schema, after, player),
                                self.schema.lo[at], self.schema.hi[at])  # fmt: skip
+        stage, grounded = np.minimum(frames[:, self.stage], len(self.ends) - 1), place("on_ground")
+        height = self.heights[stage, after[:, place("ground")]]
+        left, right = self.reaches[stage, after[:, place("ground")]].T
+        inside = (left <= after[:, at[0]]) & (after[:, at[0]] <= right)
+        after[:, grounded] = np.where(inside, after[:, grounded], 0)
+        stands = (after[:, grounded] != 0) & (height != NOWHERE)
+        stands &= np.abs(after[:, at[1]] - height) <= standing.reach
+        after[:, at[1]] = np.where(stands, height, after[:, at[1]])
         x, y = after[:, at].T
         left, right, bottom, top = self.ends[
             np.minimum(frames[:, self.stage], len(self.ends) - 1)
@@ -148,6 +171,15 @@ class _RuledUpdate(_Update):
         after[:, action] = fate
         died = np.isin(fate, blast.fates) & (before != fate)
         after[np.ix_(died, [place(name) for name in blast.stopped])] = 0
+
+    def _stop(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
+        """Make slow speeds 0, and that across the ground's plane of who stays on it."""
+        for name, least in self.slow:
+            at = self.schema.index(name, player)
+            after[:, at] = np.where(np.abs(after[:, at]) < least, 0, after[:, at])
+        grounded, at = (self.schema.index(name, player) for name in ("on_ground", "speed_y"))
+        stays = (frames[:, grounded] != 0) & (after[:, grounded] != 0)
+        after[:, at] = np.where(stays, 0, after[:, at])
 
     def _strike(self, after: np.ndarray, player: int) -> None:
         """Take the stocks that the new actions and their ages cost."""

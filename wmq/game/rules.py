@@ -6,7 +6,7 @@ the counts and the exceptions.
 
 from __future__ import annotations
 
-from calib.step.rules import Blast, Clock, Rules, Strike
+from calib.step.rules import Blast, Clock, Ground, Rules, Standing, Strike
 from calib.step.schema import Q16
 
 FIRST_ALIVE = 14  # actions below it are deaths, entries and rebirths
@@ -22,6 +22,49 @@ RISES = (
     365484, 401589, 455037, 486259, 522735, 547251, 590972, 658363, 714421, 744028, 786330,
     850083, 910590, 951981, 1004456, 1152330, 1318301, 1610470, 1821453, 1966080, 2308458,
 )  # fmt: skip
+# Stage, ground, leftmost and rightmost x, and height where it is one, Q15.16.  The ends hold 99.9 %
+# of the player-frames on the ground in the training games; the heights are those of 95 % or more.
+GROUNDS = (
+    (2, 1, -3249990, -1369985, None), (2, 2, 1370119, 3249627, None),
+    (2, 3, -940025, 939689, 2801671), (2, 4, -4586231, -2463812, 40886),
+    (2, 5, -4757193, -2931089, None), (2, 6, -3355672, 3359230, 188),
+    (2, 7, 2317521, 4240824, None), (2, 8, 2948547, 4644113, 40886),
+    (3, 4, -3250508, -2655757, None), (3, 5, -2646325, -2458554, None),
+    (3, 9, -1376256, -670237, None), (3, 10, -833764, 317393, -262137),
+    (3, 11, 334296, 802596, None), (3, 12, 501499, 3525161, None),
+    (3, 13, 805175, 3391297, None), (3, 16, 3478332, 4415085, None),
+    (3, 18, -5118348, -4083070, None), (3, 21, -4585413, -1640620, None),
+    (3, 22, -2210907, -245440, None), (3, 23, -1633618, -965636, None),
+    (3, 24, -1304863, -660077, None), (3, 25, -1026866, 920483, 1916935),
+    (3, 27, -486578, 1308274, 7), (3, 29, 241250, 4571494, None),
+    (3, 35, -4584194, 4582949, 7), (3, 36, -3610469, -1632442, 1638407),
+    (3, 37, 1632442, 3609676, 1638407), (3, 39, -4440064, -3674092, None),
+    (3, 42, -2276218, -1289938, None), (3, 43, -1951747, -977952, None),
+    (3, 44, -1703936, -1656221, None), (3, 45, -1650285, -416282, 7),
+    (3, 46, -262144, 1385065, None), (3, 48, 49152, 1254979, None),
+    (3, 49, -64020, 1479992, 1818631), (3, 50, 1266593, 4538040, 7),
+    (3, 51, 3521918, 4556451, None), (3, 52, -5769442, -4573851, 7),
+    (3, 53, -6283015, -4520694, 7), (3, 54, 4395835, 5077381, 7),
+    (3, 55, 3907914, 5757338, 7), (3, 57, -4421600, -3459072, None),
+    (3, 58, -3455750, -1427973, None), (3, 59, -1424383, -366959, None),
+    (3, 60, -985493, 1093856, None), (3, 61, 491520, 2133478, None),
+    (3, 65, 1528033, 3391475, -294905), (8, 1, -6778294, 6664531, None),
+    (8, 2, -3904233, -1829126, 1536826), (8, 3, -3676432, -1968141, None),
+    (8, 4, -2567653, 2568560, 7), (8, 5, -1038150, 1037574, 2752519),
+    (8, 6, 1829124, 3904635, 1536826), (8, 7, 2157933, 3676024, None),
+    (28, 1, -4028191, -2074727, 1975399), (28, 2, 2071769, 4139609, 1981979),
+    (28, 3, -1251211, 1252263, 3370215), (28, 4, -5069748, -4426828, 583),
+    (28, 5, -4425564, 4428378, 583), (28, 6, 4004176, 5797067, 583),
+    (31, 1, -4489216, -2956504, 7), (31, 2, -3928186, 3929111, 7),
+    (31, 3, -3781146, -1304762, 1782586), (31, 4, -1238572, 1237830, 3565165),
+    (31, 5, 1305282, 3781278, 1782586), (31, 6, 3775198, 4489208, 7),
+    (32, 1, -5613562, -4113069, 7), (32, 2, -4908679, 4909103, 7),
+    (32, 3, 4834053, 5614187, 7),
+)  # fmt: skip
+REACH = 8 * Q16  # of a height: who is predicted farther from his ground is left there
+OVERHANG = 2 * Q16  # beyond the end of a ground, on which a player still stands
+KNOCKBACK, OWN = Q16 // 50, Q16 // 200  # least speeds: 0.02 and 0.005 units a frame
+DRIFT = Q16 // 50  # 0.02 units
 # Fields that a rebirth sets besides the place, with their neighbours between.
 REBIRTH_FIELDS = (
     *("percent", "x", "y", "shield", "speed_air_x", "speed_y", "speed_ground_x"),
@@ -61,4 +104,17 @@ def rules(blast_zones: dict[int, tuple[float, float, float, float]], stages: int
             push=round(DEADLY_SPEED * Q16),
             stopped=STOPPED,
         ),
+        standing=Standing(
+            grounds=tuple(Ground(*row) for row in GROUNDS),
+            reach=REACH,
+            overhang=OVERHANG,
+            least={
+                "speed_air_x": OWN,
+                "speed_y": OWN,
+                "speed_ground_x": OWN,
+                "speed_attack_x": KNOCKBACK,
+                "speed_attack_y": KNOCKBACK,
+            },
+            drift=DRIFT,
+        ),  # fmt: skip
     )

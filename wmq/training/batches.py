@@ -23,8 +23,11 @@ from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
 from wmq.game.targets import drawn_classes
 
-PLACES, OWN_SPEEDS = ("x", "y"), ("speed_air_x", "speed_y")
-PLACE_JITTER, SPEED_JITTER = 0.5, 0.03  # deviations: game units, and units a frame
+# Least and greatest size of what a chunk's numbers are put off by, natural units.  Places little:
+# whether a player stands must go on to depend on where the ground ends.
+JITTER = {"x": (0.02, 0.3), "y": (0.02, 1.0), "speed_air_x": (0.01, 1.0), "speed_y": (0.01, 1.0),
+          "speed_ground_x": (0.01, 1.0), "speed_attack_x": (0.01, 0.5),
+          "speed_attack_y": (0.01, 0.5)}  # fmt: skip
 
 __all__ = ["Batch", "Streams", "exchange_players", "model_inputs", "usable"]
 
@@ -141,21 +144,25 @@ class Streams:
         return classes, counted.float(), 1 - died.float()
 
     def _jittered(self, now: np.ndarray) -> np.ndarray:
-        """Put places and speeds of some chunks off by a constant, as a rollout's errors do.
+        """Put the speeds and places of some chunks off the truth, as a rollout's errors do.
 
         The targets stay the true frames, so that a model learns to come back to them where the
-        game shows the way: the height of the ground, the speed of a fall.
+        game shows the way: he who stands has no speed, and the ground has a height.  Where it
+        does not, in the air, the median of the targets is to go on.  Each player's number is put
+        off by a constant, the size of which is log-uniform.
         """
         now = now.copy()
         for row, (number, first) in enumerate(self.position):
             rng = np.random.default_rng([self.seed, 1, number, first])
             if rng.random() >= self.jitter:
                 continue
-            for names, size in ((PLACES, PLACE_JITTER), (OWN_SPEEDS, SPEED_JITTER)):
-                at = [self.schema.index(name, player) for name in names for player in (0, 1)]
-                off = rng.normal(0, size * Q16, len(at)).astype(np.int32)
-                now[row][:, at] = np.clip(now[row][:, at] + off, self.schema.lo[at],
-                                          self.schema.hi[at])  # fmt: skip
+            for name, (least, most) in JITTER.items():
+                for player in (0, 1):
+                    size = np.exp(rng.uniform(np.log(least), np.log(most)))
+                    off = int(rng.choice([-1, 0, 1]) * size * Q16)
+                    at = self.schema.index(name, player)
+                    now[row, :, at] = np.clip(now[row, :, at] + off, self.schema.lo[at],
+                                              self.schema.hi[at])  # fmt: skip
         return now
 
     def _game(self, row: int) -> Game:

@@ -79,7 +79,7 @@ def test_verify_names_the_first_difference(models: Path, tmp_path: Path) -> None
         ({"given": np.zeros((1, 47), np.int64)}, "given is not int32"),
         ({"given": np.full((1, 47), 2**31 - 1, np.int32)}, "outside of the schema's intervals"),
         ({"controllers": np.full((1, 5, 26), -1, np.int32)}, "controllers are outside of 0"),
-        ({"format": np.array(9)}, "rollout of format 9, schema 1; this program has format 1"),
+        ({"format": np.array(9)}, "rollout of format 9, schema 1; this program has format 2"),
         ({"schema": np.array([1, 2])}, "schema is not one integer"),
         ({"seeds": np.array(["x"], dtype=object)}, "damaged or no stored rollout"),
         ({"arithmetic": np.frombuffer(b"float32", np.uint8)}, "was made in float32"),
