@@ -22,7 +22,8 @@ from wmq.extras import require
 from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
-from wmq.rollout.controllers import parse_source
+from wmq.inference.draws import DECODES, Decode
+from wmq.rollout.controllers import Source, parse_source
 from wmq.rollout.limits import (
     LARGEST,
     LARGEST_SEED,
@@ -32,6 +33,7 @@ from wmq.rollout.limits import (
     PLAYERS,
     STAGE,
 )
+from wmq.rollout.match import NO_AGENTS, open_agents
 from wmq.rollout.rollout import RolloutModel, both_controllers, roll
 from wmq.rollout.starts import WARMUP, Start, match_start, replay_start
 
@@ -98,17 +100,29 @@ class Model:
         """Name and width of each of the model's heads, in their order."""
         return dict(self.schema.heads)
 
-    def start(self, stage: str = STAGE, players: Sequence[str] = PLAYERS) -> World:
-        """Start a world at frame -123 of a match.  Raises WmqError for an unknown name."""
-        return World(self._predictor, self._match(stage, players), self._threads)
+    def start(self, stage: str = STAGE, players: Sequence[str] = PLAYERS, *, seed: int = 0,
+              decode: Decode = "sample") -> World:  # fmt: skip
+        """Start a world at frame -123 of a match.  Raises WmqError for an unknown name.
 
-    def start_at(self, replay: FilePath, frame: int, *, warmup: int = WARMUP) -> World:
+        seed, decode  how a model that draws does it: "sample" by the seed's words, or "mode", the
+                      likeliest always
+        """
+        return self._world(self._match(stage, players), seed, decode)
+
+    def start_at(self, replay: FilePath, frame: int, *, warmup: int = WARMUP, seed: int = 0,
+                 decode: Decode = "sample") -> World:  # fmt: skip
         """Start a world at a frame of a real game (.slp).
 
         warmup  real frames at most, ending in `frame`, that warm the state up
+        seed, decode  as in `start`
         Raises WmqError.
         """
-        return World(self._predictor, self._at((replay, frame), warmup), self._threads)
+        return self._world(self._at((replay, frame), warmup), seed, decode)
+
+    def _world(self, start: Start, seed: int, decode: Decode) -> World:
+        seed = whole("seed", seed, 0, LARGEST_SEED)
+        one_of("decode", decode, list(DECODES))
+        return World(self._predictor, start, self._threads, seed, decode)
 
     def rollout(
         self,
@@ -121,6 +135,7 @@ class Model:
         controllers: str | tuple[str, str] | ArrayLike | Sequence[Controllers] | None = None,
         seed: int = 0,
         worlds: int | None = None,
+        decode: Decode = "sample",
     ) -> Trajectory:
         """Roll the model out: each frame from the one it made before.
 
@@ -128,11 +143,12 @@ class Model:
                      or the replay have
         stage, players  of a match, by default Battlefield, fox and falco
         start        (replay, frame) for a frame of a real game instead; warmup as in `start_at`
-        controllers  "random", "idle", "replay" or "script:FILE" for both players or a pair of
-                     them; or those of all frames: integers (n, 26) or (n, 2, 13), or a list with
-                     one entry a frame as `World.step` takes it; with `worlds`, one of these for
-                     each.  By default "replay" of a real game, else "random"
-        seed, worlds  of random controllers: world k has seed + k
+        controllers  "agent", "agent:FILE", "random", "idle", "replay" or "script:FILE" for both
+                     players or a pair of them; or those of all frames: integers (n, 26) or
+                     (n, 2, 13), or a list with one entry a frame as `World.step` takes it; with
+                     `worlds`, one of these for each.  By default "replay" of a real game, else "random"
+        seed, worlds  of what is drawn and of random controllers: world k has seed + k
+        decode       as in `start`
         Raises WmqError.
         """
         begin = self._begin(stage, players, start, warmup)
@@ -141,11 +157,16 @@ class Model:
         if frames is not None:
             frames = whole("frames", frames, 1, LARGEST // count)
         seeds = [seed + world for world in range(count)]
+        one_of("decode", decode, list(DECODES))
+        agents = NO_AGENTS
         if controllers is None or _is_sources(controllers):
-            pads = _from_sources(controllers, begin, frames, seeds)
+            sources, frames = _sources(controllers, begin, frames)
+            pads = [both_controllers(sources, begin, frames, own) for own in seeds]
+            agents = open_agents(sources, self.arithmetic, self.kernels or "auto")
         else:
             pads = _from_rows(controllers, frames, worlds)
-        rolled = roll(self._predictor, begin, pads, seeds, self._threads)
+        rolled = roll(self._predictor, begin, pads, seeds, self._threads, agents=agents,
+                      decode=decode)  # fmt: skip
         return Trajectory(rolled, worlds is not None, self.path)
 
     def _begin(self, stage: str | None, players: Sequence[str] | None, start: Replay | None,
@@ -198,17 +219,16 @@ def _is_sources(controllers: Any) -> bool:
     )
 
 
-def _from_sources(controllers: Any, begin: Start, frames: int | None,
-                  seeds: Sequence[int]) -> list[np.ndarray]:  # fmt: skip
-    """Make the controllers of each world from the names of sources."""
+def _sources(
+    controllers: Any, begin: Start, frames: int | None
+) -> tuple[tuple[Source, Source], int]:
+    """Read the sources of both players, and for how many frames."""
     given = begin.usual_source if controllers is None else controllers
     pair = (given, given) if isinstance(given, str) else tuple(given)
     if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
         raise WmqError(f"controllers {given!r}: give one source, or one for each player")
     sources = parse_source(pair[0], "controllers"), parse_source(pair[1], "controllers")
-    if frames is None:
-        frames = begin.usual_frames(pair)
-    return [both_controllers(sources, begin, frames, seed) for seed in seeds]
+    return sources, begin.usual_frames(pair) if frames is None else frames
 
 
 def _from_rows(controllers: Any, frames: int | None, worlds: int | None) -> list[np.ndarray]:

@@ -13,9 +13,10 @@ import numpy as np
 from wmq.api.controllers import Controllers, controller_row
 from wmq.errors import WmqError
 from wmq.game.natural import natural_frames
+from wmq.inference.draws import Decode, Sampling
 from wmq.inference.predictor import Worlds
 from wmq.rollout import hash_chain
-from wmq.rollout.rollout import RolloutModel
+from wmq.rollout.rollout import RolloutModel, match_of
 from wmq.rollout.starts import Start
 
 
@@ -24,12 +25,15 @@ class World:
 
     _worlds: Worlds | None  # None while a step is being made, and if one was interrupted
 
-    def __init__(self, predictor: RolloutModel, start: Start, threads: int):
+    def __init__(self, predictor: RolloutModel, start: Start, threads: int, seed: int,
+                 decode: Decode):  # fmt: skip
         """Begin at the last of the start's given frames; those before it warm the state up."""
         self._predictor, self._start, self._threads = predictor, start, threads
-        self._worlds = worlds = predictor.worlds(1, threads)
+        self._sampling = Sampling.of_worlds([seed], decode)
+        self._worlds = worlds = predictor.worlds(1, threads, sampling=self._sampling)
+        match = match_of(predictor.schema, seed, ("", ""), decode)
         self._integers, self._controllers = start.given[-1], start.controllers[-1]
-        self._link = hash_chain.start_link(predictor.sha256, start.given, start.controllers)
+        self._link = hash_chain.start_link(predictor.sha256, start.given, start.controllers, match)
         self._id = start.first - 1
         warmed = len(start.given) - 1
         if warmed:
@@ -77,7 +81,8 @@ class World:
         states = self._present().states()
         twin = World.__new__(World)
         vars(twin).update(vars(self))
-        twin._worlds = self._predictor.worlds(1, self._threads, states)
+        twin._worlds = self._predictor.worlds(1, self._threads, states, self._sampling)
+        twin._worlds.draws.steps[:] = self._present().draws.steps
         return twin
 
     def __copy__(self) -> World:

@@ -15,7 +15,6 @@ from wmq.rollout.limits import LARGEST_SEED, PLAYERS, STAGE
 if TYPE_CHECKING:
     from wmq.game.schema import Schema
     from wmq.rollout.controllers import Source
-    from wmq.rollout.match import Agents
     from wmq.rollout.starts import Start
 
 # For the end of a command's help; click would break a name at its hyphen.
@@ -86,12 +85,3 @@ def parse_controllers(texts: tuple[str, str]) -> tuple[Source, Source]:
     from wmq.rollout.controllers import parse_source
 
     return parse_source(texts[0], "--p1"), parse_source(texts[1], "--p2")
-
-
-def open_agents(sources: tuple[Source, Source], arithmetic: str, kernels: str) -> Agents:
-    """Open the agents among the controllers; one file in both seats is opened once."""
-    from wmq.inference.agents import open_agent
-
-    opened = {source: open_agent(source.path or None, arithmetic, kernels)
-              for source in dict.fromkeys(sources) if source.kind == "agent"}  # fmt: skip
-    return opened.get(sources[0]), opened.get(sources[1])

@@ -14,7 +14,6 @@ from wmq.cli.match import (
     controller_options,
     controller_texts,
     match_options,
-    open_agents,
     open_start,
     parse_controllers,
 )
@@ -121,6 +120,7 @@ def rollout(
     """Roll out a model, each frame from the one before.  Without MODEL, the embedded one."""
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import check_output, write_rollout
+    from wmq.rollout.match import open_agents
     from wmq.rollout.rollout import both_controllers, roll
 
     target = check_output(out) if out else None

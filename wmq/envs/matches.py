@@ -19,9 +19,11 @@ from wmq.api.model import Model
 from wmq.envs.options import MatchOptions
 from wmq.errors import WmqError
 from wmq.game.schema import Q16
+from wmq.inference.draws import Sampling
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.scheduling import shares
 from wmq.memo.machine import cores
+from wmq.rollout.limits import LARGEST_SEED
 from wmq.rollout.starts import match_start
 
 # More than a rollout's groups have, for here the caller comes between any two frames: what a call
@@ -59,7 +61,10 @@ class Matches:
         threads = options.threads or (1 if count == 1 else cores())
         team = threads if count == 1 else 1
         groups = [np.array(group) for group in shares(count, threads, SIDE_BY_SIDE)]
-        self._groups = [(self.predictor.worlds(len(at), team), at) for at in groups]
+        self._groups = [
+            (self.predictor.worlds(len(at), team, sampling=Sampling.of_worlds([0] * len(at))), at)
+            for at in groups
+        ]
         self._place = {int(world): (number, lane) for number, at in enumerate(groups)
                        for lane, world in enumerate(at)}  # fmt: skip
         self._threads = min(threads, len(groups))
@@ -74,7 +79,7 @@ class Matches:
             raise WmqError("this environment is closed; make another")
         start = match_start(self.schema, *self.options.drawn(seed))
         number, lane = self._place[match]
-        self._groups[number][0].begin(lane)
+        self._groups[number][0].begin(lane, seed & LARGEST_SEED)
         self.frames[match], self.controllers[match] = start.given[-1], start.controllers[-1]
         self.ages[match], self.seeds[match] = 0, seed & 0xFFFF_FFFF_FFFF_FFFF
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from wmq.game.schema import Q16, Schema
 from wmq.game.targets import NUMBER_HEADS, PLAYERS, Heads, head_index
-from wmq.inference.draws import Sampling
+from wmq.inference.draws import DrawSource, Sampling
 from wmq.inference.predictor import Predictor, StartRow, Take, cuts
 from wmq.replays.slippi import Game
 
@@ -157,6 +157,7 @@ class TrivialWorlds:
     def __init__(self, trivial: Trivial, count: int):
         self.trivial = trivial
         self.saturations: list[int | None] = [None] * count
+        self.draws = DrawSource(trivial.schema, count, None)
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
         made = self.trivial.roll(given.reshape(-1, given.shape[2]), frames)

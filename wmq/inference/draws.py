@@ -40,20 +40,27 @@ class DrawSource:
 
     def __init__(self, schema: Schema, count: int, sampling: Sampling | None):
         """sampling None: the likeliest class always."""
-        self.draws, self.sampling = len(schema.draws), sampling
-        self.steps = np.zeros(count, np.int64)
+        self.draws, self.steps = len(schema.draws), np.zeros(count, np.int64)
+        self.sampled = sampling is not None and sampling.decode == "sample"
+        self.keys = [] if sampling is None else list(sampling.keys)
+
+    def begin(self, world: int, seed: int) -> None:
+        """Begin one world's draws again, by another seed."""
+        self.steps[world] = 0
+        if self.keys:
+            self.keys[world] = seed, self.keys[world][1]
 
     def next(self, frames: int) -> Draws | None:
         """Give what the next steps draw by, (worlds, frames, draws) each; None without draws."""
         if not self.draws:
             return None
         shape = (len(self.steps), frames, self.draws)
-        if self.sampling is None or self.sampling.decode == "mode":
+        if not self.sampled:
             self.steps += frames
             return Draws(np.zeros(shape, np.int32), np.full(shape, LIKELIEST, np.int32))
         words = np.stack([
             draw_words(*key, int(first), frames, self.draws)
-            for key, first in zip(self.sampling.keys, self.steps, strict=True)
+            for key, first in zip(self.keys, self.steps, strict=True)
         ])  # fmt: skip
         self.steps += frames
         return Draws(words, np.full(shape, BY_WORD, np.int32))

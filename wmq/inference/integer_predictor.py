@@ -171,10 +171,10 @@ class IntegerWorlds:
     def states(self) -> list[EngineState]:
         return [self.group.copy(number) for number in range(len(self.group))]
 
-    def begin(self, world: int) -> None:
-        """Put one world before its first frame again."""
+    def begin(self, world: int, seed: int) -> None:
+        """Put one world before its first frame again; what it draws goes by the seed."""
         self.group.put(world, self._fresh)
-        self.draws.steps[world] = 0
+        self.draws.begin(world, seed)
 
     @cached_property
     def _fresh(self) -> EngineState:

@@ -18,7 +18,7 @@ import numpy as np
 
 from wmq.game.schema import Schema
 from wmq.game.targets import Heads
-from wmq.inference.draws import Sampling
+from wmq.inference.draws import DrawSource, Sampling
 from wmq.inference.scheduling import in_threads
 from wmq.replays.slippi import Game
 
@@ -38,7 +38,9 @@ class StartRow:
 
 
 class Worlds(Protocol):
-    """Games in progress, side by side."""
+    """Games in progress, side by side.  draws: what they draw by, and how far they are."""
+
+    draws: DrawSource
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
         """`frames` further frames of each world, (worlds, frames, frame_size) int32.

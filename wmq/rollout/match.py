@@ -12,13 +12,23 @@ import numpy as np
 
 from wmq.dataset.select import exchange_frames
 from wmq.game.schema import Schema
-from wmq.inference.agents import Actors, Agent
+from wmq.inference.agents import Actors, Agent, open_agent
 from wmq.inference.draws import AGENT_SLOTS, Decode, Sampling
 from wmq.inference.predictor import Worlds
-from wmq.rollout.controllers import SIZE
+from wmq.rollout.controllers import SIZE, Source
 
 Agents = tuple[Agent | None, Agent | None]
 NO_AGENTS: Agents = (None, None)
+
+
+def open_agents(sources: tuple[Source, Source], arithmetic: str, kernels: str) -> Agents:
+    """Open the agents among the controllers; one file in both seats is opened once.
+
+    Raises WmqError.
+    """
+    opened = {source: open_agent(source.path or None, arithmetic, kernels)
+              for source in dict.fromkeys(sources) if source.kind == "agent"}  # fmt: skip
+    return opened.get(sources[0]), opened.get(sources[1])
 
 
 class Seats:
