@@ -146,7 +146,8 @@ class Model:
         controllers  "agent", "agent:FILE", "random", "idle", "replay" or "script:FILE" for both
                      players or a pair of them; or those of all frames: integers (n, 26) or
                      (n, 2, 13), or a list with one entry a frame as `World.step` takes it; with
-                     `worlds`, one of these for each.  By default "replay" of a real game, else "random"
+                     `worlds`, one of these for each.  By default "replay" of a real game, else
+                     "random"
         seed, worlds  of what is drawn and of random controllers: world k has seed + k
         decode       as in `start`
         Raises WmqError.
