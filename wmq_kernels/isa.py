@@ -84,6 +84,7 @@ def _row(
         "event": (0, (1 << 31) - 1),
         "limit": (1, (1 << 31) - 1),
         "multiplier": (0, (1 << 31) - 1),
+        "reach": (0, (1 << 31) - 1),
     }
     ranges |= {"fraction": (SIGMOID_STEP_BITS, 15), "one": (1, 1), "block": HADAMARD_BLOCKS}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
@@ -404,6 +405,28 @@ ROWS: tuple[Instruction, ...] = (
          "min(max(v, least[i]), most[i])",
          "least[i] <= most[i] for each i; out = [min(least), max(most)]",
          "The sum of four int32 is exact in int64."),
+    _row("threshold",
+         "x:i32:read:n, least:i32:const:n, out:i32:write:n",
+         "n",
+         "out[i] = 0 if -least[i] < x[i] < least[i], else x[i]",
+         "0 <= least; out = [min(lo(x), 0), max(hi(x), 0)]",
+         "A change too small to be one is none: otherwise a rollout's numbers wander where the "
+         "game's stand still. With a least of 0 or 1 every x stays."),
+    _row("blank",
+         "x:i32:read:n, first:i32:read:one, second:i32:read:one, out:i32:write:n",
+         "n one",
+         "out[i] = 0 if first[0] != 0 and second[0] != 0, else x[i]",
+         "out = [min(lo(x), 0), max(hi(x), 0)]"),
+    _row("stand",
+         "x:i32:read:one, flag:i32:read:one, row:i32:read:one, column:i32:read:one, "
+         "table:i32:const:rows*columns, out:i32:write:one",
+         "one rows columns reach",
+         "t = table[min(max(row[0], 0), rows - 1), min(max(column[0], 0), columns - 1)]; out[0] = "
+         "t if flag[0] != 0 and t != -2^31 and |x[0] - t| <= reach, else x[0]",
+         "out = [min(lo(x), min_j(t_j)), max(hi(x), max_j(t_j))] with t the elements of table that "
+         "are not -2^31, [lo(x), hi(x)] if there are none",
+         "A place that is known exactly is taken where it is near. An element of -2^31 means that "
+         "none is known. The distance of two int32 is exact in int64."),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

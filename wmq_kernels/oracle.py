@@ -403,13 +403,30 @@ def frame_move(
     return {"out": out}, 0
 
 
+def threshold(x: Ints, least: Ints, n: int) -> Result:
+    return {"out": [0 if -least[i] < x[i] < least[i] else x[i] for i in range(n)]}, 0
+
+
+def blank(x: Ints, first: Ints, second: Ints, n: int, one: int) -> Result:
+    return {"out": [0] * n if first[0] != 0 and second[0] != 0 else x[:n]}, 0
+
+
+def stand(
+    x: Ints, flag: Ints, row: Ints, column: Ints, table: Ints,
+    one: int, rows: int, columns: int, reach: int,
+) -> Result:  # fmt: skip
+    t = table[clamp(row[0], 0, rows - 1) * columns + clamp(column[0], 0, columns - 1)]
+    taken = flag[0] != 0 and t != -INT32 and abs(x[0] - t) <= reach
+    return {"out": [t if taken else x[0]]}, 0
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
         scan_carry, gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits,
         place, rms_norm_channels, hadamard, sample, lookup, timed, cross, strike, frame_down,
-        frame_move,
+        frame_move, threshold, blank, stand,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

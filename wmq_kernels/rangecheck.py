@@ -410,6 +410,22 @@ def strike(c: Context) -> dict[str, Interval]:
     return {"out": (min(lo, max(lo - 1, 0)), max(hi, 0))}
 
 
+def threshold(c: Context) -> dict[str, Interval]:
+    c.within("least", 0, INT32[1])
+    return blank(c)
+
+
+def blank(c: Context) -> dict[str, Interval]:
+    lo, hi = c.interval("x")
+    return {"out": (min(lo, 0), max(hi, 0))}
+
+
+def stand(c: Context) -> dict[str, Interval]:
+    places = (t for t in c.data("table").tolist() if t != INT32[0])
+    reached = [*c.interval("x"), *places]
+    return {"out": (min(reached), max(reached))}
+
+
 RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
@@ -420,5 +436,5 @@ RULES: dict[str, Rule] = {
     "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
     "rms_norm_channels": rms_norm_channels, "hadamard": hadamard, "sample": sample,
     "lookup": embed, "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_add,
-    "frame_move": frame_add,
+    "frame_move": frame_add, "threshold": threshold, "blank": blank, "stand": stand,
 }  # fmt: skip

@@ -338,6 +338,18 @@ const OPS = {
       o.out[i] = Math.min(Math.max(o.now[i] + o.change[i] + carried, o.least[i]), o.most[i]);
     }
   },
+  threshold(o) {
+    for (let i = 0; i < o.x.length; i++) o.out[i] = Math.abs(o.x[i]) < o.least[i] ? 0 : o.x[i];
+  },
+  blank(o) {
+    if (o.first[0] !== 0 && o.second[0] !== 0) o.out.fill(0);
+    else o.out.set(o.x);
+  },
+  stand(o, p) {
+    const k = entry(o.row[0], p.rows) * N(p.columns) + entry(o.column[0], p.columns);
+    const t = o.table[k], near = Math.abs(o.x[0] - t) <= N(p.reach);
+    o.out[0] = o.flag[0] !== 0 && t !== -(2 ** 31) && near ? t : o.x[0];
+  },
   rms_norm_channels(o, p) {
     const [m, e] = factor(o, p);
     for (let i = 0; i < o.x.length; i++)

@@ -61,6 +61,8 @@ EQUIVALENT = (
             "timed",
             "cross",
             "strike",
+            "blank",
+            "stand",
         )
     ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),

@@ -106,6 +106,20 @@ EXAMPLES = [
     *(("frame_move", {"now": [10, 0], "change": [1, 2], "speed": [100, -50], "push": [1000, 7],
                       "still": [still], "least": [0, -9], "most": [2000, 9]}, {"n": 2, "one": 1},
        {"out": out}, 0) for still, out in ((0, [1111, -9]), (1, [11, 2]), (-1, [11, 2]))),
+    # 4 and -4 are too small where 5 are needed; 5 and -5 are not, nor is any where 0 are
+    ("threshold", {"x": [4, -4, 5, -5, 0, 7], "least": [5, 5, 5, 5, 0, 0]}, {"n": 6},
+     {"out": [0, 0, 5, -5, 0, 7]}, 0),
+    *(("blank", {"x": [3, -9], "first": [first], "second": [second]}, {"n": 2, "one": 1},
+       {"out": out}, 0)
+      for first, second, out in ((1, 1, [0, 0]), (-2, 7, [0, 0]), (0, 1, [3, -9]), (1, 0, [3, -9]),
+                                 (0, 0, [3, -9]))),
+    # 3 is the reach; row 1, column 2 is -20, row 0, column 1 is none
+    *(("stand", {"x": [x], "flag": [flag], "row": [row], "column": [column],
+                 "table": [10, -(2**31), 12, 20, 21, -20]},
+       {"one": 1, "rows": 2, "columns": 3, "reach": 3}, {"out": [out]}, 0)
+      for x, flag, row, column, out in (
+          (13, 1, 0, 0, 10), (7, -1, -5, -1, 10), (14, 1, 0, 0, 14), (6, 1, 0, 0, 6),
+          (13, 0, 0, 0, 13), (-23, 1, 9, 9, -20), (-(2**31) + 1, 1, 0, 1, -(2**31) + 1))),
     ("gate", {"a": [3, -3], "b": [5, 5], "multiplier": [1, 2], "shift": [1, 0]},
      {"n": 2, "lo": -20, "hi": 20}, {"out": [8, -20]}, 1),
     ("drive", {"x": [3, -3, 5, 9], "dt": [5, 7], "shift": [1, 0]},

@@ -228,9 +228,50 @@ def frame_move(d: Draw) -> None:
     d.b.show("out", out)
 
 
+def threshold(d: Draw) -> None:
+    n = d.size()
+    edge = d.rng.choice((0, 1, 2, 99, 1 << 16, INT32[1]))
+    near = d.rng.choice([INT32, (-edge - 1, -edge), (edge - 1, min(edge + 1, INT32[1])),
+                         (-edge, edge)])  # fmt: skip
+    x = d.read("x", "i32", n, near)
+    low = -1 if d.wild and d.chance(0.5) else 0
+    least = [edge] * n if d.chance(0.5) else numbers(d.rng, n, (low, INT32[1]))
+    out = d.out("i32", n, INT32)
+    d.b.step("threshold", {"x": x, "least": d.i32("least", least), "out": out}, n=n)
+    d.b.show("out", out)
+
+
+def blank(d: Draw) -> None:
+    n = d.size()
+    first, second = (d.read(name, "i32", 1, d.rng.choice([(0, 1), (-1, 0), (1, 1), INT32]))
+                     for name in ("first", "second"))  # fmt: skip
+    out = d.out("i32", n, INT32)
+    d.b.step("blank", {"x": d.read("x", "i32", n), "first": first, "second": second, "out": out},
+             n=n, one=1)  # fmt: skip
+    d.b.show("out", out)
+
+
+def stand(d: Draw) -> None:
+    rows, columns = d.size(9), d.size(9)
+    reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("stand", "reach")))
+    table = numbers(d.rng, rows * columns, d.rng.choice([INT32, (-3, 3)]))
+    if d.chance(0.5):
+        table = [t if d.chance(0.7) else INT32[0] for t in table]
+    ends = [d.rng.choice(table) + sign * reach for sign in (-1, 0, 1)]
+    end = min(max(d.rng.choice(ends), INT32[0] + 1), INT32[1] - 1)
+    x = d.read("x", "i32", 1, d.rng.choice([INT32, (end - 1, end + 1), (end, end)]))
+    flag = d.read("flag", "i32", 1, d.rng.choice([(0, 1), (-1, 0), (1, 1), (1, 1), INT32]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("stand", {"x": x, "flag": flag, "row": d.read("row", "i32", 1, (-2, rows + 1)),
+                       "column": d.read("column", "i32", 1, (-2, columns + 1)),
+                       "table": d.i32("table", table), "out": out},
+             one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
+    d.b.show("out", out)
+
+
 RECIPES: dict[str, Recipe] = {
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "place": place, "sample": sample, "lookup": lookup,
     "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_down,
-    "frame_move": frame_move,
+    "frame_move": frame_move, "threshold": threshold, "blank": blank, "stand": stand,
 }  # fmt: skip

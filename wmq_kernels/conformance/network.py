@@ -22,7 +22,7 @@ I8, I16 = (-127, 127), (-32767, 32767)
 COUNTS = {"numbers": 3, "count": 1, "bit": 1, "class": 1, "age": 1, "lives": 1, "clock": 1}
 FRAME = sum(COUNTS.values())
 CLASSES = 4
-CLASS, AGE, LIVES, CLOCK = (Slice("frame", place, 1) for place in (5, 6, 7, 8))
+BIT, CLASS, AGE, LIVES, CLOCK = (Slice("frame", place, 1) for place in (4, 5, 6, 7, 8))
 START = [5 << 16, -3 << 16, 1 << 15, 12, 1, 2, 3, 99, 7]  # a frame to begin with
 
 
@@ -215,10 +215,10 @@ class Network(Builder):
 
     def _move(self, heads: Slice, moved: Slice) -> None:
         """One number by its change alone; two also by the speeds of the likeliest class."""
-        self.step("frame_add", {"now": Slice("frame", 0, 1), "change": self._part(heads, 0, 1),
-                                "least": self.const("c", "i32", [-(1 << 20)]),
-                                "most": self.const("c", "i32", [1 << 20]),
-                                "out": self._part(moved, 0, 1)}, n=1)  # fmt: skip
+        change = self.temp("change", "i32", 3, INT32)
+        self.step("threshold", {"x": self._part(heads, 0, 3), "out": change,
+                                "least": self._ints("i32", 3, 0, 1 << 18)}, n=3)  # fmt: skip
+        self._settle(self._part(change, 0, 1), self._part(moved, 0, 1))
         likeliest = self.temp("likeliest", "i32", 1, (0, CLASSES - 1))
         self.step("argmax", {"x": self._part(heads, 6, CLASSES), "out": likeliest},
                   n=CLASSES, one=1)  # fmt: skip
@@ -226,12 +226,29 @@ class Network(Builder):
         self.step("lookup", {"index": likeliest, "out": speed,
                              "table": self._ints("i32", CLASSES * 2, -(1 << 16), 1 << 16)},
                   one=1, entries=CLASSES, n=2)  # fmt: skip
-        self.step("frame_move", {"now": Slice("frame", 1, 2), "change": self._part(heads, 1, 2),
-                                 "speed": speed, "push": Slice("controllers", 0, 2),
+        left = self.temp("left", "i32", 2, (-(1 << 16), 1 << 16))
+        self.step("blank", {"x": speed, "first": BIT, "second": AGE, "out": left},
+                  n=2, one=1)  # fmt: skip
+        self.step("frame_move", {"now": Slice("frame", 1, 2), "change": self._part(change, 1, 2),
+                                 "speed": left, "push": Slice("controllers", 0, 2),
                                  "still": CLOCK,
                                  "least": self.const("c", "i32", [-(1 << 19), 0]),
                                  "most": self.const("c", "i32", [1 << 19, 1 << 18]),
                                  "out": self._part(moved, 1, 2)}, n=2, one=1)  # fmt: skip
+
+    def _settle(self, change: Slice, out: Slice) -> None:
+        """The first number: its class and age may stand at a place that it is drawn to."""
+        free = self.temp("free", "i32", 1, (-(1 << 20), 1 << 20))
+        self.step("frame_add", {"now": Slice("frame", 0, 1), "change": change,
+                                "least": self.const("c", "i32", [-(1 << 20)]),
+                                "most": self.const("c", "i32", [1 << 20]), "out": free},
+                  n=1)  # fmt: skip
+        ages = 3
+        places = [self.rng.choice((INT32[0], self.rng.randint(-(1 << 20), 1 << 20)))
+                  for _ in range(CLASSES * ages)]  # fmt: skip
+        self.step("stand", {"x": free, "flag": BIT, "row": CLASS, "column": AGE,
+                            "table": self.const("c", "i32", places), "out": out},
+                  one=1, rows=CLASSES, columns=ages, reach=1 << 19)  # fmt: skip
 
     def _draw(self, logits: Slice, moved: Slice, after: Slice) -> None:
         """The class: what its clock says, else a draw, unless a number leaves its place."""

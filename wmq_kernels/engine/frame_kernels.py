@@ -47,6 +47,20 @@ def frame_move(now, change, speed, push, still, least, most, out):
 
 
 @kernel
+def threshold(x, least, out):
+    for i in range(len(x)):
+        v = np.int64(x[i])
+        out[i] = 0 if abs(v) < least[i] else v
+
+
+@kernel
+def blank(x, first, second, out):
+    empty = first[0] != 0 and second[0] != 0
+    for i in range(len(x)):
+        out[i] = 0 if empty else x[i]
+
+
+@kernel
 def frame_sign(x, out):
     for i in range(len(x)):
         out[i] = x[i] > 0
@@ -155,3 +169,11 @@ def cross(before, after, index, x, push, least, most, need, fate, out):
 def strike(state, present, x, at, out):
     k = clamp(np.int64(state[0]), 0, len(at) - 1)
     out[0] = max(np.int64(x[0]) - 1, 0) if present[0] == at[k] else x[0]
+
+
+@kernel
+def stand(x, flag, row, column, table, out, columns, reach):
+    r = clamp(np.int64(row[0]), 0, len(table) // columns - 1)
+    t = np.int64(table[r * columns + clamp(np.int64(column[0]), 0, columns - 1)])
+    near = abs(np.int64(x[0]) - t) <= reach
+    out[0] = t if flag[0] != 0 and t != MIN_INT32 and near else x[0]

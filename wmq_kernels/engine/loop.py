@@ -24,9 +24,10 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
     OP_SAMPLE, OP_LOOKUP, OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE,
-) = range(34)  # fmt: skip
+    OP_THRESHOLD, OP_BLANK, OP_STAND,
+) = range(37)  # fmt: skip
 
-OP_DOTS, OP_MEET = 34, 35  # of the engine alone: see `dots` and `barrier.meet`
+OP_DOTS, OP_MEET = 37, 38  # of the engine alone: see `dots` and `barrier.meet`
 
 # Places in `ports`, by what a port is for: see `program.Roles`.
 FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
@@ -293,6 +294,23 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(c32, code, 5),
             part(c32, code, 6),
             part(v32, code, 7),
+        )
+    elif op == OP_THRESHOLD:
+        frame_kernels.threshold(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
+    elif op == OP_BLANK:
+        frame_kernels.blank(
+            part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), part(v32, code, 3)
+        )
+    elif op == OP_STAND:
+        frame_kernels.stand(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(c32, code, 4),
+            part(v32, code, 5),
+            p[2],
+            p[3],
         )
     return 0
 

@@ -114,6 +114,42 @@ def frame_move(limits: Interval) -> Trial:
     return trial(b, certified(b.program()), given)
 
 
+def threshold() -> Trial:
+    """Each least with its negative, and the units beside both."""
+    least = [0, 1, 2, 500, INT32[1]]
+    b, n = Builder(Random(0)), len(least)
+    out = b.temp("out", "i32", n, INT32)
+    b.step("threshold", {"x": b.part(n, INT32), "least": b.const("least", "i32", least),
+                         "out": out}, n=n)  # fmt: skip
+    b.show("out", out)
+    lanes = [_around_ends(-edge, 0, edge) for edge in least]
+    return trial(b, certified(b.program()), columns_of(lanes))
+
+
+def blank() -> Trial:
+    near: list[Sequence[int]] = [_around_ends(0)]
+    return _combined("blank", {"x": near, "first": near, "second": near}, {}, n=1)
+
+
+def stand_places(reach: int) -> Trial:
+    """Places exactly within reach of each in the table, and a unit beyond."""
+    table = [0, -70, INT32[0], INT32[0] + 1, INT32[1], 1 << 20]
+    ends = [t + sign * reach for t in table for sign in (-1, 0, 1)]
+    return _combined("stand",
+                     {"x": [_around_ends(*ends)], "flag": [(0, 1)], "row": [(0, 1)],
+                      "column": [(0, 1, 2)]},
+                     {"table": table}, rows=2, columns=3, reach=reach)  # fmt: skip
+
+
+def stand_tables() -> Trial:
+    """Rows and columns on both sides of the table, and every kind of flag."""
+    return _combined("stand",
+                     {"x": [(7, *INT32)], "flag": [_around_ends(0)], "row": [_around_ends(0, 1)],
+                      "column": [_around_ends(0, 2)]},
+                     {"table": [1, 2, 3, -4, INT32[0], -6]},
+                     rows=2, columns=3, reach=INT32[1])  # fmt: skip
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "timed, all edges": timed,
     "strike, all edges": strike,
@@ -121,4 +157,9 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "cross, tables": cross_tables,
     **{f"frame_down in {list(limits)}": partial(frame_down, limits) for limits in ROUNDED},
     **{f"frame_move in {list(limits)}": partial(frame_move, limits) for limits in I32_LIMITS},
+    "threshold, all edges": threshold,
+    "blank, all edges": blank,
+    **{f"stand, places within {reach}": partial(stand_places, reach)
+       for reach in (0, 5, INT32[1])},
+    "stand, tables": stand_tables,
 }  # fmt: skip
