@@ -427,6 +427,14 @@ ROWS: tuple[Instruction, ...] = (
          "are not -2^31, [lo(x), hi(x)] if there are none",
          "A place that is known exactly is taken where it is near. An element of -2^31 means that "
          "none is known. The distance of two int32 is exact in int64."),
+    _row("inside",
+         "x:i32:read:one, flag:i32:read:one, row:i32:read:one, column:i32:read:one, "
+         "least:i32:const:rows*columns, most:i32:const:rows*columns, out:i32:write:one",
+         "one rows columns",
+         "k = min(max(row[0], 0), rows - 1), j = min(max(column[0], 0), columns - 1); out[0] = "
+         "flag[0] if least[k, j] <= x[0] <= most[k, j], else 0",
+         "out = [min(lo(flag), 0), max(hi(flag), 0)]",
+         "A flag that holds between two ends alone."),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

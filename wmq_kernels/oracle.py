@@ -420,13 +420,21 @@ def stand(
     return {"out": [t if taken else x[0]]}, 0
 
 
+def inside(
+    x: Ints, flag: Ints, row: Ints, column: Ints, least: Ints, most: Ints,
+    one: int, rows: int, columns: int,
+) -> Result:  # fmt: skip
+    at = clamp(row[0], 0, rows - 1) * columns + clamp(column[0], 0, columns - 1)
+    return {"out": [flag[0] if least[at] <= x[0] <= most[at] else 0]}, 0
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
         scan_carry, gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits,
         place, rms_norm_channels, hadamard, sample, lookup, timed, cross, strike, frame_down,
-        frame_move, threshold, blank, stand,
+        frame_move, threshold, blank, stand, inside,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

@@ -426,6 +426,11 @@ def stand(c: Context) -> dict[str, Interval]:
     return {"out": (min(reached), max(reached))}
 
 
+def inside(c: Context) -> dict[str, Interval]:
+    lo, hi = c.interval("flag")
+    return {"out": (min(lo, 0), max(hi, 0))}
+
+
 RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
@@ -437,4 +442,5 @@ RULES: dict[str, Rule] = {
     "rms_norm_channels": rms_norm_channels, "hadamard": hadamard, "sample": sample,
     "lookup": embed, "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_add,
     "frame_move": frame_add, "threshold": threshold, "blank": blank, "stand": stand,
+    "inside": inside,
 }  # fmt: skip

@@ -16,7 +16,8 @@ from calib.step.schema import HEADS, PLAYERS, Field, StepSchema
 from wmq_kernels.program import Slice
 
 NEVER = -(1 << 31)  # a push that every speed reaches; and no fate, in `fate`, is -1
-PLACE = ("x", "y")
+PLACE, GROUNDED, ACROSS = ("x", "y"), "on_ground", "speed_y"
+HEAD_LIMIT = (1 << 30) - 1  # of the value `heads`
 OWN_SPEED, PUSH = ("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y")
 
 HeadPlaces = Mapping[str, tuple[int, int]]
@@ -85,26 +86,36 @@ class _Player:
             for field in self.schema.head(head):
                 if field.update != "move":
                     self._number(field)
+        self._stop()
         self._percent()
+        self._classes()
         self._move()
         self._cross()
         self._settle()
+        self.b.step("age", self.now("action"), self.next("action"), self.now("state_age"),
+                    self.next("state_age"), most=self.named["state_age"].hi)  # fmt: skip
+        self._strike()
+
+    def _classes(self) -> None:
         for field in self.schema.fields:
             if field.head == "classes":
                 logits = Slice("heads", *self.places[f"{PLAYERS[self.player]}.{field.name}"])
                 self.b.step("argmax", logits, self.next(field.name))
             elif field.update == "keep":
                 self.b.step("copy", self.now(field.name), self.next(field.name))
-        self.b.step("age", self.now("action"), self.next("action"), self.now("state_age"),
-                    self.next("state_age"), most=self.named["state_age"].hi)  # fmt: skip
-        self._strike()
 
     def _number(self, field: Field) -> None:
         b, name, value = self.b, field.name, self.head(field)
         if field.update == "sign":
-            b.step("frame_sign", value, self.made(name))
+            out = self.made(name)
+            if name == GROUNDED:  # which the place has a say in
+                out = b.whole(b.value(f"{GROUNDED}.{self.player}", "i32", 1, (0, 1)))
+            b.step("frame_sign", value, out)
         elif field.update == "add":
-            b.step("frame_add", self.now(name), value, *self.ends(name), self.made(name))
+            out = self.made(name)
+            if name in self.rules.standing.least:
+                out = b.whole(b.value(f"{name}.{self.player}", "i32", 1, self.interval))
+            b.step("frame_add", self.now(name), value, *self.ends(name), out)
         elif field.update == "down":
             b.step("frame_down", self.now(name), value, *self.ends(name), self.made(name))
         else:
@@ -123,12 +134,46 @@ class _Player:
         self.b.step("frame_add", self.now("percent"), rise, *self.ends("percent"),
                     self.made("percent"))  # fmt: skip
 
+    def _stop(self) -> None:
+        """Make slow speeds 0, and speed_y of who was on the ground and is predicted to be."""
+        b, player = self.b, self.player
+        for name, least in self.rules.standing.least.items():
+            moved = b.whole(f"{name}.{player}")
+            out = self.made(name)
+            if name == ACROSS:
+                out = b.whole(b.value(f"{ACROSS}.still.{player}", "i32", 1, self.interval))
+            b.step("threshold", moved, b.const(f"least.{name}", [least], "i32"), out)
+            if name == ACROSS:
+                b.step("blank", out, self.now(GROUNDED), b.whole(f"{GROUNDED}.{player}"),
+                       self.made(name))  # fmt: skip
+
     def _move(self) -> None:
-        x = self.named["x"]
-        change = Slice("heads", self.head(x).start, 2)
-        self.b.step("frame_move", self.now("x", 2), change, self.made(OWN_SPEED[0], 2),
-                    self.made(PUSH[0], 2), self.made("hitlag"), *self.ends(*PLACE),
-                    self.made("x", 2))  # fmt: skip
+        """Place by residual and speeds; who stands, stands on his ground and between its ends."""
+        b, player, standing = self.b, self.player, self.rules.standing
+        change = Slice("heads", self.head(self.named["x"]).start, 2)
+        drift = b.const("drift", [standing.drift] * 2, "i32", 2.0**-16)
+        residual = b.value(f"residual.place.{player}", "i32", 2, (-HEAD_LIMIT, HEAD_LIMIT))
+        b.step("threshold", change, drift, residual)
+        place = b.whole(b.value(f"place.{player}", "i32", 2, self.interval))
+        b.step("frame_move", self.now("x", 2), residual, self.made(OWN_SPEED[0], 2),
+               self.made(PUSH[0], 2), self.made("hitlag"), *self.ends(*PLACE), place)  # fmt: skip
+        x, y = (Slice(place.value, place.start + axis, 1) for axis in (0, 1))
+        shape = len(self.rules.blast.ends), self.named["ground"].classes
+        least, most = np.full(shape, NEVER), np.full(shape, -NEVER - 1)
+        height = np.full(shape, NEVER)
+        for ground in standing.grounds:
+            at = ground.stage, ground.ground
+            least[at], most[at] = ground.left - standing.overhang, ground.right + standing.overhang
+            if ground.height is not None:
+                height[at] = ground.height
+        where = {"rows": shape[0], "columns": shape[1]}
+        b.step("inside", x, b.whole(f"{GROUNDED}.{player}"), self.stage, self.next("ground"),
+               b.const("grounds.least", least, "i32"), b.const("grounds.most", most, "i32"),
+               self.made(GROUNDED), **where)  # fmt: skip
+        b.step("copy", x, self.made("x"))
+        b.step("stand", y, self.made(GROUNDED), self.stage, self.next("ground"),
+               b.const("grounds.height", height, "i32"), self.made("y"), reach=standing.reach,
+               **where)  # fmt: skip
 
     def _cross(self) -> None:
         b, blast = self.b, self.rules.blast

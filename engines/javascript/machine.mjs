@@ -350,6 +350,10 @@ const OPS = {
     const t = o.table[k], near = Math.abs(o.x[0] - t) <= N(p.reach);
     o.out[0] = o.flag[0] !== 0 && t !== -(2 ** 31) && near ? t : o.x[0];
   },
+  inside(o, p) {
+    const k = entry(o.row[0], p.rows) * N(p.columns) + entry(o.column[0], p.columns);
+    o.out[0] = o.least[k] <= o.x[0] && o.x[0] <= o.most[k] ? o.flag[0] : 0;
+  },
   rms_norm_channels(o, p) {
     const [m, e] = factor(o, p);
     for (let i = 0; i < o.x.length; i++)

@@ -63,6 +63,7 @@ EQUIVALENT = (
             "strike",
             "blank",
             "stand",
+            "inside",
         )
     ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),

@@ -269,9 +269,26 @@ def stand(d: Draw) -> None:
     d.b.show("out", out)
 
 
+def inside(d: Draw) -> None:
+    rows, columns = d.size(9), d.size(9)
+    near = d.rng.choice([INT32, (-3, 3)])
+    ends = [numbers(d.rng, rows * columns, near) for _ in (0, 1)]
+    end = min(max(d.rng.choice(ends[0] + ends[1]), INT32[0] + 1), INT32[1] - 1)
+    x = d.read("x", "i32", 1, d.rng.choice([near, (end - 1, end + 1), (end, end)]))
+    flag = d.read("flag", "i32", 1, d.rng.choice([(0, 1), (1, 1), INT32]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("inside", {"x": x, "flag": flag, "row": d.read("row", "i32", 1, (-2, rows + 1)),
+                        "column": d.read("column", "i32", 1, (-2, columns + 1)),
+                        "least": d.i32("least", ends[0]), "most": d.i32("most", ends[1]),
+                        "out": out},
+             one=1, rows=rows, columns=columns)  # fmt: skip
+    d.b.show("out", out)
+
+
 RECIPES: dict[str, Recipe] = {
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "place": place, "sample": sample, "lookup": lookup,
     "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_down,
     "frame_move": frame_move, "threshold": threshold, "blank": blank, "stand": stand,
+    "inside": inside,
 }  # fmt: skip

@@ -246,7 +246,13 @@ class Network(Builder):
         ages = 3
         places = [self.rng.choice((INT32[0], self.rng.randint(-(1 << 20), 1 << 20)))
                   for _ in range(CLASSES * ages)]  # fmt: skip
-        self.step("stand", {"x": free, "flag": BIT, "row": CLASS, "column": AGE,
+        ends = [self._ints("i32", CLASSES * ages, *near)
+                for near in ((-(1 << 20), 0), (-1000, 1 << 20))]  # fmt: skip
+        flag = self.temp("flag", "i32", 1, (0, 1))
+        self.step("inside", {"x": free, "flag": BIT, "row": CLASS, "column": AGE,
+                             "least": ends[0], "most": ends[1], "out": flag},
+                  one=1, rows=CLASSES, columns=ages)  # fmt: skip
+        self.step("stand", {"x": free, "flag": flag, "row": CLASS, "column": AGE,
                             "table": self.const("c", "i32", places), "out": out},
                   one=1, rows=CLASSES, columns=ages, reach=1 << 19)  # fmt: skip
 

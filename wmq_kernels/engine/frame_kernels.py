@@ -177,3 +177,10 @@ def stand(x, flag, row, column, table, out, columns, reach):
     t = np.int64(table[r * columns + clamp(np.int64(column[0]), 0, columns - 1)])
     near = abs(np.int64(x[0]) - t) <= reach
     out[0] = t if flag[0] != 0 and t != MIN_INT32 and near else x[0]
+
+
+@kernel
+def inside(x, flag, row, column, least, most, out, columns):
+    r = clamp(np.int64(row[0]), 0, len(least) // columns - 1)
+    at = r * columns + clamp(np.int64(column[0]), 0, columns - 1)
+    out[0] = flag[0] if least[at] <= x[0] and x[0] <= most[at] else 0

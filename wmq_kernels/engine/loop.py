@@ -24,10 +24,10 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
     OP_SAMPLE, OP_LOOKUP, OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE,
-    OP_THRESHOLD, OP_BLANK, OP_STAND,
-) = range(37)  # fmt: skip
+    OP_THRESHOLD, OP_BLANK, OP_STAND, OP_INSIDE,
+) = range(38)  # fmt: skip
 
-OP_DOTS, OP_MEET = 37, 38  # of the engine alone: see `dots` and `barrier.meet`
+OP_DOTS, OP_MEET = 38, 39  # of the engine alone: see `dots` and `barrier.meet`
 
 # Places in `ports`, by what a port is for: see `program.Roles`.
 FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
@@ -311,6 +311,17 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(v32, code, 5),
             p[2],
             p[3],
+        )
+    elif op == OP_INSIDE:
+        frame_kernels.inside(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(c32, code, 4),
+            part(c32, code, 5),
+            part(v32, code, 6),
+            p[2],
         )
     return 0
 

@@ -106,6 +106,7 @@ TOO_FAR: dict[str, dict[str, tuple[int, ...]]] = {
     "sample": {"allowed": (0,), "table": (-1, 0)},
     "cross": {"least": (), "most": ()},  # which need no order
     "threshold": {"least": (-1, INT32[0])},
+    "inside": {"least": (), "most": ()},
 }
 PARAMETERS_TOO_FAR = {
     "lo and hi turned": {"lo": 1, "hi": 0},

@@ -150,6 +150,15 @@ def stand_tables() -> Trial:
                      rows=2, columns=3, reach=INT32[1])  # fmt: skip
 
 
+def inside() -> Trial:
+    """Places on both ends and beside them; ends that leave no place; rows beyond the table."""
+    return _combined("inside",
+                     {"x": [_around_ends(-5, 0, 9, *INT32)], "flag": [(-1, 0, 7)],
+                      "row": [_around_ends(0, 1)], "column": [_around_ends(0, 1)]},
+                     {"least": [-5, 0, 9, INT32[0]], "most": [9, 0, -5, INT32[1]]},
+                     rows=2, columns=2)  # fmt: skip
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "timed, all edges": timed,
     "strike, all edges": strike,
@@ -162,4 +171,5 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     **{f"stand, places within {reach}": partial(stand_places, reach)
        for reach in (0, 5, INT32[1])},
     "stand, tables": stand_tables,
+    "inside, all edges": inside,
 }  # fmt: skip
