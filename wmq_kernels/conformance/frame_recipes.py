@@ -253,18 +253,25 @@ def blank(d: Draw) -> None:
 
 def stand(d: Draw) -> None:
     rows, columns = d.size(9), d.size(9)
-    reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("stand", "reach")))
-    table = numbers(d.rng, rows * columns, d.rng.choice([INT32, (-3, 3)]))
+    if d.chance(0.5):  # every place is near, so that each element is taken
+        reach, places, near, flags = d.rng.choice((6, INT32[1])), (-3, 3), (-3, 3), (1, 1)
+    else:
+        reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("stand", "reach")))
+        places = d.rng.choice([INT32, (-9, 9)])
+        near, flags = INT32, d.rng.choice([(0, 1), (-1, 0), (1, 1), INT32])
+    table = numbers(d.rng, rows * columns, places)
     if d.chance(0.5):
         table = [t if d.chance(0.7) else INT32[0] for t in table]
-    ends = [d.rng.choice(table) + sign * reach for sign in (-1, 0, 1)]
-    end = min(max(d.rng.choice(ends), INT32[0] + 1), INT32[1] - 1)
-    x = d.read("x", "i32", 1, d.rng.choice([INT32, (end - 1, end + 1), (end, end)]))
-    flag = d.read("flag", "i32", 1, d.rng.choice([(0, 1), (-1, 0), (1, 1), (1, 1), INT32]))
+    if near == INT32 and d.chance(0.8):  # an element, or the end of its reach
+        end = d.rng.choice(table) + d.rng.choice((-reach, 0, reach))
+        end = min(max(end, INT32[0] + 1), INT32[1] - 1)
+        near = d.rng.choice([(end - 1, end + 1), (end, end)])
+    row, column = (d.read(name, "i32", 1, d.rng.choice([(-2, count + 1), (-1, 0),
+                                                        (count - 1, count)]))
+                   for name, count in (("row", rows), ("column", columns)))  # fmt: skip
     out = d.out("i32", 1, INT32)
-    d.b.step("stand", {"x": x, "flag": flag, "row": d.read("row", "i32", 1, (-2, rows + 1)),
-                       "column": d.read("column", "i32", 1, (-2, columns + 1)),
-                       "table": d.i32("table", table), "out": out},
+    d.b.step("stand", {"x": d.read("x", "i32", 1, near), "flag": d.read("flag", "i32", 1, flags),
+                       "row": row, "column": column, "table": d.i32("table", table), "out": out},
              one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
     d.b.show("out", out)
 
