@@ -41,9 +41,9 @@ EMBEDDED = {
 
 # network(seed): the model_sha256 of its file, and the digest of N frames of it.
 PROGRAM_SHA256 = (
-    "7195e03c080a0154001a7fa4560f135f24a825b3a7ae7ee4e91b328046c4eee6",
-    "ffcb1ee5bb9bed7055973592549c1e54ed93a306564c7802ae02e27183ebd012",
-    "f5dcdc89fb62cf28641ef1273dbf203bd14b4124c46a0b1f115f510b96a4f8a1",
+    "753cab4bbca1020fd32ea0257e682622217af3799b04ca732cba8a9adb05f5d9",
+    "d0d5a97db4eb9b1093fa982313c409aee9b5ae4f58a43cb8ba57624d8d82793a",
+    "2e2f7fa5ee80b702b48803867f41feda2069b26da9f7c92b7bebf33b542d342f",
 )
 SYNTHETIC = {
     60: [

@@ -9,13 +9,13 @@ import pytest
 from tests.wmq_kernels.programs import Case, each_kind
 from wmq_kernels.conformance import recipes
 from wmq_kernels.conformance.builder import Builder
-from wmq_kernels.conformance.drawing import Draw
+from wmq_kernels.conformance.drawing import Drawing
 from wmq_kernels.rangecheck import certified
 
 SIZES = (1, 7, 8, 16, 17, 32, 40, 48, 64)
 
 
-class Large(Draw):
+class Large(Drawing):
     """Draws whose sizes are as often as not some vectors."""
 
     def size(self, *most: int) -> int:

@@ -43,7 +43,7 @@ def conformance() -> None:
 
 @conformance.command(name="build", epilog="Example: wmq conformance build -o pack")
 @click.option(
-    "-o", "out", required=True, type=FOLDER, metavar="DIR", help="New folder for the pack, 63 MB."
+    "-o", "out", required=True, type=FOLDER, metavar="DIR", help="New folder for the pack, 68 MB."
 )
 @click.option(
     "--seed",

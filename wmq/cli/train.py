@@ -197,7 +197,7 @@ def _base(path: Path) -> WorldModel:
     from wmq.models.base import model_of
     from wmq.training.run_folder import load_model
 
-    return load_model(path)[0] if path.is_dir() else model_of(read_step(path))
+    return model_of(read_step(path)) if path.suffix == ".onnx" else load_model(path)[0]
 
 
 def _end_stopped(run: str, what: str, signal: int) -> NoReturn:

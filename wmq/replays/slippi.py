@@ -272,7 +272,10 @@ def _convert(replay: Any, sha256: str, schema: Schema) -> Game:
         ),
         clamped=tuple(sorted((name, count) for name, count in clamped.items() if count)),
     )
-    return Game(info, np.ascontiguousarray(frames[:, [*chosen, FULL.stage_index]]), controllers)
+    held = np.ascontiguousarray(frames[:, [*chosen, FULL.stage_index]])
+    if schema.version != FULL.version:  # whose intervals are narrower
+        np.clip(held, schema.lo, schema.hi, out=held)
+    return Game(info, held, controllers)
 
 
 def last_rows(ids: np.ndarray) -> np.ndarray:

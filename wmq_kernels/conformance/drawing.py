@@ -18,7 +18,7 @@ LARGEST = (1 << 63) - 1
 
 
 @dataclass
-class Draw:
+class Drawing:
     """Random choices for one instruction."""
 
     rng: Random
@@ -92,4 +92,4 @@ class Draw:
         return numbers(self.rng, 1, (rule.lo, rule.hi))[0]
 
 
-Recipe = Callable[[Draw], None]
+Recipe = Callable[[Drawing], None]

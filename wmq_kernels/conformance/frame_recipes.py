@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from wmq_kernels import tables
 from wmq_kernels.conformance.builder import numbers
-from wmq_kernels.conformance.drawing import Draw, Recipe
+from wmq_kernels.conformance.drawing import Drawing, Recipe
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Slice
 
 MIN_P = 1003  # points of a table of weights that drops what is below 2 % of the likeliest
 
 
-def _bounds(d: Draw, n: int) -> tuple[list[int], list[int]]:
+def _bounds(d: Drawing, n: int) -> tuple[list[int], list[int]]:
     pairs = [sorted(numbers(d.rng, 2, INT32)) for _ in range(n)]
     if d.wild and d.rng.random() < 0.3:
         pairs = [pair[::-1] for pair in pairs]
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
-def frame_add(d: Draw) -> None:
+def frame_add(d: Drawing) -> None:
     n = d.size()
     least, most = _bounds(d, n)
     out = d.out("i32", n, (min(least), max(most)) if not d.wild else INT32)
@@ -28,7 +28,7 @@ def frame_add(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def frame_round(d: Draw) -> None:
+def frame_round(d: Drawing) -> None:
     n = d.size()
     least, most = _bounds(d, n)
     out = d.out("i32", n, INT32)
@@ -43,14 +43,14 @@ def frame_round(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def frame_sign(d: Draw) -> None:
+def frame_sign(d: Drawing) -> None:
     n = d.size()
     out = d.out("i32", n, (0, 1))
     d.b.step("frame_sign", {"x": d.read("x", "i32", n), "out": out}, n=n)
     d.b.show("out", out)
 
 
-def argmax(d: Draw) -> None:
+def argmax(d: Drawing) -> None:
     n = d.size()
     x = d.read("x", "i32", n, d.rng.choice([INT32, (0, 2), (-3, -1)]))
     out = d.out("i32", 1, (0, n - 1))
@@ -58,7 +58,7 @@ def argmax(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def age(d: Draw) -> None:
+def age(d: Drawing) -> None:
     most = d.parameter("age", "most")
     near = d.rng.choice([INT32, (0, 1), (7, 8)])
     out = d.out("i32", 1, INT32)
@@ -69,7 +69,7 @@ def age(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def place(d: Draw) -> None:
+def place(d: Drawing) -> None:
     n, entries, event = d.size(9), d.size(33), d.rng.choice((0, 1, 12, INT32[1]))
     near = (max(event - 1, 0), event)
     out = d.out("i32", n, INT32)
@@ -81,7 +81,7 @@ def place(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def sample(d: Draw) -> None:
+def sample(d: Drawing) -> None:
     n, classes = d.size(), d.rng.randint(1, 4)
     forced = d.rng.choice([(-1, -1)] * 5 + [(-2, -1), (-2, -2), (0, 0), INT32, (-3, n + 1)])
     if d.chance(0.5):
@@ -103,7 +103,7 @@ def sample(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def _ties(d: Draw, n: int) -> tuple[Slice, list[int], int, int]:
+def _ties(d: Drawing, n: int) -> tuple[Slice, list[int], int, int]:
     """Weights of 0 and 1, all but the first class about halfway between two, or at the cut."""
     table, shift = [1, 0, 0, 1, 1, 0, 1, 1], d.rng.choice((0, 1, 1, 3))
     cut = len(table) - 1
@@ -114,7 +114,7 @@ def _ties(d: Draw, n: int) -> tuple[Slice, list[int], int, int]:
     return Slice("frame", x.start, n), table, 1, shift
 
 
-def _weights(d: Draw, n: int) -> list[int]:
+def _weights(d: Drawing, n: int) -> list[int]:
     """exp as far as a min-p, or any numbers whose sums fit."""
     if d.chance(0.5):
         return tables.weights_table(d.rng.choice((2, 178, MIN_P)))
@@ -125,7 +125,7 @@ def _weights(d: Draw, n: int) -> list[int]:
     return [table[0] if d.wild else max(table[0], 1), *table[1:]]
 
 
-def _temperature(d: Draw, spread: int, units: int) -> tuple[int, int]:
+def _temperature(d: Drawing, spread: int, units: int) -> tuple[int, int]:
     """Multiplier and shift, mostly so that the spread of x reaches the table's end or less."""
     if d.chance(0.2):  # odd distances are ties of the rounding
         return d.rng.choice((1, 3)), 1
@@ -137,7 +137,7 @@ def _temperature(d: Draw, spread: int, units: int) -> tuple[int, int]:
     return min(max(d.rng.randint(near // 4, near * 2), 0), top), shift
 
 
-def _allowed(d: Draw, classes: int, n: int) -> list[int]:
+def _allowed(d: Drawing, classes: int, n: int) -> list[int]:
     """All, most, some, or one of each row."""
     share = d.rng.choice((1.0, 0.9, 0.5, 0.0))
     kinds = (1,) if d.chance(0.5) else (1, -1, 127, -128)
@@ -148,7 +148,7 @@ def _allowed(d: Draw, classes: int, n: int) -> list[int]:
     return mask
 
 
-def lookup(d: Draw) -> None:
+def lookup(d: Drawing) -> None:
     entries, n = d.size(33), d.size(17)
     index = d.read("index", "i32", 1, d.rng.choice([INT32, (-2, entries + 2), (0, entries)]))
     table = numbers(d.rng, entries * n, INT32)
@@ -158,7 +158,7 @@ def lookup(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def timed(d: Draw) -> None:
+def timed(d: Drawing) -> None:
     entries = d.size(9)
     last = d.any_i32("last", entries, d.rng.choice([(-2, 3), (0, 3), INT32]))
     out = d.out("i32", 1, INT32)
@@ -171,7 +171,7 @@ def timed(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def cross(d: Draw) -> None:
+def cross(d: Drawing) -> None:
     entries, axes, states = d.size(5), d.rng.randint(1, 4), d.size(9)
     sides = 2 * axes if not (d.wild and d.chance(0.3)) else d.rng.randint(1, 9)
     near = d.rng.choice([(-2, 2), (-2, 2), INT32])
@@ -189,7 +189,7 @@ def cross(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def strike(d: Draw) -> None:
+def strike(d: Drawing) -> None:
     entries = d.size(9)
     near = d.rng.choice([(-1, 2), (0, 1), INT32])
     x = d.read("x", "i32", 1, d.rng.choice([(0, 4), (-2, 2), INT32]))
@@ -201,7 +201,7 @@ def strike(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def frame_down(d: Draw) -> None:
+def frame_down(d: Drawing) -> None:
     n = d.size()
     least, most = _bounds(d, n)
     now, value = d.read("now", "i32", n), d.read("value", "i32", n)
@@ -216,7 +216,7 @@ def frame_down(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def frame_move(d: Draw) -> None:
+def frame_move(d: Drawing) -> None:
     n = d.size()
     least, most = _bounds(d, n)
     out = d.out("i32", n, INT32)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 
 from wmq_kernels.conformance.builder import Builder, Interval
-from wmq_kernels.conformance.recipes import RECIPES, Draw
+from wmq_kernels.conformance.recipes import RECIPES, Drawing
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import Program, Slice
 from wmq_kernels.rangecheck import certified
@@ -69,7 +69,7 @@ def graph(seed: int) -> tuple[Program, list[list[int]]]:
     rng = Random(seed)
     builder = GraphBuilder(rng)
     builder.part(1, INT32)
-    draw = Draw(rng, builder, wild=False)
+    draw = Drawing(rng, builder, wild=False)
     for op in rng.choices(sorted(RECIPES), k=rng.randint(2, LARGEST_GRAPH)):
         RECIPES[op](draw)
     after = builder.following("frame", [count for count, _ in builder.fed])

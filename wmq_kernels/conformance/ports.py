@@ -12,7 +12,7 @@ import numpy as np
 
 from wmq_kernels.conformance.builder import PADS, Builder, Interval, Rows, numbers
 from wmq_kernels.conformance.graphs import GraphBuilder
-from wmq_kernels.conformance.recipes import RECIPES, Draw
+from wmq_kernels.conformance.recipes import RECIPES, Drawing
 from wmq_kernels.conformance.trials.trial import Trial
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import BY_WORD, LIKELIEST, ROLES, Draws, Program, Slice, Value
@@ -39,7 +39,7 @@ def ports_program(of: str, rng: Random) -> tuple[Program, GraphBuilder]:
         b.step("copy", {"x": at, "out": seen}, n=at.count)
         b.show(at.value, seen)
     for op in rng.choices(sorted(RECIPES), k=rng.randint(1, LARGEST_GRAPH)):
-        RECIPES[op](Draw(rng, b, wild=False))
+        RECIPES[op](Drawing(rng, b, wild=False))
     counts = [count for count, _ in b.fed] if roles.fed == "frame" else [1] * PADS
     after = b.following(roles.fed, counts)
     one, other = (Slice(name, 0, 1) for name in (roles.fed, roles.inputs[0]))

@@ -15,13 +15,13 @@ from random import Random
 from wmq_kernels import tables
 from wmq_kernels.conformance import frame_recipes
 from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
-from wmq_kernels.conformance.drawing import LARGEST, Draw, Recipe
+from wmq_kernels.conformance.drawing import LARGEST, Drawing, Recipe
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Program, Slice
 from wmq_kernels.rangecheck import certified
 
 
-def digits(d: Draw) -> None:
+def digits(d: Drawing) -> None:
     n = d.size()
     if d.chance(0.3):  # an odd multiple of 1/2 or of 64: a tie of the first or second rounding
         v = (2 * d.rng.randrange(-100, 100) + 1) * d.rng.choice((1, 64))
@@ -39,7 +39,7 @@ def digits(d: Draw) -> None:
     d.b.show("low", low)
 
 
-def embed(d: Draw) -> None:
+def embed(d: Drawing) -> None:
     classes, dim = d.size(), d.size(33)
     index = d.read("index", "i32", 1, d.rng.choice([INT32, (-2, classes + 2), (0, classes)]))
     table = numbers(d.rng, classes * dim, whole("i8"))
@@ -49,7 +49,7 @@ def embed(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def _weights(d: Draw, x: Slice, o: int) -> tuple[Slice, Interval]:
+def _weights(d: Drawing, x: Slice, o: int) -> tuple[Slice, Interval]:
     """Weights for x, and an interval that holds all sums."""
     weight = numbers(d.rng, o * x.count, whole("i8"))
     rows = [sum(map(abs, weight[j * x.count : (j + 1) * x.count])) for j in range(o)]
@@ -57,7 +57,7 @@ def _weights(d: Draw, x: Slice, o: int) -> tuple[Slice, Interval]:
     return d.b.const("weight", "i8", weight), (-reach, reach)
 
 
-def dot(d: Draw) -> None:
+def dot(d: Drawing) -> None:
     x, o = d.read("x", "i8", d.size()), d.size(33)
     weight, (lo, hi) = _weights(d, x, o)
     room = (INT32[0] - lo, INT32[1] - hi)
@@ -67,7 +67,7 @@ def dot(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def dot_add(d: Draw) -> None:
+def dot_add(d: Drawing) -> None:
     x, o = d.read("x", "i8", d.size()), d.size(33)
     weight, (lo, hi) = _weights(d, x, o)
     shift = d.rng.randrange(8) if not d.wild else d.parameter("dot_add", "shift")
@@ -80,7 +80,7 @@ def dot_add(d: Draw) -> None:
 
 
 def _requantize(dtype: str) -> Recipe:
-    def recipe(d: Draw) -> None:
+    def recipe(d: Drawing) -> None:
         n = d.size()
         x = d.read("x", "i32", n)
         interval, clamp = d.clamp(dtype)
@@ -93,7 +93,7 @@ def _requantize(dtype: str) -> Recipe:
     return recipe
 
 
-def add(d: Draw) -> None:
+def add(d: Drawing) -> None:
     n = d.size()
     interval, clamp = d.clamp("i32")
     out = d.out("i32", n, interval)
@@ -102,7 +102,7 @@ def add(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def _norm(d: Draw) -> tuple[Slice, dict[str, int]]:
+def _norm(d: Drawing) -> tuple[Slice, dict[str, int]]:
     """x and the parameters that both norms have."""
     n = d.size()
     if d.chance(0.25):
@@ -121,7 +121,7 @@ def _norm(d: Draw) -> tuple[Slice, dict[str, int]]:
     return x, {"n": n, "eps": eps, "shift": shift, "numerator": numerator}
 
 
-def _round_norm(d: Draw, n: int) -> tuple[Slice, dict[str, int]]:
+def _round_norm(d: Drawing, n: int) -> tuple[Slice, dict[str, int]]:
     """All elements equal, so that t is a power of 4 and x * m a tie of the rounding."""
     v = d.rng.choice((-1, 1)) * d.rng.choice((1, 3, 63, 64, 64, 65, 127, 192, 192, 193))
     bits = d.rng.randint((n * v * v).bit_length() // 2 + 1, 30)
@@ -130,7 +130,7 @@ def _round_norm(d: Draw, n: int) -> tuple[Slice, dict[str, int]]:
     return x, {"n": n, "eps": (1 << 2 * bits) - n * v * v, "shift": shift, "numerator": 1 << 60}
 
 
-def rms_norm(d: Draw) -> None:
+def rms_norm(d: Drawing) -> None:
     x, common = _norm(d)
     interval, clamp = d.clamp("i8")
     out = d.out("i8", x.count, interval)
@@ -138,7 +138,7 @@ def rms_norm(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def rms_norm_digits(d: Draw) -> None:
+def rms_norm_digits(d: Drawing) -> None:
     x, common = _norm(d)
     high = d.out("i8", x.count, (-127, 127), "high")
     low = d.out("i8", x.count, (-64, 63), "low")
@@ -147,7 +147,7 @@ def rms_norm_digits(d: Draw) -> None:
     d.b.show("low", low)
 
 
-def rms_norm_channels(d: Draw) -> None:
+def rms_norm_channels(d: Drawing) -> None:
     x, common = _norm(d)
     around = common.pop("shift")
     least = max((62 - common["eps"].bit_length()) // 2, 0) - d.wild
@@ -159,7 +159,7 @@ def rms_norm_channels(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def hadamard(d: Draw) -> None:
+def hadamard(d: Drawing) -> None:
     block, blocks = 1 << d.rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 7)), d.rng.randint(1, 3)
     if d.wild and d.chance(0.3):
         block = d.parameter("hadamard", "block")
@@ -176,7 +176,7 @@ def hadamard(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def conv(d: Draw) -> None:
+def conv(d: Drawing) -> None:
     past, n = d.rng.randint(1, 4), d.size()
     x = d.read("x", "i16", n)
     held = d.b.values[x.value]
@@ -196,7 +196,7 @@ def conv(d: Draw) -> None:
     d.b.show("history", history)
 
 
-def silu(d: Draw) -> None:
+def silu(d: Drawing) -> None:
     n, fraction = d.size(), d.parameter("silu", "fraction")
     table = d.rng.choice(
         [
@@ -223,7 +223,7 @@ def silu(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def softplus(d: Draw) -> None:
+def softplus(d: Drawing) -> None:
     n = d.size()
     length = 2050 if not d.wild else d.rng.choice((2049, 2050, 2051))
     rough = 1 << (31 if d.wild else 27)  # a parabola may leave its points by half of this
@@ -240,7 +240,7 @@ def softplus(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def decay(d: Draw) -> None:
+def decay(d: Drawing) -> None:
     n, least = d.size(), -1 if d.wild and d.rng.random() < 0.2 else 0
     one, part = (0, (1 << 46) + (1 if d.wild else 0)), (0, (1 << 30) + (1 if d.wild else 0))
     coarse, fine = tables.decay_coarse(), tables.decay_fine()
@@ -269,7 +269,7 @@ def decay(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def drive(d: Draw) -> None:
+def drive(d: Drawing) -> None:
     heads, headdim = d.size(8), d.size(17)
     x, dt = d.read("x", "i16", heads * headdim), d.read("dt", "i32", heads)
     shifts = [d.shift(d.reach(x) * d.reach(dt), 32) for _ in range(heads)]
@@ -280,15 +280,15 @@ def drive(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def scan(d: Draw) -> None:
+def scan(d: Drawing) -> None:
     _scan(d, "scan")
 
 
-def scan_carry(d: Draw) -> None:
+def scan_carry(d: Drawing) -> None:
     _scan(d, "scan_carry")
 
 
-def _scan(d: Draw, op: str) -> None:
+def _scan(d: Drawing, op: str) -> None:
     heads, d_state, headdim = d.size(5), d.size(9), d.size(9)
     limit = min(d.parameter(op, "limit"), INT32[1])
     kept = (-limit, limit) if not d.wild else whole("i32")
@@ -324,7 +324,7 @@ def _scan(d: Draw, op: str) -> None:
         d.b.show("carry", at)
 
 
-def gate(d: Draw) -> None:
+def gate(d: Drawing) -> None:
     n = d.size()
     a, b = d.read("a", "i16", n), d.read("b", "i16", n)
     interval, clamp = d.clamp("i32")
@@ -334,7 +334,7 @@ def gate(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def copy(d: Draw) -> None:
+def copy(d: Drawing) -> None:
     n = d.size()
     x = d.b.part(n, INT32) if d.rng.random() < 0.5 else d.read("x", "i32", n)
     out = d.out("i32", n, INT32)
@@ -360,6 +360,6 @@ def draw(op: str, seed: int, wild: bool = False) -> tuple[Program, list[list[int
     """
     rng = Random(seed)
     builder = Builder(rng)
-    RECIPES[op](Draw(rng, builder, wild))
+    RECIPES[op](Drawing(rng, builder, wild))
     program = builder.program()
     return program if wild else certified(program), builder.frames(3)

@@ -14,7 +14,8 @@ from calib.recipe import RecurrentState
 from calib.statistics.collect import collect
 from calib.step.graph import to_bytes
 from calib.weights.quantize import WeightQuantizer
-from tests.support.small_step import as_game, random_play, small_step
+from tests.support.small_step import random_play, small_step
+from wmq.calibration.play import calibration_game
 from wmq.cli import main
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import REBIRTH_PLACES, Schema
@@ -37,7 +38,7 @@ def lowered(request, tmp_path_factory):
     schema = Schema(projectiles=bool(request.param))
     step = small_step(tmp_path_factory.mktemp("step"), bool(request.param))
     frames, pads = random_play(schema, FRAMES + 1)
-    statistics = collect(step, [as_game(schema, frames, pads)]).ranges()
+    statistics = collect(step, [calibration_game(schema, frames, pads)]).ranges()
     program = lower(step, statistics, {}, STATE, request.param)
     return schema, step, frames, pads, program, statistics
 
@@ -45,7 +46,7 @@ def lowered(request, tmp_path_factory):
 def float_heads(step, schema, frames, pads):
     """The heads of onnxruntime, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
-    game, state = as_game(schema, frames, pads), step.sizes.zero_state()
+    game, state = calibration_game(schema, frames, pads), step.sizes.zero_state()
     names = [o.name for o in session.get_outputs()]
     rows = []
     for t in range(len(game.numbers)):
@@ -238,7 +239,7 @@ def test_a_bias_far_larger_than_its_weights_is_held_by_fewer_powers_of_two(tmp_p
     """The widest range of powers has the finest unit of a row, in which this one does not fit."""
     schema, step = Schema(), small_step(tmp_path)
     frames, pads = random_play(schema, 20)
-    ranges = collect(step, [as_game(schema, frames, pads)]).ranges()
+    ranges = collect(step, [calibration_game(schema, frames, pads)]).ranges()
     weights = {name: array.copy() for name, array in step.weights.items()}
     plain = lower(step, ranges, {}, STATE, (), WeightQuantizer(two_digits=digits))
     unit = plain.values["frame_proj"].scale * (

@@ -19,7 +19,8 @@ from calib.step.runner import CalibrationGame
 from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import Transforms
 from tests.support.calibrating import run
-from tests.support.small_step import CONFIG, as_game, random_play, random_weights
+from tests.support.small_step import CONFIG, random_play, random_weights
+from wmq.calibration.play import calibration_game
 from wmq.game.schema import Q16, Schema
 from wmq.inference.model_files import embedded_model
 from wmq_kernels.engine import Engine
@@ -81,7 +82,7 @@ def decibels(program, step: StepModel, frames: np.ndarray, pads: np.ndarray) -> 
     """Signal to noise of each head, what no head can hold left out."""
     run_ = Engine(program).run(Engine(program).zero_state(), frames[:-1], pads, len(frames) - 1,
                                heads=True)  # fmt: skip
-    wanted, ratios = float_heads(step, as_game(SCHEMA, frames, pads)), {}
+    wanted, ratios = float_heads(step, calibration_game(SCHEMA, frames, pads)), {}
     for name, (start, count) in program.heads.items():
         scale = program.meta["head_scales"][name]
         most = program.values["heads"].hi * scale
@@ -99,7 +100,7 @@ def play():
 @pytest.fixture(scope="module")
 def unpruned(tmp_path_factory, play):
     step = step_of(tmp_path_factory.mktemp("whole"), random_weights(SMALL, SCHEMA))
-    statistics = collect(step, [as_game(SCHEMA, *play)])
+    statistics = collect(step, [calibration_game(SCHEMA, *play)])
     return {recipe: decibels(lowered(step, statistics, recipe), step, *play)
             for recipe in ("static-best", "static-light")}  # fmt: skip
 
@@ -154,7 +155,7 @@ def test_a_model_with_a_dead_or_outsized_tensor_is_proven_and_follows_its_float_
     tmp_path, play, unpruned, factor, places
 ):
     step = step_of(tmp_path, scaled(factor, *places))
-    statistics = collect(step, [as_game(SCHEMA, *play)])
+    statistics = collect(step, [calibration_game(SCHEMA, *play)])
     for recipe, whole in unpruned.items():
         found = decibels(lowered(step, statistics, recipe), step, *play)
         assert all(found[head] > min(whole[head], ENOUGH) - LOST for head in whole), (recipe, found)
@@ -163,7 +164,7 @@ def test_a_model_with_a_dead_or_outsized_tensor_is_proven_and_follows_its_float_
 def test_engine_and_oracle_agree_where_silu_has_fewer_points(tmp_path, play):
     """z reaches beyond the 256 that seven fraction bits of int16 hold."""
     step = step_of(tmp_path, scaled(1e4, (f"{MAMBA}.in_proj.weight", IN_PROJ["z"])))
-    program = lowered(step, collect(step, [as_game(SCHEMA, *play)]))
+    program = lowered(step, collect(step, [calibration_game(SCHEMA, *play)]))
     assert any(name.startswith("sigmoid.") for name in program.values)
     frames, pads = play
     ours = Engine(program).run(Engine(program).zero_state(), frames[:3], pads[:7], 6, heads=True)
@@ -192,7 +193,7 @@ def test_what_no_program_can_hold_is_refused_by_the_weights_name(
     weights[name][rows] = value
     step = step_of(tmp_path, weights)
     with pytest.raises(UnfitWeight, match=said) as caught:
-        lowered(step, collect(step, [as_game(SCHEMA, *play)]))
+        lowered(step, collect(step, [calibration_game(SCHEMA, *play)]))
     assert "varied" not in str(caught.value) and "training" in str(caught.value)
 
 
@@ -218,7 +219,7 @@ def test_play_in_which_nothing_happens_is_enough(tmp_path, kind):
         frames[:] = 0 if kind == "constant zero" else frames[0]
     pads[:] = 0 if kind != "nothing moves" else Q16 // 2
     step = step_of(tmp_path, random_weights(SMALL, SCHEMA))
-    statistics = collect(step, [as_game(SCHEMA, frames, pads)])
+    statistics = collect(step, [calibration_game(SCHEMA, frames, pads)])
     for recipe, least in (("static-best", 25), ("static-light", 15), ("static-entropy", 0)):
         found = decibels(lowered(step, statistics, recipe), step, frames, pads)
         assert min(found.values()) > least, (recipe, found)
@@ -226,7 +227,7 @@ def test_play_in_which_nothing_happens_is_enough(tmp_path, kind):
 
 def test_a_spread_of_zero_can_be_taken_out_of_a_held_head(tmp_path, play):
     step = step_of(tmp_path, scaled(0, ("continuous_scale", WHOLE)))
-    program = lowered(step, collect(step, [as_game(SCHEMA, *play)]))
+    program = lowered(step, collect(step, [calibration_game(SCHEMA, *play)]))
     held = held_linear(step, program, "heads.continuous")
     assert np.isfinite(held.high).all() and np.isfinite(held.bias).all()
 
@@ -242,6 +243,6 @@ def test_the_embedded_model_with_a_dead_layer_follows_its_float_step(tmp_path):
     frames, pads = (part[0][:FRAMES] for part in (SET.frames, SET.controllers))
     ratios = []
     for step in (whole, read_step(path)):
-        statistics = collect(step, [as_game(SCHEMA, frames, pads)])
+        statistics = collect(step, [calibration_game(SCHEMA, frames, pads)])
         ratios.append(decibels(lowered(step, statistics, "static-digits"), step, frames, pads))
     assert all(ratios[1][head] > ratios[0][head] - LOST for head in ratios[0])

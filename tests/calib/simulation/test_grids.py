@@ -11,7 +11,8 @@ from calib.simulation.noise import decibels
 from calib.statistics.collect import collect
 from calib.statistics.tensors import observed_tensors
 from calib.step.runner import StepRunner
-from tests.support.small_step import as_game, random_play, small_step
+from tests.support.small_step import random_play, small_step
+from wmq.calibration.play import calibration_game
 from wmq.game.schema import Schema
 from wmq_kernels.engine import Engine
 
@@ -22,7 +23,7 @@ FRAMES = 60
 def test_the_program_follows_the_float_step_tensor_by_tensor(tmp_path):
     step, schema = small_step(tmp_path), Schema()
     frames, controllers = random_play(schema, FRAMES + 1, 7)
-    game = as_game(schema, frames, controllers)
+    game = calibration_game(schema, frames, controllers)
     program = lower(step, collect(step, [game]).ranges(), {}, RecurrentState(headroom_bits=2))
     grids = grids_of(step, program)
     observed = observed_tensors(step.sizes)

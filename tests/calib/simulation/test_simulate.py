@@ -31,7 +31,8 @@ from calib.statistics.tensors import observed_tensors
 from calib.step.graph import StepModel
 from calib.step.runner import StepRunner
 from calib.step.sizes import module_name, sizes_of
-from tests.support.small_step import CONFIG, as_game, random_play, small_step
+from tests.support.small_step import CONFIG, random_play, small_step
+from wmq.calibration.play import calibration_game
 from wmq.game.schema import Schema
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
@@ -50,7 +51,7 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> StepModel:
 
 @pytest.fixture(scope="module")
 def statistics(step: StepModel) -> Ranges:
-    return collect(step, [as_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
+    return collect(step, [calibration_game(SCHEMA, *random_play(SCHEMA, 61))]).ranges()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def program(step: StepModel, statistics: Ranges) -> Program:
 
 def feeds(frames: int = 8) -> dict[str, np.ndarray]:
     """Inputs of so many rows, with a state that is not zero."""
-    game = as_game(SCHEMA, *random_play(SCHEMA, frames + 1, seed=9))
+    game = calibration_game(SCHEMA, *random_play(SCHEMA, frames + 1, seed=9))
     rng = np.random.default_rng(1)
     state = sizes_of(CONFIG | {"projectiles": False}, SCHEMA.step).zero_state(frames)
     state = {name: rng.normal(size=v.shape).astype(np.float32) for name, v in state.items()}
@@ -254,7 +255,7 @@ def test_held_projections_give_what_the_program_computes(step: StepModel, progra
     frames, pads = random_play(SCHEMA, 2, seed=4)
     reference = Reference(program)
     reference.run(frames[:1].tolist(), pads.tolist(), 1)
-    game = as_game(SCHEMA, frames, pads)
+    game = calibration_game(SCHEMA, frames, pads)
     given = {n: getattr(game, n) for n in ("numbers", "classes", "controllers")}
     given |= {"next_controllers": game.next_controllers}
     given |= step.sizes.zero_state()
@@ -297,7 +298,7 @@ def test_all_changes_together_come_near_to_the_program(step: StepModel, program:
 
 def heads_of(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """Of the frames of `random_play`, one after the other with the state carried."""
-    game = as_game(SCHEMA, *random_play(SCHEMA, FRAMES + 1, 7))
+    game = calibration_game(SCHEMA, *random_play(SCHEMA, FRAMES + 1, 7))
     state, rows = step.sizes.zero_state(), []
     for at in range(FRAMES):
         named = ("numbers", "classes", "controllers", "next_controllers")
@@ -317,7 +318,7 @@ def test_a_linear_that_reads_the_high_digit_alone_is_rounded_to_eight_bits(
 
 
 def test_clipped_values_are_counted_as_they_are(step: StepModel):
-    game = as_game(SCHEMA, *random_play(SCHEMA, 40, seed=3))
+    game = calibration_game(SCHEMA, *random_play(SCHEMA, 40, seed=3))
     grid = Grid(np.array([1 / 256]), 20, 200)
     units = np.floor(game.controllers[:30].astype(np.float64) * 256 + 0.5)
     runner = StepRunner(step, ["layers.0.mamba.y"])

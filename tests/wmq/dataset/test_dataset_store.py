@@ -55,15 +55,16 @@ def test_games_come_back_bit_for_bit(tmp_path: Path) -> None:
         assert (back.controllers == game.controllers).all()
 
 
-def test_a_schema_chooses_its_fields(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [Schema(), FULL, Schema(version=FULL.version)])
+def test_a_schema_chooses_its_fields_and_intervals(tmp_path: Path, schema: Schema) -> None:
     game = made_dataset(tmp_path)[0]
-    schema = Schema()
-    frames = Dataset.open(tmp_path).load(game.info).frames
+    frames = Dataset.open(tmp_path).load(game.info, schema).frames
     assert frames.shape == (50, schema.frame_size)
     for player in (0, 1):
         for field in schema.fields:
             theirs = game.frames[:, FULL.index(field.name, player)]
-            assert (frames[:, schema.index(field.name, player)] == theirs).all()
+            held = np.clip(theirs, field.lo * field.quantum, field.hi * field.quantum)
+            assert (frames[:, schema.index(field.name, player)] == held).all()
 
 
 def test_index_is_sorted_and_selects_by_split(tmp_path: Path) -> None:
@@ -93,10 +94,11 @@ def test_bytes_depend_on_the_games_alone(tmp_path: Path) -> None:
         ('{"format": 99, "schema": 1}', "format 99, schema 1"),
         ('{"format": 1, "schema": 1}', "prepare the replays into a new folder"),
         ('{"format": 2, "schema": 99}', "format 2, schema 99"),
-        ('{"format": 2, "schema": 1}', "not an index"),
-        ('{"format": 2, "schema": 1, "games": [{}], "rejected": [], "copies": {}}', "not an index"),
-        ('{"format": 2, "schema": 1, "games": [], "rejected": [], "copies": 7}', "not an index"),
-        ('{"format": 2, "schema": 1, "games": [], "rejected": [], "copies": {}}', "has no game"),
+        ('{"format": 2, "schema": 1}', "prepare the replays into a new folder"),
+        ('{"format": 2, "schema": 2}', "not an index"),
+        ('{"format": 2, "schema": 2, "games": [{}], "rejected": [], "copies": {}}', "not an index"),
+        ('{"format": 2, "schema": 2, "games": [], "rejected": [], "copies": 7}', "not an index"),
+        ('{"format": 2, "schema": 2, "games": [], "rejected": [], "copies": {}}', "has no game"),
     ],
 )
 def test_bad_index_is_one_line_that_names_it(

@@ -17,6 +17,7 @@ from wmq.cli import main
 from wmq.dataset.prepare import prepare_dataset
 from wmq.dataset.splits import split_of
 from wmq.dataset.store import Dataset, write_index
+from wmq.game.schema import FULL
 from wmq.replays.replay_file import sha256_of
 from wmq.replays.slippi import read_replay
 
@@ -165,7 +166,7 @@ def test_both_players_files_of_a_real_match_are_one_game(tmp_path: Path) -> None
     assert (summary.added, len(summary.copies)) == (1, 1)
 
 
-def test_summary_names_the_match_the_kirby_and_the_empty_split(tmp_path: Path) -> None:
+def test_summary_takes_the_kirby_and_names_the_match_and_the_empty_split(tmp_path: Path) -> None:
     if not CASES.exists():
         pytest.skip(f"no cases at {CASES}")
     for packed in CASES.glob("*.xz"):
@@ -175,13 +176,15 @@ def test_summary_names_the_match_the_kirby_and_the_empty_split(tmp_path: Path) -
     assert result.exit_code == 0
     assert re.search(r"(?m)^same match: same_game_player\d.slp: as the game [0-9a-f]{64}$",
                      result.stdout)  # fmt: skip
-    assert re.search(r"(?m)^1 rejected: action is N, .*Kirby with a copied special", result.stdout)
-    assert "1 game added" in result.stdout and "1 duplicate\n" in result.stdout
-    assert re.fullmatch(r"wmq: .*: no game in (train|val); .*\n", result.stderr)
+    assert "2 games added, 0 already there, 0 rejected, 1 duplicate\n" in result.stdout
+    assert re.search(r"(?m)^wmq: .*: no game in (train|val); .*$", result.stderr)
     facts = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert (facts["files"], facts["added"], facts["present"], len(facts["rejected"]),
-            len(facts["copies"])) == (3, 0, 1, 1, 1)  # fmt: skip
-    assert sum(facts["rejected_by_reason"].values()) == 1 and facts["clamped"]["state_age"]
+            len(facts["copies"])) == (3, 0, 2, 0, 1)  # fmt: skip
+    assert facts["clamped"]["state_age"]
+    dataset, columns = Dataset.open(tmp_path / "d"), [FULL.index("action", p) for p in (0, 1)]
+    actions = [dataset.load(info, FULL).frames[:, columns].max() for info in dataset.games]
+    assert max(actions) > 399  # what Kirby copied
 
 
 def test_share_goes_with_the_automatic_split_alone(tmp_path: Path) -> None:

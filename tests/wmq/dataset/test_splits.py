@@ -148,7 +148,7 @@ def test_dataset_info_counts_splits_reasons_missing_and_clamped(tmp_path: Path) 
     facts = json.loads(wmq("dataset", "info", root, "--json").stdout)
     assert facts["games"] == {"train": 3, "val": 0} and facts["frames"] == 15
     assert facts["clamped"] == {
-        "ground": {"interval": [0, 31], "player_frames": 120, "games": 3},
+        "ground": {"interval": [0, 135], "player_frames": 120, "games": 3},
         "pad.trigger": {"interval": [0, 1], "player_frames": 6, "games": 3},
     }
     assert facts["missing"] == {"hitlag": 3}
@@ -156,7 +156,7 @@ def test_dataset_info_counts_splits_reasons_missing_and_clamped(tmp_path: Path) 
     assert facts["copies"] == 1
     lines = wmq("dataset", "info", root).stdout.splitlines()
     assert "2 rejected: plays X" in lines
-    assert "clamped to 0..31: ground of 120 of 30 player-frames, in 3 games" in lines
+    assert "clamped to 0..135: ground of 120 of 30 player-frames, in 3 games" in lines
 
 
 def test_dataset_info_counts_games_that_training_leaves_out(tmp_path: Path) -> None:

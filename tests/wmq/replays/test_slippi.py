@@ -22,7 +22,7 @@ from tests.support.replay_files import (
     with_post,
     with_start,
 )
-from wmq.game.schema import CONTROLLER_FIELDS, PLAYER_FIELDS, Field, Schema
+from wmq.game.schema import CONTROLLER_FIELDS, FULL, PLAYER_FIELDS, VERSIONS, Field, Schema
 from wmq.replays.slippi import (
     BUTTON_BITS,
     PORTS,
@@ -36,8 +36,6 @@ from wmq.replays.slippi import (
 )
 
 pytest_plugins = ("tests.support.replay_files",)
-
-FULL = Schema(projectiles=True)
 
 
 def last_values(ids: list[int], values: list) -> list:
@@ -76,44 +74,49 @@ def expected_player(post: object, ids: list[int]) -> dict[str, list[int]]:
         "jumps": whole(post.jumps),
         "l_cancel": whole(post.l_cancel),
         "hurtbox": whole(post.hurtbox_state),
-        "ground": whole(post.ground, lambda v: 0 if v == 65535 else min(v + 1, 31)),
-        "last_attack": whole(post.last_attack_landed, lambda v: min(v, 63)),
+        "ground": whole(post.ground, lambda v: 0 if v == 65535 else v + 1),
+        "last_attack": whole(post.last_attack_landed),
         "character": whole(post.character),
     }
 
 
 def ages(actions: list[int]) -> list[int]:
-    """The rule of the frame update, one frame after the other."""
+    """The rule of the frame update without its end, one frame after the other."""
     found = [0]
     for before, after in pairwise(actions):
-        found.append(0 if after != before else min(found[-1] + 1, 149))
+        found.append(0 if after != before else found[-1] + 1)
     return found
 
 
 def test_state_age_counts_from_the_last_change() -> None:
-    actions = [14, 14, 20, 20, 20, 14, *[39] * 200]
-    found = np.minimum(state_age(np.array(actions)), 149).tolist()
-    assert found[:7] == [0, 1, 0, 1, 2, 0, 0] and found[-51:] == [149] * 51 and found[-52] == 148
+    actions = [14, 14, 20, 20, 20, 14, *[39] * 300]
+    found = state_age(np.array(actions)).tolist()
+    assert found[:7] == [0, 1, 0, 1, 2, 0, 0] and found[-2:] == [298, 299]
     assert found == ages(actions)
 
 
-def test_every_field_is_the_last_copy_of_peppis_column(made_or_real: list[Path]) -> None:
+@pytest.mark.parametrize("schema", [Schema(version=version) for version in VERSIONS])
+def test_every_field_is_the_last_copy_of_peppis_column(
+    made_or_real: list[Path], schema: Schema
+) -> None:
     with_rollbacks = 0
     for path in made_or_real[:3]:
         theirs = peppi_py.read_slippi(str(path))
         ids = theirs.frames.id.to_pylist()
         with_rollbacks += len(ids) != len(set(ids))
-        game = read_replay(path)
+        game = read_replay(path, schema)
         for player, port in enumerate(theirs.frames.ports):
             expected = expected_player(port.leader.post, ids)
             if "hitlag" in game.info.missing:
                 expected["hitlag"] = [0] * game.info.frames
             expected["state_age"] = ages(expected["action"])
             assert set(expected) == {field.name for field in PLAYER_FIELDS}
-            for name, values in expected.items():
-                ours = game.frames[:, Schema().index(name, player)]
-                assert ours.tolist() == values, (path.name, player, name)
-        assert (game.frames[:, Schema().stage_index] == theirs.start.stage).all()
+            for field in schema.fields:
+                ours = game.frames[:, schema.index(field.name, player)]
+                held = np.clip(expected[field.name], field.lo * field.quantum,
+                               field.hi * field.quantum)  # fmt: skip
+                assert (ours == held).all(), (path.name, player, field.name)
+        assert (game.frames[:, schema.stage_index] == theirs.start.stage).all()
     assert with_rollbacks, "no game with rollbacks among those looked at"
 
 
@@ -163,13 +166,14 @@ def test_projectiles_are_the_nearest_of_the_opponents_items(made_or_real: list[P
     assert seen > 100
 
 
-def test_schema_without_projectiles_is_a_selection_of_the_full_one(val_games: list[Path]) -> None:
-    full, plain = read_replay(val_games[0], FULL), read_replay(val_games[0])
+def test_a_schema_of_one_version_is_a_selection_of_another(val_games: list[Path]) -> None:
+    plain = Schema(version=FULL.version)
+    full, frames = read_replay(val_games[0], FULL), read_replay(val_games[0], plain).frames
     for player in (0, 1):
-        for field in Schema().fields:
-            ours = plain.frames[:, Schema().index(field.name, player)]
+        for field in plain.fields:
+            ours = frames[:, plain.index(field.name, player)]
             assert (ours == full.frames[:, FULL.index(field.name, player)]).all()
-    assert (plain.frames >= Schema().lo).all() and (plain.frames <= Schema().hi).all()
+    assert (frames >= plain.lo).all() and (frames <= plain.hi).all()
 
 
 def test_last_rows_keeps_the_last_copy_in_order_of_the_ids() -> None:
@@ -201,8 +205,8 @@ LAST_ATTACK, GROUND, TRIGGER = 0x1E, 0x30, 0x29
 
 
 def test_every_clamped_value_is_counted_by_field(val_games: list[Path], tmp_path: Path) -> None:
-    changes = [with_post(100, GROUND, b"\0\x22"), with_post(101, GROUND, b"\0\x23"),
-               with_post(102, GROUND, b"\0\x1e"), with_post(103, LAST_ATTACK, b"\xc8"),
+    changes = [with_post(100, GROUND, b"\0\x87"), with_post(101, GROUND, b"\0\x88"),
+               with_post(102, GROUND, b"\0\x86"), with_post(103, LAST_ATTACK, b"\xc8"),
                with_post(104, PERCENT, struct.pack(">f", 1000)),
                with_trigger(105, 1.5)]  # fmt: skip
 
@@ -211,13 +215,28 @@ def test_every_clamped_value_is_counted_by_field(val_games: list[Path], tmp_path
             change(data, command, at)
 
     before = dict(read_replay(val_games[0]).info.clamped)
-    game = read_replay(changed(val_games[0], tmp_path / "game.slp", all_of_them))
+    game = read_replay(changed(val_games[0], tmp_path / "game.slp", all_of_them), FULL)
     added = {name: n - before.get(name, 0) for name, n in game.info.clamped}
     assert {name: n for name, n in added.items() if n} == {
         "ground": 4, "last_attack": 2, "percent": 2, "pad.trigger": 2
     }  # fmt: skip
-    ground = game.frames[[223, 224, 225], Schema().index("ground")]
-    assert ground.tolist() == [31, 31, 31]  # ids 34 and 35 are lost, 30 is not
+    ground = game.frames[[223, 224, 225], FULL.index("ground")]
+    assert ground.tolist() == [135, 135, 135]  # ids 135 and 136 are lost, 134 is not
+
+
+def test_the_plans_schema_gets_values_within_its_intervals(
+    val_games: list[Path], tmp_path: Path
+) -> None:
+    def change(data: bytearray, command: int, at: int) -> None:
+        with_post(100, GROUND, b"\0\x22")(data, command, at)
+        with_post(101, ACTION, b"\1\x9a")(data, command, at)
+
+    copy = changed(val_games[0], tmp_path / "game.slp", change)
+    full, plan = read_replay(copy, FULL), read_replay(copy)
+    for name, row, of_the_game, held in (("ground", 223, 35, 31), ("action", 224, 410, 399)):
+        assert full.frames[row, FULL.index(name)] == of_the_game
+        assert plan.frames[row, Schema().index(name)] == held
+    assert full.info == plan.info
 
 
 def with_trigger(frame: int, value: float) -> Callable[[bytearray, int, int], None]:
@@ -236,7 +255,7 @@ def test_state_age_beyond_its_last_class_is_counted(val_games: list[Path]) -> No
         run, before = 0, None
         for action in last_values(ids, port.leader.post.state.to_pylist()):
             run = run + 1 if action == before else 0
-            beyond += run > 149
+            beyond += run > 255
             before = action
     assert dict(read_replay(val_games[1]).info.clamped).get("state_age", 0) == beyond
 
@@ -272,9 +291,7 @@ NAN, INF, FAR = (struct.pack(">f", value) for value in (math.nan, -math.inf, 500
         (with_post(51, X, INF), "x is -inf in frame 51"),
         (with_post(52, X, FAR), "x is 500.5 in frame 52, outside -500..500"),
         (with_post(53, PERCENT, NAN), "percent is nan in frame 53"),
-        (with_post(54, ACTION, b"\1\x90"), "action is 400 in frame 54, outside 0..399$"),
-        (with_post(54, CHARACTER, b"\4\2\x1f"), "outside 0..399: Kirby with a copied special"),
-        (with_post(54, CHARACTER, b"\4\2\x20"), "action is 544 in frame 54, outside 0..399$"),
+        (with_post(54, ACTION, b"\2\x20"), "action is 544 in frame 54, outside 0..543$"),
         (with_post(55, CHARACTER, b"\x21"), "character is 33 in frame 55, outside 0..32"),
         (with_ids(1, 400), "frame ids jump from 399 to 401"),
         (with_ids(10, -123), "first frame id is -113, not -123"),

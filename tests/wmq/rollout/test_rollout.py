@@ -185,12 +185,16 @@ def test_bad_input_is_one_line(
 def test_another_schema_is_one_clear_error() -> None:
     ours = SCHEMA.to_json()
     assert schema_of(ours, "m") == SCHEMA
-    assert schema_of(Schema(projectiles=True).to_json(), "m") == Schema(projectiles=True)
+    for other in (Schema(projectiles=True), Schema(version=2), Schema(True, 2)):
+        assert schema_of(other.to_json(), "m") == other
     fields = [dict(field) for field in ours["fields"]]
     fields[2] = fields[2] | {"hi": 501}
     for found, message in (
         (None, "names no schema"),
-        (ours | {"version": 2}, "schema version 2, this program has 1"),
+        (ours | {"version": 3}, "schema version 3, this program has 1 and 2"),
+        (ours | {"version": True}, "schema version True, this program has 1 and 2"),
+        (ours | {"version": 2}, r"differs from this program's in fields \(percent\)"),
+        (ours | {"rules": {}}, "in rules"),
         (ours | {"fields": fields}, r"differs from this program's in fields \(y\)"),
         (ours | {"fields": fields[:2]}, r"fields \(2 rows, not 23\)"),
         (ours | {"projectiles": True}, "in fields"),
