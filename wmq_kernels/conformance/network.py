@@ -248,7 +248,7 @@ class Network(Builder):
                   for _ in range(CLASSES * ages)]  # fmt: skip
         ends = [self._ints("i32", CLASSES * ages, *near)
                 for near in ((-(1 << 20), 0), (-1000, 1 << 20))]  # fmt: skip
-        flag = self.temp("flag", "i32", 1, (0, 1))
+        flag = self.temp("flag", "i32", 1, INT32)
         self.step("inside", {"x": free, "flag": BIT, "row": CLASS, "column": AGE,
                              "least": ends[0], "most": ends[1], "out": flag},
                   one=1, rows=CLASSES, columns=ages)  # fmt: skip
