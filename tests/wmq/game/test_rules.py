@@ -186,7 +186,7 @@ def test_no_clock_decides_another_action(action):
         assert forced_actions(RULED, now, 0).tolist() == [-1]
 
 
-# --- what is drawn, counted and moved --------------------------------------------------------------
+# --- what is drawn, counted and moved ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("player", [0, 1])
