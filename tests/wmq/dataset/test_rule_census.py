@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,13 @@ def test_rules_of_what_a_replay_lacks_are_left_out():
     counts = count_rules(lacking)
     assert of(counts, "a death right") == (1, 1)
     assert not any("hitlag" in name or "over the top" in name for name in counts)
+
+
+def test_the_page_has_each_rule_that_is_counted():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "frames.md").read_text("utf-8")
+    rules = [name.removesuffix(", of") for name in count_rules(made()) if name.endswith(", of")]
+    assert len(rules) > 30
+    assert [rule for rule in rules if f"\n| {rule} | " not in page] == []
 
 
 def test_the_counts_are_a_table_and_the_command_says_what_it_takes():
