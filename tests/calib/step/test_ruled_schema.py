@@ -203,11 +203,11 @@ def places(plain, path=()) -> list[tuple]:
 @pytest.mark.parametrize("plain", [WORLD, CHOICES], ids=["world", "agent"])
 def test_no_junk_anywhere_leads_to_anything_but_a_schema_or_a_refusal(plain):
     """And a schema that is taken has sizes, or these are refused."""
-    rng, taken = random.Random(0), 0
+    rng, tried, taken = random.Random(0), 0, 0
     config = size_of(CONFIGS["agent" if plain is CHOICES else "world"])
     for path in places(plain):
         for junk in rng.sample(JUNK, 4):
-            changed = copy.deepcopy(plain)
+            changed, tried = copy.deepcopy(plain), tried + 1
             at = changed
             for key in path[:-1]:
                 at = at[key]
@@ -219,4 +219,4 @@ def test_no_junk_anywhere_leads_to_anything_but_a_schema_or_a_refusal(plain):
                 taken += 1
             except CalibrationError as error:
                 assert "\n" not in str(error)
-    assert taken < 300
+    assert 0 < taken < tried / 4

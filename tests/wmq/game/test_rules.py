@@ -32,13 +32,12 @@ def after(now, player: int = 0, heads: dict[str, float] | None = None, **chosen:
 def test_who_crosses_a_side_or_the_bottom_dies_and_who_is_exactly_on_it_lives(
     stage, player, side, fate
 ):
-    end, field = BLAST_ZONES[stage][side], "x" if side < 2 else "y"
+    end, field = round(BLAST_ZONES[stage][side] * Q16) / Q16, "x" if side < 2 else "y"
     outwards = UNIT if side == 1 else -UNIT
     for step, wanted in ((0, STAND), (outwards, fate), (-outwards, STAND)):
-        players = [{field: end} if p == player else {} for p in (0, 1)]
-        found = after(frame(*players, stage=stage), player, {field: step})
-        on_edge = round(end * Q16) / Q16
-        assert read(found, field, player) == pytest.approx(on_edge + step, abs=UNIT / 4)
+        players = [{field: end + step} if p == player else {} for p in (0, 1)]
+        found = after(frame(*players, stage=stage))
+        assert read(found, field, player) == end + step
         assert read(found, "action", player) == wanted
         assert read(found, "action", 1 - player) == STAND
 
@@ -46,7 +45,7 @@ def test_who_crosses_a_side_or_the_bottom_dies_and_who_is_exactly_on_it_lives(
 @pytest.mark.parametrize("stage", BLAST_ZONES)
 @pytest.mark.parametrize("player", [0, 1])
 def test_over_the_top_dies_who_is_thrown_upwards_fast_enough_alone(stage, player):
-    top = BLAST_ZONES[stage][3]
+    top = round(BLAST_ZONES[stage][3] * Q16) / Q16
     for action, speed, step, wanted in (
         (THROWN, 2.4, UNIT, STAR),
         (THROWN, 2.4, 0, THROWN),  # exactly on the edge
@@ -58,10 +57,9 @@ def test_over_the_top_dies_who_is_thrown_upwards_fast_enough_alone(stage, player
         (86, 2.4, UNIT, 86),
         (92, 2.4, UNIT, 92),
     ):
-        players = [{"y": top, "action": action, "speed_attack_y": speed, "hitlag": 2}
-                   if p == player else {} for p in (0, 1)]  # fmt: skip
-        now = frame(*players, stage=stage)
-        found = after(now, player, {"y": step})
+        thrown = {"y": top + step, "action": action, "speed_attack_y": speed, "hitlag": 2}
+        players = [thrown if p == player else {} for p in (0, 1)]
+        found = after(frame(*players, stage=stage))
         assert read(found, "action", player) == wanted, (action, speed, step)
 
 
