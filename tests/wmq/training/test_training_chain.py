@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -202,10 +203,10 @@ def test_an_agent_sees_himself_first_and_draws_his_own_next_controller(dataset):
         batch = streams.next()
         for row in range(3):
             game = streams.loaded[streams.position[row][0]]
-            count, end = int(batch.mask[row].sum()), streams.position[row][1]
-            own = game.controllers[end - count : end + 1, :13]
-            assert (batch.drawn[row, :count].numpy() == control_classes(own[1:])).all()
-            assert (np.rint(batch.controllers[row, :count].numpy() * Q16) == own[:-1]).all()
+            played, end = int(batch.mask[row].sum()), streams.position[row][1]
+            own = game.controllers[end - played : end + 1, :13]
+            assert (batch.drawn[row, :played].numpy() == control_classes(own[1:])).all()
+            assert (np.rint(batch.controllers[row, :played].numpy() * Q16) == own[:-1]).all()
             assert batch.controllers.shape[2] == 13
             first = game.frames[0, AGENT.index("character")]
             exchanged.add(first != game.info.characters[0])
@@ -221,23 +222,13 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
-class Stop:
-    """True from its nth question on."""
-
-    def __init__(self, at: int):
-        self.left = at
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_run_goes_on_to_the_same_weights(dataset, kind, tmp_path):
     config = run_config(kind)
     whole = train(dataset, tmp_path / "whole", config, save_every=4)
+    asked = count()
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "stopped", config, save_every=4, stop=Stop(5))
+        train(dataset, tmp_path / "stopped", config, save_every=4, stop=lambda: next(asked) >= 5)
     again = train(dataset, tmp_path / "stopped", config, save_every=4)
     assert whole.steps == again.steps == 11 and whole.figures == again.figures
     wanted, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
