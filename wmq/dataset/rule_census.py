@@ -42,11 +42,11 @@ def count_rules(game: Game) -> Counts:
     """
     counts: Counts = Counter({"games": 1, "player-frames": 2 * len(game.frames)})
     for player in (0, 1):
-        counts.update(_Player(game, player).counts)
+        counts.update(_Seat(game, player).counts)
     return counts
 
 
-class _Player:
+class _Seat:
     """One player of a game: his present values and those of the next frame, by field."""
 
     def __init__(self, game: Game, player: int):
