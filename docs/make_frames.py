@@ -22,6 +22,11 @@ UPDATES = {
     "argmax": "argmax",
     "age": "0 when the action changes, else one more",
     "keep": "stays",
+    "draw": "the action drawn",
+    "hit": "adds the rise drawn, clamps",
+    "move": "adds the head's delta and both new speeds, clamps",
+    "down": "rounds the head to whole if that is above the present value, else one less",
+    "strike": "one less at certain ages of certain actions",
 }
 
 
@@ -29,11 +34,21 @@ def fields() -> str:
     """The fields of one player, a row each."""
     from wmq.game.schema import PLAYER_FIELDS, PROJECTILE_FIELDS
 
+    return field_table([*PLAYER_FIELDS, *PROJECTILE_FIELDS])
+
+
+def sampled_fields() -> str:
+    """The fields of one player that are others in version 2."""
+    from wmq.game.schema import PLAYER_FIELDS, SAMPLED_FIELDS
+
+    return field_table([SAMPLED_FIELDS[f.name] for f in PLAYER_FIELDS if f.name in SAMPLED_FIELDS])
+
+
+def field_table(rows: list[Field]) -> str:
     lines = [
         "| field | unit | from | since | stored as | interval | input | head | next frame |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(row(field) for field in PLAYER_FIELDS),
-        *(row(field) for field in PROJECTILE_FIELDS),
+        *map(row, rows),
     ]
     return "\n".join([*lines, ""])
 
@@ -76,7 +91,44 @@ def controls() -> str:
     return "\n".join([*lines, ""])
 
 
-PARTS = {"fields": fields, "controllers": controls}
+def deaths() -> str:
+    """The actions that a clock of the rules ends, a row each."""
+    from wmq.game.schema import SAMPLED, Schema
+
+    rules = Schema(version=SAMPLED).rules
+    assert rules is not None  # version 2 has them
+    beyond = dict(zip(rules.blast.fates, ("left", "right", "bottom", "top"), strict=True))
+    taken = {strike.action: strike.age for strike in rules.strikes}
+    lines = [
+        "| action | begins beyond the | frames | then | takes a stock at age |",
+        "|---|---|---|---|---|",
+    ]
+    for clock in rules.clocks:
+        begins, age = beyond.get(clock.action, "-"), taken.get(clock.action, "-")
+        lines.append(
+            f"| {clock.action} | {begins} | {clock.last + 1} | {clock.following} | {age} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def blast_zones() -> str:
+    """The ends of the stages, a row each."""
+    from wmq.game.schema import BLAST_ZONES, LEGAL_STAGES
+
+    lines = ["| stage | left | right | bottom | top |", "|---|---|---|---|---|"]
+    for stage, ends in BLAST_ZONES.items():
+        cells = (LEGAL_STAGES[stage], *(f"{end:g}" for end in ends))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+PARTS = {
+    "fields": fields,
+    "controllers": controls,
+    "fields of version 2": sampled_fields,
+    "deaths": deaths,
+    "blast zones": blast_zones,
+}
 
 
 if __name__ == "__main__":

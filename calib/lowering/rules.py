@@ -119,7 +119,8 @@ class _Player:
         elif field.update == "down":
             b.step("frame_down", self.now(name), value, *self.ends(name), self.made(name))
         else:
-            falling = b.const("falling", [int(field.update == "round_falling")], "i32")
+            falls = int(field.update == "round_falling")
+            falling = b.const(f"falling.{falls}", [falls], "i32")
             b.step("frame_round", self.now(name), value, *self.ends(name), falling,
                    self.made(name))  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from calib.errors import CalibrationError
+from calib.step.rules import converted
 
 Q15_16 = Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
 Row = tuple[Q15_16, ...]
@@ -37,14 +38,11 @@ class Controls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def controls_from_json(found: Any, names: tuple[str, ...]) -> Controls:
     """Check plain data out of a file; names: one player's controls.  Raises CalibrationError."""
     where = "wmq.schema: controls"
-    try:
-        controls = msgspec.convert(found, Controls)
-    except msgspec.ValidationError as error:
-        raise CalibrationError(f"{where}: {str(error)[:200]}") from None
+    controls = converted(found, Controls, where)
     for part, members in PARTS.items():
         if any(len(row) != len(members) for row in controls.table(part)):
             raise CalibrationError(f"{where}.{part}: a row has not {len(members)} numbers")
-    lacking = sorted({name for members in PARTS.values() for name in members} - set(names))
-    if lacking:
-        raise CalibrationError(f"{where}: there is no control {lacking[0]}")
+    drawn = sorted(name for members in PARTS.values() for name in members)
+    if sorted(names) != drawn:
+        raise CalibrationError(f"{where}: controllers are not the controls that are drawn")
     return controls

@@ -6,7 +6,7 @@ many frames of real games each rule holds.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ Count32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 Class = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 15) - 1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+T = TypeVar("T")
 Sides = tuple[Int32, Int32, Int32, Int32]
 
 
@@ -98,15 +99,20 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(clock.action for clock in self.clocks) | frozenset(self.blast.fates)
 
 
+def converted(found: Any, kind: type[T], where: str) -> T:
+    """Convert plain data of a file; no float is an integer.  Raises CalibrationError."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        raise CalibrationError(f"{where}: {str(error)[:200]}") from None
+
+
 def rules_from_json(found: Any, stages: int) -> Rules:
     """Check plain data out of a file.  Raises CalibrationError with the path into it."""
     where = "wmq.schema: rules"
-    try:
-        rules = msgspec.convert(found, Rules)
-    except msgspec.ValidationError as error:
-        raise CalibrationError(f"{where}: {str(error)[:200]}") from None
-    if rules.rises[0] != 0 or min(rules.rises) < 0:
-        raise CalibrationError(f"{where}.rises does not begin with 0, or one falls")
+    rules = converted(found, Rules, where)
+    if rules.rises[0] != 0 or list(rules.rises) != sorted(rules.rises):
+        raise CalibrationError(f"{where}.rises do not begin with 0, or are not in order")
     if len(rules.blast.ends) != stages:
         raise CalibrationError(f"{where}.blast.ends is not a list with a row for each stage")
     for left, right, bottom, top in rules.blast.ends:

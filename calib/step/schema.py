@@ -16,22 +16,14 @@ import numpy as np
 
 from calib.errors import CalibrationError
 from calib.step.controls import PARTS, Controls, controls_from_json
+from calib.step.ruled_fields import NUMBER_HEADS as NUMBER_HEADS
+from calib.step.ruled_fields import UPDATES, check_heads, check_rules
 from calib.step.rules import Rules, rules_from_json, rules_to_json
 
 PLAYERS = ("p1", "p2")
-NUMBER_HEADS = ("continuous", "velocity", "dynamics")  # standardized by an offset and a scale
 HEADS = ("continuous", "binary", "velocity", "dynamics")  # of both players together, in order
 KINDS = ("fixed", "whole", "bit", "class")
 FIELD_HEADS = (*HEADS, "classes", "draw", "")
-UPDATES = (
-    *("add", "round", "round_falling", "sign", "argmax", "age", "keep"),
-    *("draw", "hit", "move", "down", "strike"),
-)
-RULED = ("draw", "hit", "move", "down", "strike")  # updates that need rules
-RULE_FIELDS = {"percent": "hit", "x": "move", "y": "move", "speed_air_x": "add", "speed_y": "add",
-               "speed_attack_x": "add", "speed_attack_y": "add", "hitlag": "down",
-               "stocks": "strike", "action": "draw", "state_age": "age", "on_ground": "sign",
-               "ground": "argmax"}  # fmt: skip
 Q16 = 1 << 16  # units of a Q15.16 number in one natural unit
 LARGEST_END = (1 << 15) - 1  # of an interval in natural units, so that Q15.16 fits int32
 LARGEST_CLASS, LARGEST_DIM, LARGEST_LIST, LARGEST_SCALE = 1 << 16, 1024, 256, 1e6
@@ -270,8 +262,8 @@ def _parsed(found: Any) -> StepSchema:
     controls = None
     if "controls" in schema:
         controls = controls_from_json(schema["controls"], tuple(controllers))
-    else:
-        _check_rules(fields, rules)
+        if rules is not None:
+            raise CalibrationError("wmq.schema: an agent, which has controls, has no rules")
     parsed = StepSchema(
         version=schema["version"],
         projectiles=schema["projectiles"],
@@ -286,27 +278,14 @@ def _parsed(found: Any) -> StepSchema:
     for name in HEADS if controls is None else ():
         if not parsed.head(name):
             raise CalibrationError(f"wmq.schema: no field has the head {name}")
+    check_heads(fields)
+    if controls is None:
+        check_rules(fields, parsed.rebirth, rules)
     size = parsed.frame_size
     whole(schema.get("frame_size"), size, size, "wmq.schema: frame_size")
     _only(schema, KEYS, "wmq.schema")
     _only(stage, ("classes", "dim"), "wmq.schema: stage")
     return parsed
-
-
-def _check_rules(fields: tuple[Field, ...], rules: Rules | None) -> None:
-    """Demand rules where an update needs them, and the fields that the rules name."""
-    ruled = [field.name for field in fields if field.update in RULED]
-    if rules is None:
-        if ruled:
-            raise CalibrationError(f"wmq.schema: the update of {ruled[0]} needs rules")
-        return
-    named = {field.name: field for field in fields}
-    for name in (*RULE_FIELDS, *rules.blast.stopped, *rules.standing.least):
-        if name not in named:
-            raise CalibrationError(f"wmq.schema: rules need the field {ascii(name)}")
-    for name, update in RULE_FIELDS.items():
-        if named[name].update != update:
-            raise CalibrationError(f"wmq.schema: rules need {name} to have the update {update}")
 
 
 def _field(found: Any, where: str) -> Field:
@@ -321,7 +300,7 @@ def _field(found: Any, where: str) -> Field:
     number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else 1e9
     if not abs(number) <= LARGEST_SCALE:
         raise CalibrationError(f"{where}.scale ({name}) is not a number")
-    if field.get("update") not in UPDATES:
+    if field.get("update") not in tuple(UPDATES):
         raise CalibrationError(f"{where} ({name}): unknown update")
     least, most, narrowest = -LARGEST_END, LARGEST_END, 0
     if kind == "class":

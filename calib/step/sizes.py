@@ -155,6 +155,8 @@ def sizes_of(config: Json, schema: StepSchema) -> StepSizes:
     sizes = _config(config)
     if schema.projectiles is not config["projectiles"]:
         raise CalibrationError("wmq.schema: projectiles differs from that of wmq.config")
+    if config.get("agent", False) != bool(schema.controls):
+        raise CalibrationError("wmq.config: agent is true if and only if the schema has controls")
     if bool(schema.draws) != bool(sizes["d_mix"]):
         raise CalibrationError("wmq.config: d_mix is above 0 if and only if the schema draws")
     scales = tuple(float(field.scale) for field in schema.numbers)

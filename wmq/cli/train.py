@@ -194,10 +194,15 @@ def _beside(frozen: dict[str, float], name: str, form: str) -> str:
 
 def _base(path: Path) -> WorldModel:
     from calib.step.graph import read_step
+    from wmq.inference.model_files import schema_of
     from wmq.models.base import model_of
     from wmq.training.run_folder import load_model
 
-    return model_of(read_step(path)) if path.suffix == ".onnx" else load_model(path)[0]
+    if path.suffix != ".onnx":
+        return load_model(path)[0]
+    step = read_step(path)
+    schema_of(step.schema, path)  # refuses other fields than this program's
+    return model_of(step)
 
 
 def _end_stopped(run: str, what: str, signal: int) -> NoReturn:

@@ -113,9 +113,8 @@ class Tally:
             self._sum("nll", entropy, len(now) / len(self.schema.draws))
             at, best = self.schema.index(draw.field, draw.player), logits.argmax(1)
             if draw.field == "action":
-                self._actions(
-                    now[:, at], np.where(drawn.counted[:, column], after[:, at], best), best
-                )
+                free = drawn.counted[:, column]
+                self._actions(now[free, at], after[free, at], best[free])
             else:
                 rise = np.maximum(after[:, at] - now[:, at], 0)
                 self._sum("percent_mae", np.abs(np.array(rules.rises)[best] - rise) / Q16, len(now))
@@ -178,6 +177,7 @@ class Tally:
         return error
 
     def _actions(self, now: np.ndarray, after: np.ndarray, predicted: np.ndarray) -> None:
+        """Count frames on which the action is a prediction, and no rule."""
         right = predicted == after
         changed = now != after
         self._sum("action_acc", right, len(right))

@@ -1,6 +1,6 @@
 """Quantize a player's controller to the classes that an agent draws, and back.
 
-`controls.json` holds the classes, by `wmq.rollout.make_tables`: every combination of buttons and
+`controls.json` holds the classes, by `wmq.rollout.make_controls`: every combination of buttons and
 c-stick of the training games, 85 places of the main stick, and 6 of the trigger.
 """
 

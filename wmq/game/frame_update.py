@@ -15,6 +15,7 @@ from wmq.game.targets import PLAYERS, head_index, travelled
 
 NOWHERE = -(1 << 31)  # in the table of heights
 HEADS = ("continuous", "velocity", "dynamics", "binary")
+FAR = 1 << 30  # of a place before its speeds are added, after which its own ends hold
 
 
 def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray],
@@ -47,7 +48,9 @@ class _Update:
             np.array([f.update == update for f in fields])
             for update in ("add", "round_falling", "sign")
         )
-        self.added |= np.array([f.update == "move" for f in fields])
+        moved = np.array([f.update == "move" for f in fields])
+        self.added |= moved
+        self.lo[moved], self.hi[moved] = -FAR, FAR
         players, classes = tuple(enumerate(PLAYERS)), schema.head("classes")
         self.classes = [(f"{prefix}.{field.name}", schema.index(field.name, player))
                         for player, prefix in players for field in classes]  # fmt: skip

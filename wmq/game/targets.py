@@ -69,8 +69,8 @@ class Drawn:
 def drawn_classes(schema: Schema, now: np.ndarray, after: np.ndarray) -> Drawn:
     """Derive the class of each draw from two frames, (T, frame_size) int32 each.
 
-    The class of a hit is the nearest of the rules' rises.  An action that a rule ends, or that a
-    rule begins, is no choice; he who dies is taken to have stayed in his action.
+    The class of a hit is the nearest of the rules' rises.  An action that a clock ends is no
+    choice, nor is dying, of whatever kind; he who dies is taken to have stayed in his action.
     """
     rules = schema.rules
     assert rules is not None  # version 1 draws nothing
@@ -83,7 +83,7 @@ def drawn_classes(schema: Schema, now: np.ndarray, after: np.ndarray) -> Drawn:
     for player in (0, 1):
         action = schema.index("action", player)
         was_dead = np.isin(now[:, action], clocked)
-        died[:, player] = np.isin(after[:, action], rules.blast.fates) & ~was_dead
+        died[:, player] = np.isin(after[:, action], clocked) & ~was_dead
     for column, draw in enumerate(schema.draws):
         at = schema.index(draw.field, draw.player)
         if draw.field == "percent":

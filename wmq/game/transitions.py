@@ -26,10 +26,13 @@ def seen_transitions() -> np.ndarray:
 def drawable_actions(rules: Rules) -> np.ndarray:
     """Tell which action a draw may give after which, float32 (544, 544) of 0 and 1.
 
-    Those seen in the training games, but for what rules alone begin: deaths and what follows them.
+    Those seen in the training games, but for what rules alone begin, deaths and what follows
+    them, and for what nobody came out of alive: a player would stay in it for ever.
     """
-    allowed = seen_transitions().astype(np.float32)
+    allowed = seen_transitions().copy()
+    np.fill_diagonal(allowed, False)
     ruled = {*rules.ruled, *(clock.following for clock in rules.clocks)}
-    allowed[:, sorted(ruled)] = 0
-    np.fill_diagonal(allowed, 1)
-    return allowed
+    allowed[:, sorted(ruled)] = False
+    allowed[:, ~allowed.any(axis=1)] = False
+    np.fill_diagonal(allowed, True)
+    return allowed.astype(np.float32)

@@ -19,7 +19,7 @@ def fits(base: ModelConfig, config: ModelConfig) -> bool:
 
 
 def model_of(step: StepModel) -> WorldModel:
-    """Make the torch model of a float step."""
+    """Make the torch model of a float step whose schema is one of this program."""
     model = WorldModel(ModelConfig(**step.config))
     weights = {name: torch.from_numpy(array.copy()) for name, array in step.weights.items()}
     model.load_state_dict(weights)

@@ -32,21 +32,22 @@ def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dic
         error = (flat[head] - target) / getattr(model, f"{head}_scale")
         values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA,
                                   reduction="none")  # fmt: skip
-        terms[head] = _masked_mean(
-            values, batch, head_index(schema, head), _both(schema.head(head))
-        )
+        weight = _weight(batch, head_index(schema, head), _both(schema.head(head)))
+        terms[head] = _mean(values, weight)
     index = head_index(schema, "binary")
     target = torch.from_numpy(after[:, index]).float()
     values = F.binary_cross_entropy_with_logits(flat["binary"], target, reduction="none")
-    terms["binary"] = _masked_mean(values, batch, index, _both(schema.head("binary")))
+    terms["binary"] = _mean(values, _weight(batch, index, _both(schema.head("binary"))))
     for field in schema.head("classes"):
         halves = []
         for player, name in enumerate(PLAYERS):
             at = schema.index(field.name, player)
             target = torch.from_numpy(after[:, at]).long()
             values = F.cross_entropy(flat[f"{name}.{field.name}"], target, reduction="none")
-            halves.append(_masked_mean(values.unsqueeze(1), batch, [at], [player]))
-        terms[field.name] = sum(halves) / 2
+            weight = _weight(batch, [at], [player])
+            halves.append((_mean(values.unsqueeze(1), weight), weight.sum()))
+        usual = (sum(count for _, count in halves) / 2).clamp(min=1)
+        terms[field.name] = sum(mean * (count / usual) for mean, count in halves) / 2
     return terms | _draw_terms(schema, flat, batch)
 
 
@@ -72,12 +73,15 @@ def total_loss(terms: dict[str, Tensor]) -> Tensor:
     return sum(weights[name] * value for name, value in terms.items())
 
 
-def _masked_mean(values: Tensor, batch: Batch, index, players: list[int]) -> Tensor:
-    """Mean over frames that exist and fields that the replay has, of players who do not die.
+def _weight(batch: Batch, index, players: list[int]) -> Tensor:
+    """Tell where a field counts, (b, t, fields): on frames that exist, if the replay has it, for
+    players who do not die.
 
-    values   (b * t, fields)
     players  whose the fields are
     """
-    streams, chunk = batch.mask.shape
-    weight = batch.mask.unsqueeze(-1) * batch.present[:, None, index] * batch.alive[..., players]
-    return (values.view(streams, chunk, -1) * weight).sum() / weight.sum().clamp(min=1)
+    return batch.mask.unsqueeze(-1) * batch.present[:, None, index] * batch.alive[..., players]
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of values (b * t, fields) by weight (b, t, fields)."""
+    return (values.view(weight.shape) * weight).sum() / weight.sum().clamp(min=1)
