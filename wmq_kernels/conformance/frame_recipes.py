@@ -228,7 +228,7 @@ def frame_move(d: Drawing) -> None:
     d.b.show("out", out)
 
 
-def threshold(d: Draw) -> None:
+def threshold(d: Drawing) -> None:
     n = d.size()
     edge = d.rng.choice((0, 1, 2, 99, 1 << 16, INT32[1]))
     near = d.rng.choice([INT32, (-edge - 1, -edge), (edge - 1, min(edge + 1, INT32[1])),
@@ -241,7 +241,7 @@ def threshold(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def blank(d: Draw) -> None:
+def blank(d: Drawing) -> None:
     n = d.size()
     first, second = (d.read(name, "i32", 1, d.rng.choice([(0, 1), (-1, 0), (1, 1), INT32]))
                      for name in ("first", "second"))  # fmt: skip
@@ -251,7 +251,7 @@ def blank(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def stand(d: Draw) -> None:
+def stand(d: Drawing) -> None:
     rows, columns = d.size(9), d.size(9)
     if d.chance(0.5):  # every place is near, so that each element is taken
         reach, places, near, flags = d.rng.choice((6, INT32[1])), (-3, 3), (-3, 3), (1, 1)
@@ -276,7 +276,7 @@ def stand(d: Draw) -> None:
     d.b.show("out", out)
 
 
-def inside(d: Draw) -> None:
+def inside(d: Drawing) -> None:
     rows, columns = d.size(9), d.size(9)
     near = d.rng.choice([INT32, (-3, 3)])
     ends = [numbers(d.rng, rows * columns, near) for _ in (0, 1)]
