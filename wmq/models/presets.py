@@ -33,7 +33,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def decoding(self) -> tuple[float, float]:
         """Temperature and min_p of the draws: a class less likely than min_p times the likeliest
         is not drawn."""
-        return (1.0, 0.01) if self.agent else (1.0, 0.02)
+        return (1.0, 0.0005) if self.agent else (1.0, 0.01)
 
     @property
     def d_inner(self) -> int:
