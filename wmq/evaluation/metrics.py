@@ -16,9 +16,11 @@ import numpy as np
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import (
     ACTION_CATEGORIES,
+    PLAN,
     Q16,
     REBIRTH_ACTION,
     REBIRTH_FIELDS,
+    SAMPLED,
     Schema,
     category_of,
 )
@@ -38,13 +40,15 @@ CLASS_WEIGHTS = {"percent": 2.0, "action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "
                  "buttons": 1.0, "main": 1.0, "trigger": 1.0}  # fmt: skip
 PLAN_WEIGHTS = {"continuous": 1.0, "velocity": 0.5, "dynamics": 0.5, "binary": 1.0}
 ERRORS = ("pos_mae", "vel_mae", "percent_mae")
-ROBUST_BETA = 0.1  # in spreads: squared below, absolute above
+# In spreads: squared below, absolute above.  Speeds of version 2 carry the places, so that an error
+# of a fiftieth of a unit must not be as good as none.
+ROBUST_BETA = {PLAN: 0.1, SAMPLED: 0.01}
 
 
-def robust(error: np.ndarray) -> np.ndarray:
-    """Smooth L1 of a standardized error (Girshick 2015, eq. 3, with beta)."""
-    size = np.abs(error)
-    return np.where(size < ROBUST_BETA, size * size / (2 * ROBUST_BETA), size - ROBUST_BETA / 2)
+def robust(error: np.ndarray, version: int = PLAN) -> np.ndarray:
+    """Smooth L1 of a standardized error (Girshick 2015, eq. 3, with beta of a schema's version)."""
+    size, beta = np.abs(error), ROBUST_BETA[version]
+    return np.where(size < beta, size * size / (2 * beta), size - beta / 2)
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -147,7 +151,7 @@ class Tally:
         share = 1 / kept.sum()
         count = alive.repeat(len(fields) // 2, axis=1)[:, kept].sum() * share
         scaled = error * np.array([f.scale for f in fields], dtype=np.float32)[kept]
-        self._sum(head, robust(error / self.scales[head][kept]), count, share)
+        self._sum(head, robust(error / self.scales[head][kept], self.schema.version), count, share)
         self._sum(f"{head}.squared", scaled * scaled, count, share)
         named = [f.name for f, k in zip(fields, kept, strict=True) if k]
         groups = {"percent_mae": ("percent",),

@@ -30,7 +30,7 @@ def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dic
     for head in NUMBER_HEADS:
         target = torch.from_numpy(number_targets(schema, head, now, after))
         error = (flat[head] - target) / getattr(model, f"{head}_scale")
-        values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA,
+        values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA[schema.version],
                                   reduction="none")  # fmt: skip
         weight = _weight(batch, head_index(schema, head), _both(schema.head(head)))
         terms[head] = _mean(values, weight)

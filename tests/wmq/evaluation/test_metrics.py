@@ -67,13 +67,14 @@ def test_a_rebirth_that_is_foreseen_has_the_stages_place():
     assert tally.result()["pos_mae"] == pytest.approx((1 + 2) / 8)  # of 2 frames, 4 numbers each
 
 
-def test_robust_is_torchs_smooth_l1():
+@pytest.mark.parametrize("version", ROBUST_BETA)
+def test_robust_is_torchs_smooth_l1(version: int):
     error = np.linspace(-2, 2, 401)
     expected = F.smooth_l1_loss(
-        torch.from_numpy(error), torch.zeros(401, dtype=torch.float64), beta=ROBUST_BETA,
+        torch.from_numpy(error), torch.zeros(401, dtype=torch.float64), beta=ROBUST_BETA[version],
         reduction="none",
     )  # fmt: skip
-    np.testing.assert_allclose(robust(error), expected, atol=1e-12)
+    np.testing.assert_allclose(robust(error, version), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("spread", [0.1, 5.0, 300.0])
@@ -106,7 +107,7 @@ def test_val_loss_and_plan_loss_are_the_formulas_in_float64():
         error = exact[head] - torch.from_numpy(perfect[head].astype(np.float64))
         standard = error / torch.from_numpy(scales[head].astype(np.float64))
         val += HEAD_WEIGHTS[head] * F.smooth_l1_loss(
-            standard, torch.zeros_like(standard), beta=ROBUST_BETA
+            standard, torch.zeros_like(standard), beta=ROBUST_BETA[SCHEMA.version]
         )
         scaled = error * torch.tensor([f.scale for _ in (0, 1) for f in SCHEMA.head(head)])
         plan += {"continuous": 1.0}.get(head, 0.5) * (scaled**2).mean()
