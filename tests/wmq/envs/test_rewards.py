@@ -41,7 +41,7 @@ class Told(IntegerPredictor):
     def compile(self) -> None:
         pass
 
-    def worlds(self, count: int, threads: int = 1, states: Any = None) -> Any:
+    def worlds(self, count: int, threads: int = 1, states: Any = None, sampling: Any = None) -> Any:
         return ToldWorlds(count)
 
 
@@ -49,7 +49,7 @@ class ToldWorlds:
     def __init__(self, count: int) -> None:
         self.at = np.zeros(count, int)
 
-    def begin(self, world: int) -> None:
+    def begin(self, world: int, seed: int) -> None:
         self.at[world] = 0
 
     def advance(self, given: np.ndarray, controllers: np.ndarray, frames: int) -> np.ndarray:
