@@ -18,7 +18,7 @@ from wmq.files.digest import file_sha256
 from wmq.game.controls import control_pads
 from wmq.game.schema import Schema
 from wmq.inference.draws import DrawSource, Sampling
-from wmq.inference.model_files import ModelError, model_path, open_program
+from wmq.inference.model_files import check_role, model_path, open_program
 from wmq.inference.onnx_session import OnnxStep
 from wmq_kernels.program import Draws
 
@@ -90,9 +90,7 @@ class FloatAgent:
         """The embedded agent for None.  Raises ModelError or CalibrationError."""
         self.step = OnnxStep(model_path(path, ".onnx", "agent"))
         self.path, self.schema = self.step.path, self.step.schema
-        if not self.schema.agent:
-            raise ModelError(f"{self.path}: is a world, not an agent; give a model of the preset "
-                             "agent")  # fmt: skip
+        check_role(self.path, self.schema, "agent")
 
     @cached_property
     def sha256(self) -> str:

@@ -22,7 +22,7 @@ from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
 from wmq.game.targets import Heads, true_draws
 from wmq.inference.draws import DrawSource, Sampling, forced_draws, ruled
-from wmq.inference.model_files import model_path
+from wmq.inference.model_files import check_role, model_path
 from wmq.inference.onnx_session import OnnxStep, State
 from wmq.inference.predictor import CHUNK, Predictor, Spreads, StartRow, Take
 from wmq.inference.scheduling import grouped, in_threads
@@ -153,6 +153,7 @@ class OnnxPredictor(StepPredictor):
     def __init__(self, path: str | os.PathLike[str] | None = None, threads: int = 1):
         """The embedded float step for None.  Raises ModelError or CalibrationError."""
         step = OnnxStep(model_path(path, ".onnx"))  # one thread of its own, whoever calls
+        check_role(step.path, step.schema, "world")
         super().__init__(step, step.spreads, threads)
         self.path = step.path
 

@@ -61,8 +61,10 @@ class FloatModel:
 def embedded_model(suffix: str, role: Role = "world") -> Path:
     """Return the model that ships with the package, `.wmq` or `.onnx`.  Raises ModelError."""
     path = EMBEDDED / (EMBEDDED_NAMES[role] + suffix)
+    if not path.is_file() and role == "agent":
+        raise ModelError("agent: this version of wmq ships none; name one, as agent:FILE")
     if not path.is_file():
-        raise ModelError(f"{path}: the embedded {role} is missing; reinstall wmq or name a file")
+        raise ModelError(f"{path}: the embedded model is missing; reinstall wmq or name a MODEL")
     return path
 
 

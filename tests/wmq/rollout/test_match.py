@@ -169,6 +169,9 @@ def test_worlds_and_agents_are_told_apart(match_models: Path) -> None:
         (("rollout", world, "--p1", f"agent:{world}", "--frames", 2), "is a world, not an agent"),
         (("rollout", world, "--p1", "agent:none.wmq", "--frames", 2), "no such file"),
         (("rollout", world, "--p1", f"agent:{agent.with_suffix('.onnx')}"), "give a .wmq file"),
+        (("rollout", world, "--p1", "agent", "--frames", 2), "ships none"),
+        (("rollout", agent.with_suffix(".onnx"), "--frames", 2), "is an agent, not a world"),
+        (("info", agent.with_suffix(".onnx")), "is an agent, not a world"),
     ):
         result = command(*arguments)
         assert result.exit_code == 2 and text in result.output, result.output
