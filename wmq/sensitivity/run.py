@@ -78,7 +78,7 @@ def sensitivity(
     on = Measurement(games, starts, exact.spreads, Event())
     passes = Passes(integer, exact, on, store, clock, key, settings.threads, progress)
     entries = _entries(passes, found)
-    saturations = count_saturations(integer.program, games, progress)
+    saturations = count_saturations(integer.program, integer.schema, games, progress)
     frames = sum(len(game.frames) - 1 for game in games)
     share = 100 * sum(saturations.values()) / (frames * saturable(integer.program))
     entries = [msgspec.structs.replace(entry, saturated=share) if entry.kind == "program" else entry

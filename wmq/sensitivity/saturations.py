@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wmq.game.schema import Schema
+from wmq.game.targets import true_draws
+from wmq.inference.draws import forced_draws
 from wmq.progress import Progress, silent
 from wmq.replays.slippi import Game
 from wmq_kernels.engine import Engine
@@ -14,19 +17,24 @@ PIECE = 4096  # frames that the engine runs at a time
 
 
 def count_saturations(
-    program: Program, games: Sequence[Game], progress: Progress = silent
+    program: Program, schema: Schema, games: Sequence[Game], progress: Progress = silent
 ) -> dict[str, int]:
-    """Tell how often each instruction of the engine saturated over the games, by "op value"."""
+    """Tell how often each instruction of the engine saturated over the games, by "op value".
+
+    schema  of the program; what it draws is what the games drew
+    """
     engine = Engine(program)
     title, total = "counting saturations", sum(len(game.frames) - 1 for game in games)
     counts = engine.zero_state().saturations
     done = 0
     for game in games:
         state, last = engine.zero_state(), len(game.frames) - 1
+        drawn = true_draws(schema, game.frames, game.controllers)
         for first in range(0, last, PIECE):
             end = min(first + PIECE, last)
+            draws = forced_draws(drawn[first:end]) if schema.draws else None
             engine.run(state, game.frames[first:end], game.controllers[first : end + 1],
-                       end - first)  # fmt: skip
+                       end - first, draws=draws)  # fmt: skip
             done += end - first
             progress(title, done, total)
         counts += state.saturations
