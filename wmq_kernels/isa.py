@@ -85,6 +85,7 @@ def _row(
         "limit": (1, (1 << 31) - 1),
         "multiplier": (0, (1 << 31) - 1),
         "reach": (0, (1 << 31) - 1),
+        "amount": (0, (1 << 31) - 1),
     }
     ranges |= {"fraction": (SIGMOID_STEP_BITS, 15), "one": (1, 1), "block": HADAMARD_BLOCKS}
     named = tuple(Parameter(p, *ranges.get(p, COUNT)) for p in parameters.split())
@@ -435,6 +436,57 @@ ROWS: tuple[Instruction, ...] = (
          "flag[0] if least[k, j] <= x[0] <= most[k, j], else 0",
          "out = [min(lo(flag), 0), max(hi(flag), 0)]",
          "A flag that holds between two ends alone."),
+    _row("fall",
+         "x:i32:read:one, still:i32:read:one, flag:i32:read:one, state:i32:read:one, "
+         "row:i32:read:one, weighs:i32:const:states, gravity:i32:const:entries, "
+         "terminal:i32:const:entries, out:i32:write:one",
+         "one states entries",
+         "k = min(max(row[0], 0), entries - 1); a = min(max(state[0], 0), states - 1); out[0] = "
+         "x[0] if still[0] != 0 or flag[0] != 0 or weighs[a] = 0 or x[0] < -terminal[k], else "
+         "max(x[0] - gravity[k], -terminal[k])",
+         "0 <= gravity; 0 <= terminal; out = [min(lo(x), min_k(max(lo(x) - gravity[k], "
+         "-terminal[k]))), hi(x)]",
+         "A speed that is pulled down as far as a terminal speed, unless its owner is held in "
+         "place, is on the ground or does what does not fall. One that is beyond the terminal "
+         "speed already stays. out never exceeds x."),
+    _row("fade",
+         "x:i32:read:n, still:i32:read:one, flag:i32:read:one, out:i32:write:n",
+         "n one amount",
+         "m = isqrt(sum_i x[i]^2); out[i] = x[i] if still[0] != 0 or flag[0] != 0, else 0 if m <= "
+         "amount, else floor((2 * x[i] * (m - amount) + m) / (2 * m))",
+         "squares = n * size(x)^2 <= 2^63 - 1; product = 2 * size(x) * isqrt(squares) + "
+         "isqrt(squares) <= 2^63 - 1; out = [min(lo(x), 0), max(hi(x), 0)]",
+         "A vector that becomes shorter by amount and keeps its direction: x[i] * (m - amount) / "
+         "m, to nearest, a half goes up. That lies between 0 and x[i], and so does out. m is the "
+         "length, rounded down; where it is 0, so is out."),
+    _row("hold_above",
+         "x:i32:read:one, before:i32:read:one, y:i32:read:one, row:i32:read:one, "
+         "least:i32:const:entries, most:i32:const:entries, level:i32:const:entries, "
+         "out:i32:write:one",
+         "one entries",
+         "k = min(max(row[0], 0), entries - 1); out[0] = level[k] if before[0] >= level[k] > y[0] "
+         "and least[k] <= x[0] <= most[k], else y[0]",
+         "out = [lo(y), max(hi(y), max(level))]",
+         "Who was not below a floor does not sink through it between its ends. A least that "
+         "exceeds most means that there is none."),
+    _row("override",
+         "state:i32:read:one, flag:i32:read:one, x:i32:read:one, table:i32:const:entries, "
+         "out:i32:write:one",
+         "one entries",
+         "k = min(max(state[0], 0), entries - 1); out[0] = table[k] if flag[0] = 0 and table[k] "
+         ">= 0, else x[0]",
+         "out = [min(lo(x), min_j(t_j)), max(hi(x), max_j(t_j))] with t the elements of table that "
+         "are >= 0, [lo(x), hi(x)] if there are none",
+         "What a state decides by itself. An element below 0 means that it does not."),
+    _row("near",
+         "x:i32:read:one, flag:i32:read:one, row:i32:read:one, column:i32:read:one, "
+         "table:i32:const:rows*columns, out:i32:write:one",
+         "one rows columns reach",
+         "t = table[min(max(row[0], 0), rows - 1), min(max(column[0], 0), columns - 1)]; out[0] = "
+         "flag[0] if t = -2^31 or |x[0] - t| <= reach, else 0",
+         "out = [min(lo(flag), 0), max(hi(flag), 0)]",
+         "A flag that holds near a known place alone. An element of -2^31 means that none is "
+         "known: the flag is handed on."),
 )  # fmt: skip
 
 TABLE: dict[str, Instruction] = {row.name: row for row in ROWS}

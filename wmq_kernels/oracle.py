@@ -428,13 +428,56 @@ def inside(
     return {"out": [flag[0] if least[at] <= x[0] <= most[at] else 0]}, 0
 
 
+def fall(
+    x: Ints, still: Ints, flag: Ints, state: Ints, row: Ints, weighs: Ints, gravity: Ints,
+    terminal: Ints, one: int, states: int, entries: int,
+) -> Result:  # fmt: skip
+    k, a = clamp(row[0], 0, entries - 1), clamp(state[0], 0, states - 1)
+    free = still[0] == 0 and flag[0] == 0 and weighs[a] != 0
+    if not free or x[0] < -terminal[k]:
+        return {"out": [x[0]]}, 0
+    return {"out": [max(x[0] - gravity[k], -terminal[k])]}, 0
+
+
+def fade(x: Ints, still: Ints, flag: Ints, n: int, one: int, amount: int) -> Result:
+    if still[0] != 0 or flag[0] != 0:
+        return {"out": x[:n]}, 0
+    m = isqrt(int64(sum(v * v for v in x), "sum x^2"))
+    if m <= amount:
+        return {"out": [0] * n}, 0
+    doubled = [int64(2 * v * (m - amount) + m, "2 * x * (m - amount) + m") for v in x]
+    return {"out": [v // (2 * m) for v in doubled]}, 0
+
+
+def hold_above(
+    x: Ints, before: Ints, y: Ints, row: Ints, least: Ints, most: Ints, level: Ints,
+    one: int, entries: int,
+) -> Result:  # fmt: skip
+    k = clamp(row[0], 0, entries - 1)
+    sinks = before[0] >= level[k] > y[0] and least[k] <= x[0] <= most[k]
+    return {"out": [level[k] if sinks else y[0]]}, 0
+
+
+def override(state: Ints, flag: Ints, x: Ints, table: Ints, one: int, entries: int) -> Result:
+    decided = table[clamp(state[0], 0, entries - 1)]
+    return {"out": [decided if flag[0] == 0 and decided >= 0 else x[0]]}, 0
+
+
+def near(
+    x: Ints, flag: Ints, row: Ints, column: Ints, table: Ints,
+    one: int, rows: int, columns: int, reach: int,
+) -> Result:  # fmt: skip
+    t = table[clamp(row[0], 0, rows - 1) * columns + clamp(column[0], 0, columns - 1)]
+    return {"out": [flag[0] if t == -INT32 or abs(x[0] - t) <= reach else 0]}, 0
+
+
 ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         digits, embed, dot, dot_add, add, rms_norm, conv, silu, softplus, decay, drive, scan,
         scan_carry, gate, frame_add, frame_round, frame_sign, argmax, age, copy, rms_norm_digits,
         place, rms_norm_channels, hadamard, sample, lookup, timed, cross, strike, frame_down,
-        frame_move, threshold, blank, stand, inside,
+        frame_move, threshold, blank, stand, inside, fall, fade, hold_above, override, near,
     )
 }  # fmt: skip
 ORACLE |= {f"requantize_{dtype}": _requantize for dtype in ("i8", "i16", "i32")}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import isqrt
 
 import numpy as np
 
@@ -431,6 +432,31 @@ def inside(c: Context) -> dict[str, Interval]:
     return {"out": (min(lo, 0), max(hi, 0))}
 
 
+def fall(c: Context) -> dict[str, Interval]:
+    c.within("gravity", 0, INT32[1])
+    c.within("terminal", 0, INT32[1])
+    lo, hi = c.interval("x")
+    pulled = np.maximum(lo - c.data("gravity"), -c.data("terminal"))
+    return {"out": (min(lo, int(pulled.min())), hi)}
+
+
+def fade(c: Context) -> dict[str, Interval]:
+    c.fits("squares", c.parameter("n") * c.size("x") ** 2)
+    longest = isqrt(c.parameter("n") * c.size("x") ** 2)
+    c.fits("product", 2 * c.size("x") * longest + longest)
+    return blank(c)
+
+
+def hold_above(c: Context) -> dict[str, Interval]:
+    lo, hi = c.interval("y")
+    return {"out": (lo, max(hi, int(c.data("level").max())))}
+
+
+def override(c: Context) -> dict[str, Interval]:
+    reached = [*c.interval("x"), *(t for t in c.data("table").tolist() if t >= 0)]
+    return {"out": (min(reached), max(reached))}
+
+
 RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
@@ -442,5 +468,6 @@ RULES: dict[str, Rule] = {
     "rms_norm_channels": rms_norm_channels, "hadamard": hadamard, "sample": sample,
     "lookup": embed, "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_add,
     "frame_move": frame_add, "threshold": threshold, "blank": blank, "stand": stand,
-    "inside": inside,
+    "inside": inside, "fall": fall, "fade": fade, "hold_above": hold_above,
+    "override": override, "near": inside,
 }  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.kernels import assign, clamp, round_shift
+from wmq_kernels.engine.kernels import assign, clamp, isqrt, round_shift
 
 MIN_INT32 = -(1 << 31)
 WORD = (1 << 32) - 1  # the bits of a random word
@@ -184,3 +184,51 @@ def inside(x, flag, row, column, least, most, out, columns):
     r = clamp(np.int64(row[0]), 0, len(least) // columns - 1)
     at = r * columns + clamp(np.int64(column[0]), 0, columns - 1)
     out[0] = flag[0] if least[at] <= x[0] and x[0] <= most[at] else 0
+
+
+@kernel
+def fall(x, still, flag, state, row, weighs, gravity, terminal, out):
+    k = clamp(np.int64(row[0]), 0, len(gravity) - 1)
+    a = clamp(np.int64(state[0]), 0, len(weighs) - 1)
+    v, lowest = np.int64(x[0]), -np.int64(terminal[k])
+    if still[0] == 0 and flag[0] == 0 and weighs[a] != 0 and v >= lowest:
+        v = max(v - gravity[k], lowest)
+    out[0] = v
+
+
+@kernel
+def fade(x, still, flag, out, amount):
+    if still[0] != 0 or flag[0] != 0:
+        assign(out, x)
+        return
+    squares = np.int64(0)
+    for i in range(len(x)):
+        squares += np.int64(x[i]) * np.int64(x[i])
+    m = isqrt(squares)
+    for i in range(len(x)):
+        if m <= amount:
+            out[i] = 0
+        else:
+            out[i] = (2 * np.int64(x[i]) * (m - amount) + m) // (2 * m)
+
+
+@kernel
+def hold_above(x, before, y, row, least, most, level, out):
+    k = clamp(np.int64(row[0]), 0, len(level) - 1)
+    inside_ends = least[k] <= x[0] and x[0] <= most[k]
+    sinks = before[0] >= level[k] and level[k] > y[0] and inside_ends
+    out[0] = level[k] if sinks else y[0]
+
+
+@kernel
+def override(state, flag, x, table, out):
+    decided = table[clamp(np.int64(state[0]), 0, len(table) - 1)]
+    out[0] = decided if flag[0] == 0 and decided >= 0 else x[0]
+
+
+@kernel
+def near(x, flag, row, column, table, out, columns, reach):
+    r = clamp(np.int64(row[0]), 0, len(table) // columns - 1)
+    t = np.int64(table[r * columns + clamp(np.int64(column[0]), 0, columns - 1)])
+    holds = t == MIN_INT32 or abs(np.int64(x[0]) - t) <= reach
+    out[0] = flag[0] if holds else 0

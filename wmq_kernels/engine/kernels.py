@@ -42,9 +42,9 @@ def assign(target, source):
 
 @kernel
 def isqrt(t):
-    """floor(sqrt(t)) for 0 <= t < 2^62, digit by digit."""
+    """floor(sqrt(t)) for 0 <= t < 2^63, digit by digit."""
     root = np.int64(0)
-    bit = np.int64(1) << 60
+    bit = np.int64(1) << 62
     while bit > 0:
         if t >= root + bit:
             t -= root + bit

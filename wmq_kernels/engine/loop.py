@@ -24,10 +24,11 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
     OP_SAMPLE, OP_LOOKUP, OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE,
-    OP_THRESHOLD, OP_BLANK, OP_STAND, OP_INSIDE,
-) = range(38)  # fmt: skip
+    OP_THRESHOLD, OP_BLANK, OP_STAND, OP_INSIDE, OP_FALL, OP_FADE, OP_HOLD_ABOVE, OP_OVERRIDE,
+    OP_NEAR,
+) = range(43)  # fmt: skip
 
-OP_DOTS, OP_MEET = 38, 39  # of the engine alone: see `dots` and `barrier.meet`
+OP_DOTS, OP_MEET = 43, 44  # of the engine alone: see `dots` and `barrier.meet`
 
 # Places in `ports`, by what a port is for: see `program.Roles`.
 FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
@@ -322,6 +323,56 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
             part(c32, code, 5),
             part(v32, code, 6),
             p[2],
+        )
+    elif op == OP_FALL:
+        frame_kernels.fall(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v32, code, 4),
+            part(c32, code, 5),
+            part(c32, code, 6),
+            part(c32, code, 7),
+            part(v32, code, 8),
+        )
+    elif op == OP_FADE:
+        frame_kernels.fade(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            p[2],
+        )
+    elif op == OP_HOLD_ABOVE:
+        frame_kernels.hold_above(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(c32, code, 4),
+            part(c32, code, 5),
+            part(c32, code, 6),
+            part(v32, code, 7),
+        )
+    elif op == OP_OVERRIDE:
+        frame_kernels.override(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(c32, code, 3),
+            part(v32, code, 4),
+        )
+    elif op == OP_NEAR:
+        frame_kernels.near(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(c32, code, 4),
+            part(v32, code, 5),
+            p[2],
+            p[3],
         )
     return 0
 
