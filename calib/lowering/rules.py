@@ -82,14 +82,18 @@ class _Player:
                         "i32") for end in ("lo", "hi")]  # fmt: skip
 
     def lower(self) -> None:
+        motion = self.rules.motion
         for head in HEADS:
             for field in self.schema.head(head):
-                if field.update != "move":
+                if field.update != "move" and field.name not in motion.steady:
                     self._number(field)
+        self._speed()
+        self._foot()
         self._stop()
         self._percent()
         self._classes()
         self._move()
+        self._fall()
         self._cross()
         self._settle()
         self.b.step("age", self.now("action"), self.next("action"), self.now("state_age"),
@@ -108,14 +112,11 @@ class _Player:
         b, name, value = self.b, field.name, self.head(field)
         if field.update == "sign":
             out = self.made(name)
-            if name == GROUNDED:  # which the place has a say in
-                out = b.whole(b.value(f"{GROUNDED}.{self.player}", "i32", 1, (0, 1)))
+            if name == GROUNDED:  # which the action and the place have a say in
+                out = b.whole(b.value(f"{GROUNDED}.head.{self.player}", "i32", 1, (0, 1)))
             b.step("frame_sign", value, out)
         elif field.update == "add":
-            out = self.made(name)
-            if name in self.rules.standing.least:
-                out = b.whole(b.value(f"{name}.{self.player}", "i32", 1, self.interval))
-            b.step("frame_add", self.now(name), value, *self.ends(name), out)
+            b.step("frame_add", self.now(name), value, *self.ends(name), self.before_stop(name))
         elif field.update == "down":
             b.step("frame_down", self.now(name), value, *self.ends(name), self.made(name))
         else:
@@ -123,6 +124,46 @@ class _Player:
             falling = b.const(f"falling.{falls}", [falls], "i32")
             b.step("frame_round", self.now(name), value, *self.ends(name), falling,
                    self.made(name))  # fmt: skip
+
+    def before_stop(self, name: str) -> Slice:
+        """The next value before slow speeds are made 0."""
+        if name not in self.rules.standing.least:
+            return self.made(name)
+        return self.b.whole(self.b.value(f"{name}.{self.player}", "i32", 1, self.interval))
+
+    def _speed(self) -> None:
+        """Carry the speeds on, and add what the heads change."""
+        b, player, motion = self.b, self.player, self.rules.motion
+        still, grounded = self.made("hitlag"), self.now(GROUNDED)
+        fallen = b.whole(b.value(f"fallen.{player}", "i32", 1, self.interval))
+        weighs = np.ones(self.named["action"].classes, np.int64)
+        weighs[list(motion.weightless)] = 0
+        b.step("fall", self.now(ACROSS), still, grounded, self._drawn("action"),
+               self.now("character"), b.const("weighs", weighs, "i32"),
+               b.const("gravity", np.array(motion.gravity), "i32", 2.0**-16),
+               b.const("terminal", np.array(motion.terminal), "i32", 2.0**-16), fallen,
+               states=len(weighs), entries=len(motion.gravity))  # fmt: skip
+        faded = b.value(f"faded.{player}", "i32", 2, self.interval)
+        b.step("fade", self.now(PUSH[0], 2), still, grounded, b.whole(faded), amount=motion.fade)
+        carried = {ACROSS: fallen, **{n: Slice(faded, axis, 1) for axis, n in enumerate(PUSH)}}
+        for name, least in motion.steady.items():
+            change = b.value(f"change.{name}.{player}", "i32", 1, (-HEAD_LIMIT, HEAD_LIMIT))
+            nothing = b.const(f"steady.{name}", [least], "i32", 2.0**-16)
+            b.step("threshold", self.head(self.named[name]), nothing, b.whole(change))
+            b.step("frame_add", carried.get(name, self.now(name)), b.whole(change),
+                   *self.ends(name), self.before_stop(name))  # fmt: skip
+
+    def _foot(self) -> None:
+        """Put on the ground, or into the air, whom the action drawn puts there."""
+        b, player, footing = self.b, self.player, self.rules.footing
+        never = b.whole(b.value(f"never.{player}", "i32", 1, (0, 0)))
+        b.step("lookup", self.stage, b.const("never", [[0]], "i32"), never, entries=1)
+        decided = np.full(self.named["action"].classes, -1)
+        decided[list(footing.grounded)], decided[list(footing.airborne)] = 1, 0
+        b.step("override", self._drawn("action"), never, b.whole(f"{GROUNDED}.head.{player}"),
+               b.const("footed", decided, "i32"),
+               b.whole(b.value(f"{GROUNDED}.{player}", "i32", 1, (0, 1))),
+               entries=len(decided))  # fmt: skip
 
     def _drawn(self, field: str) -> Slice:
         draws = [(draw.field, draw.player) for draw in self.schema.draws]
@@ -158,7 +199,12 @@ class _Player:
         place = b.whole(b.value(f"place.{player}", "i32", 2, self.interval))
         b.step("frame_move", self.now("x", 2), residual, self.made(OWN_SPEED[0], 2),
                self.made(PUSH[0], 2), self.made("hitlag"), *self.ends(*PLACE), place)  # fmt: skip
-        x, y = (Slice(place.value, place.start + axis, 1) for axis in (0, 1))
+        x, low = (Slice(place.value, place.start + axis, 1) for axis in (0, 1))
+        y = b.whole(b.value(f"above.{player}", "i32", 1, self.interval))
+        floors = self.rules.footing.floors
+        ends = (b.const(f"floors.{end}", [getattr(f, end) for f in floors], "i32", 2.0**-16)
+                for end in ("left", "right", "level"))  # fmt: skip
+        b.step("hold_above", x, self.now("y"), low, self.stage, *ends, y, entries=len(floors))
         shape = len(self.rules.blast.ends), self.named["ground"].classes
         least, most = np.full(shape, NEVER), np.full(shape, -NEVER - 1)
         height = np.full(shape, NEVER)
@@ -168,13 +214,26 @@ class _Player:
             if ground.height is not None:
                 height[at] = ground.height
         where = {"rows": shape[0], "columns": shape[1]}
+        heights = b.const("grounds.height", height, "i32")
+        between = b.whole(b.value(f"between.{player}", "i32", 1, (0, 1)))
         b.step("inside", x, b.whole(f"{GROUNDED}.{player}"), self.stage, self.next("ground"),
                b.const("grounds.least", least, "i32"), b.const("grounds.most", most, "i32"),
-               self.made(GROUNDED), **where)  # fmt: skip
+               between, **where)  # fmt: skip
+        b.step("near", y, between, self.stage, self.next("ground"), heights, self.made(GROUNDED),
+               reach=standing.reach, **where)  # fmt: skip
         b.step("copy", x, self.made("x"))
-        b.step("stand", y, self.made(GROUNDED), self.stage, self.next("ground"),
-               b.const("grounds.height", height, "i32"), self.made("y"), reach=standing.reach,
-               **where)  # fmt: skip
+        b.step("stand", y, self.made(GROUNDED), self.stage, self.next("ground"), heights,
+               self.made("y"), reach=standing.reach, **where)  # fmt: skip
+
+    def _fall(self) -> None:
+        """Let fall whose action needs a ground that there is not."""
+        b, footing = self.b, self.rules.footing
+        falls = np.full(self.named["action"].classes, -1)
+        falls[list(footing.grounded)] = footing.fall
+        b.step("override", self._drawn("action"), self.made(GROUNDED), self._drawn("action"),
+               b.const("falls", falls, "i32"),
+               b.whole(b.value(f"action.{self.player}", "i32", 1, (0, len(falls) - 1))),
+               entries=len(falls))  # fmt: skip
 
     def _cross(self) -> None:
         b, blast = self.b, self.rules.blast
@@ -185,8 +244,8 @@ class _Player:
         stays[list(blast.top)] = False
         fate[stays, SIDES - 1] = -1
         ends = np.array(blast.ends)
-        b.step("cross", self.now("action"), self._drawn("action"), self.stage, self.made("x", 2),
-               self.now(PUSH[1]), b.const("blast.least", ends[:, ::2], "i32", 2.0**-16),
+        b.step("cross", self.now("action"), b.whole(f"action.{self.player}"), self.stage,
+               self.made("x", 2), self.now(PUSH[1]), b.const("blast.least", ends[:, ::2], "i32", 2.0**-16),
                b.const("blast.most", ends[:, 1::2], "i32", 2.0**-16),
                b.const("blast.need", [NEVER] * (SIDES - 1) + [blast.push], "i32"),
                b.const("blast.fate", fate, "i32"), self.next("action"), entries=len(ends), axes=2,

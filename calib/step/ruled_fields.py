@@ -45,6 +45,7 @@ RULE_FIELDS = {  # field -> its update and kind
     "state_age": ("age", "class"),
     "on_ground": ("sign", "bit"),
     "ground": ("argmax", "class"),
+    "character": ("keep", "class"),
 }
 NEIGHBOURS = (("x", "y"), ("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y"))
 WHERE = "wmq.schema"
@@ -88,6 +89,7 @@ def check_rules(fields: tuple[Field, ...], rebirth: Rebirth, rules: Rules | None
     _check_settled(named, rebirth, rules)
     _check_actions(named, rebirth, rules)
     _check_standing(named, rules)
+    _check_motion(named, rules)
 
 
 def _check_settled(named: Mapping[str, Field], rebirth: Rebirth, rules: Rules) -> None:
@@ -112,6 +114,8 @@ def _check_actions(named: Mapping[str, Field], rebirth: Rebirth, rules: Rules) -
         "clocks": [action for c in rules.clocks for action in (c.action, c.following)],
         "strikes": [strike.action for strike in rules.strikes],
         "blast": [*blast.fates, *blast.immune, *blast.top],
+        "motion": [*rules.motion.weightless],
+        "footing": [*rules.footing.grounded, *rules.footing.airborne, rules.footing.fall],
     }
     for part, found in actions.items():
         if found and max(found) >= classes:
@@ -140,6 +144,23 @@ def _check_standing(named: Mapping[str, Field], rules: Rules) -> None:
             raise CalibrationError(
                 f"{WHERE}: rules.standing.grounds: there is no ground {ground.ground}"
             )
-    for name in standing.least:
-        if name not in named or (named[name].update, named[name].kind) != ("add", "fixed"):
-            raise CalibrationError(f"{WHERE}: rules.standing.least: no speed {ascii(name)}")
+    for part, speeds in (
+        ("standing.least", standing.least),
+        ("motion.steady", rules.motion.steady),
+    ):
+        for name in speeds:
+            if name not in named or (named[name].update, named[name].kind) != ("add", "fixed"):
+                raise CalibrationError(f"{WHERE}: rules.{part}: no speed {ascii(name)}")
+
+
+def _check_motion(named: Mapping[str, Field], rules: Rules) -> None:
+    """Demand a gravity for each character, actions that are one kind alone, and levels."""
+    motion, characters = rules.motion, named["character"].classes
+    if not len(motion.gravity) == len(motion.terminal) == characters:
+        raise CalibrationError(f"{WHERE}: rules.motion needs a gravity and a terminal speed for "
+                               f"each of {characters} characters")  # fmt: skip
+    footing = rules.footing
+    both = set(footing.grounded) & set(footing.airborne)
+    if both or footing.fall in footing.grounded:
+        raise CalibrationError(f"{WHERE}: rules.footing: action {min(both, default=footing.fall)} "
+                               "is on the ground and in the air")  # fmt: skip

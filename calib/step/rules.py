@@ -72,9 +72,9 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Players on the ground, and numbers that stand still.
 
     overhang  how far beyond a ground's ends a player may stand, Q15.16
-    reach    how far from a height the predicted place may be, Q15.16
-    least    field -> a speed nearer to 0 is 0, Q15.16 units a frame
-    drift    a residual of a place nearer to 0 is 0, Q15.16 units
+    reach     how far from a height the predicted place of who stands may be, Q15.16
+    least     field -> a speed nearer to 0 is 0, Q15.16 units a frame
+    drift     a residual of a place nearer to 0 is 0, Q15.16 units
     """
 
     grounds: tuple[Ground, ...]
@@ -82,6 +82,45 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reach: Count32
     least: dict[Name, Count32]
     drift: Count32
+
+
+class Motion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What speeds do by themselves outside hitlag: heads predict what differs from it.
+
+    gravity     character -> what speed_y falls by in the air, Q15.16 units a frame
+    terminal    character -> the speed at which it stops to; who falls faster goes on as he does
+    weightless  actions in which nobody falls
+    fade        what the length of knockback loses in the air, Q15.16 units a frame
+    steady      field -> a difference nearer to 0 is none, Q15.16 units a frame
+    """
+
+    gravity: tuple[Count32, ...]
+    terminal: tuple[Count32, ...]
+    weightless: tuple[Class, ...]
+    fade: Count32
+    steady: dict[Name, Count32]
+
+
+class Floor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who was above the level does not come below it between these ends; all Q15.16 units."""
+
+    left: Int32
+    right: Int32
+    level: Int32
+
+
+class Footing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an action says of the ground, and the ground of the action.
+
+    grounded, airborne  actions that are always on the ground, and never
+    fall                what becomes of the former where there is no ground
+    floors              stage -> its floor
+    """
+
+    grounded: tuple[Class, ...]
+    airborne: tuple[Class, ...]
+    fall: Class
+    floors: tuple[Floor, ...]
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +131,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strikes: tuple[Strike, ...]
     blast: Blast
     standing: Standing
+    motion: Motion
+    footing: Footing
 
     @property
     def ruled(self) -> frozenset[int]:
@@ -118,6 +159,8 @@ def rules_from_json(found: Any, stages: int) -> Rules:
     for left, right, bottom, top in rules.blast.ends:
         if left > right or bottom > top:
             raise CalibrationError(f"{where}.blast.ends: an end lies before its beginning")
+    if len(rules.footing.floors) != stages:
+        raise CalibrationError(f"{where}.footing.floors is not a list with a row for each stage")
     if any(ground.stage >= stages for ground in rules.standing.grounds):
         raise CalibrationError(f"{where}.standing.grounds: a stage is beyond the schema's")
     return rules

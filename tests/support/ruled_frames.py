@@ -10,6 +10,7 @@ RULED = Schema(version=SAMPLED)
 AGENT = Schema(version=SAMPLED, agent=True)
 STANDING, FLYING = 14, 88  # actions: alive, and alive after a hit upwards
 BATTLEFIELD = 31
+WEIGHTLESS = 30  # a character that nobody plays, with no gravity
 
 
 def frame(*players: dict[str, float], stage: int = BATTLEFIELD) -> np.ndarray:
@@ -17,7 +18,7 @@ def frame(*players: dict[str, float], stage: int = BATTLEFIELD) -> np.ndarray:
     made = np.zeros((1, RULED.frame_size), np.int32)
     made[0, RULED.stage_index] = stage
     for player in (0, 1):
-        usual = {"shield": 60, "stocks": 4, "action": STANDING}
+        usual = {"shield": 60, "stocks": 4, "action": STANDING, "character": WEIGHTLESS}
         for name, value in (usual | (players[player] if player < len(players) else {})).items():
             at = RULED.index(name, player)
             made[0, at] = round(value * quantum(name))

@@ -10,8 +10,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from wmq.game.schema import REBIRTH_ACTION, Schema
-from wmq.game.targets import PLAYERS, head_index, travelled
+from wmq.game.motion import carried, travelled
+from wmq.game.schema import Q16, REBIRTH_ACTION, Schema
+from wmq.game.targets import PLAYERS, head_index
 
 NOWHERE = -(1 << 31)  # in the table of heights
 HEADS = ("continuous", "velocity", "dynamics", "binary")
@@ -120,6 +121,13 @@ class _RuledUpdate(_Update):
                 self.heights[at] = ground.height
             self.reaches[at] = ground.left - standing.overhang, ground.right + standing.overhang
         self.slow = list(standing.least.items())
+        self.changes = {name: number for number, name in
+                        enumerate(f.name for f in schema.head("velocity"))}  # fmt: skip
+        footing = self.rules.footing
+        self.footed = np.full(actions, -1)
+        self.footed[list(footing.grounded)] = 1
+        self.footed[list(footing.airborne)] = 0
+        self.floors = np.array([(f.left, f.right, f.level) for f in footing.floors])
         self.struck_at = np.full(actions, -1)
         for strike in self.rules.strikes:
             self.struck_at[strike.action] = strike.age
@@ -135,34 +143,63 @@ class _RuledUpdate(_Update):
             else:
                 after[:, at] = drawn[:, column]
         for player in (0, 1):
+            self._speed(frames, heads["velocity"], after, player)
             self._move(frames, after, player)
+            self._die(frames, after, player)
         self._follow(frames, after)
         for player in (0, 1):
             self._strike(after, player)
         return after
 
-    def _move(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
-        """Move by residual and speeds, count hitlag down, and let die who crosses an end."""
-        place = partial(self.schema.index, player=player)
-        hitlag, action = place("hitlag"), place("action")
+    def _speed(self, frames: np.ndarray, changes: np.ndarray, after: np.ndarray,
+               player: int) -> None:  # fmt: skip
+        """Count hitlag down, and change the speeds that the rules carry on; place the feet."""
+        hitlag, action, grounded = (self.schema.index(name, player)
+                                    for name in ("hitlag", "action", "on_ground"))  # fmt: skip
         falling = np.maximum(frames[:, hitlag] - 1, 0)
         raised = after[:, hitlag] > frames[:, hitlag]
         after[:, hitlag] = np.where(raised, after[:, hitlag], falling)
+        speeds = carried(self.schema, frames, after, player)
+        for name, number in self.changes.items():
+            at = self.schema.index(name, player)
+            column = changes[:, player * len(self.changes) + number].astype(np.float64)
+            change = np.floor(column * Q16 + 0.5)
+            steady = np.abs(change) < self.rules.motion.steady.get(name, 0)
+            moved = speeds.get(name, frames[:, at]) + np.where(steady, 0, change)
+            after[:, at] = np.clip(moved, self.schema.lo[at], self.schema.hi[at])
+        footed = self.footed[after[:, action]]
+        after[:, grounded] = np.where(footed >= 0, footed, after[:, grounded])
         self._stop(frames, after, player)
+
+    def _move(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
+        """Move by residual and speeds; who stands, stands on his ground, or falls."""
+        place = partial(self.schema.index, player=player)
         at, standing = [place("x"), place("y")], self.rules.standing
         drift = after[:, at] - frames[:, at]
         after[:, at] = frames[:, at] + np.where(np.abs(drift) < standing.drift, 0, drift)
         after[:, at] = np.clip(after[:, at] + travelled(self.schema, after, player),
                                self.schema.lo[at], self.schema.hi[at])  # fmt: skip
-        stage, grounded = np.minimum(frames[:, self.stage], len(self.ends) - 1), place("on_ground")
-        height = self.heights[stage, after[:, place("ground")]]
-        left, right = self.reaches[stage, after[:, place("ground")]].T
-        inside = (left <= after[:, at[0]]) & (after[:, at[0]] <= right)
-        after[:, grounded] = np.where(inside, after[:, grounded], 0)
-        stands = (after[:, grounded] != 0) & (height != NOWHERE)
-        stands &= np.abs(after[:, at[1]] - height) <= standing.reach
-        after[:, at[1]] = np.where(stands, height, after[:, at[1]])
+        stage = np.minimum(frames[:, self.stage], len(self.ends) - 1)
         x, y = after[:, at].T
+        left, right, level = self.floors[stage].T
+        sunk = (frames[:, at[1]] >= level) & (level > y) & (left <= x) & (x <= right)
+        after[:, at[1]] = y = np.where(sunk, level, y)
+        action, grounded, ground = place("action"), place("on_ground"), after[:, place("ground")]
+        height = self.heights[stage, ground]
+        left, right = self.reaches[stage, ground].T
+        near = (height == NOWHERE) | (np.abs(y - height) <= standing.reach)
+        footing = near & (left <= x) & (x <= right)
+        after[:, grounded] = np.where(footing, after[:, grounded], 0)
+        stands = (after[:, grounded] != 0) & (height != NOWHERE)
+        after[:, at[1]] = np.where(stands, height, y)
+        falls = (after[:, grounded] == 0) & (self.footed[after[:, action]] == 1)
+        after[:, action] = np.where(falls, self.rules.footing.fall, after[:, action])
+
+    def _die(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
+        """Let die who crosses an end."""
+        place = partial(self.schema.index, player=player)
+        action = place("action")
+        x, y = after[:, [place("x"), place("y")]].T
         left, right, bottom, top = self.ends[
             np.minimum(frames[:, self.stage], len(self.ends) - 1)
         ].T

@@ -6,7 +6,17 @@ the counts and the exceptions.
 
 from __future__ import annotations
 
-from calib.step.rules import Blast, Clock, Ground, Rules, Standing, Strike
+from calib.step.rules import (
+    Blast,
+    Clock,
+    Floor,
+    Footing,
+    Ground,
+    Motion,
+    Rules,
+    Standing,
+    Strike,
+)
 from calib.step.schema import Q16
 
 FIRST_ALIVE = 14  # actions below it are deaths, entries and rebirths
@@ -61,10 +71,42 @@ GROUNDS = (
     (32, 1, -5613562, -4113069, 7), (32, 2, -4908679, 4909103, 7),
     (32, 3, 4834053, 5614187, 7),
 )  # fmt: skip
-REACH = 8 * Q16  # of a height: who is predicted farther from his ground is left there
+REACH = 12 * Q16  # of a height: who is predicted farther from it does not stand
 OVERHANG = 2 * Q16  # beyond the end of a ground, on which a player still stands
 KNOCKBACK, OWN = Q16 // 50, Q16 // 200  # least speeds: 0.02 and 0.005 units a frame
 DRIFT = Q16 // 50  # 0.02 units
+# Character, gravity and terminal speed, Q15.16 units a frame: the commonest steps of speed_y of
+# those in the air, and the slower of the two commonest speeds at which it stays.
+GRAVITIES = {
+    0: (6226, 111411), 1: (15073, 183501), 2: (8520, 190054), 7: (7864, 139592),
+    8: (5898, 119931), 9: (5243, 98304), 12: (7209, 124518), 13: (4325, 91750),
+    14: (6095, 126484), 15: (4194, 85197), 16: (5374, 98304), 17: (4522, 104858),
+    18: (5571, 144179), 20: (7209, 139592), 21: (6226, 111411), 22: (11141, 203162),
+    24: (6226, 111411), 25: (8520, 131072), 26: (7471, 157286),
+}  # fmt: skip
+CHARACTERS, FAST = 33, 40 * Q16  # and a speed that nobody reaches, where none is known
+# Entries, lying after a fall that began in the air, and all that is done at a ledge.
+WEIGHTLESS = (183, 191, *range(252, 264), 322, 323, 324)
+FADE = round(0.051 * Q16)
+STEADY = {name: round(0.004 * Q16) for name in ("speed_air_x", "speed_y", "speed_ground_x")}
+STEADY |= {name: round(0.01 * Q16) for name in ("speed_attack_x", "speed_attack_y")}
+# Actions of which 99.9 % of the frames are on the ground, and in the air.
+GROUNDED = (
+    *range(14, 22), 23, 24, *range(39, 52), 53, 55, 56, 57, 58, 60, 62, 63, 64, *range(70, 75),
+    96, 98, 108, 109, 110, *range(178, 183), 184, *range(186, 190), 192, *range(194, 198),
+    *range(199, 202), *range(212, 219), 222, 226, 227, 228, 233, 234, 235, 237, 238, 245, 246, 264,
+    373, 379, 381,
+)  # fmt: skip
+AIRBORNE = (
+    0, 1, 2, 4, 6, 7, 12, 13, *range(25, 30), 32, 35, 38, *range(65, 70), *range(87, 92),
+    *range(112, 116), 202, 203, 223, 225, 230, 236, 244, 247, *range(250, 254), *range(260, 264),
+    276, 322, 323, 324, 354, 365, 368, 372, 374, 378, 382,
+)  # fmt: skip
+FALL = 29
+# Stage, and half the width of its main floor where it is level, game units.  It is at height 0;
+# players who land on it come some units below it first.
+FLOORS = {2: 51.2, 3: 87.8, 8: 39.2, 28: 77.3, 31: 68.4, 32: 85.6}
+DIP, NO_LEVEL = -8.0, -(1 << 14)  # units; nobody is above so low a level and then below it
 # Fields that a rebirth sets besides the place, with their neighbours between.
 REBIRTH_FIELDS = (
     *("percent", "x", "y", "shield", "speed_air_x", "speed_y", "speed_ground_x"),
@@ -117,4 +159,22 @@ def rules(blast_zones: dict[int, tuple[float, float, float, float]], stages: int
             },
             drift=DRIFT,
         ),  # fmt: skip
+        motion=Motion(
+            gravity=tuple(GRAVITIES.get(c, (0, 0))[0] for c in range(CHARACTERS)),
+            terminal=tuple(GRAVITIES.get(c, (0, FAST))[1] for c in range(CHARACTERS)),
+            weightless=WEIGHTLESS,
+            fade=FADE,
+            steady=STEADY,
+        ),
+        footing=Footing(
+            grounded=GROUNDED,
+            airborne=AIRBORNE,
+            fall=FALL,
+            floors=tuple(_floor(stage) for stage in range(stages)),
+        ),
     )
+
+
+def _floor(stage: int) -> Floor:
+    half, level = (FLOORS[stage], DIP) if stage in FLOORS else (0.0, NO_LEVEL)
+    return Floor(round(-half * Q16), round(half * Q16), round(level * Q16))

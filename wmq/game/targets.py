@@ -1,8 +1,9 @@
 """Derive the targets of the heads from two frames, and the spread that standardizes them.
 
 Targets come from two neighbouring integer frames and are in natural units: deltas for
-fields that are added, absolute values for those that are rounded, 0 or 1 for bits and
-class numbers.  Heads are player 1's fields, then player 2's, in schema order.
+fields that are added, in version 2 from where they would go by themselves; absolute values for
+those that are rounded, 0 or 1 for bits and class numbers.  Heads are player 1's fields, then player 2's, in
+schema order.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import numpy as np
 from calib.step.schema import NUMBER_HEADS
 from calib.step.schema import PLAYERS as PLAYERS
 from wmq.game.controls import control_classes
+from wmq.game.motion import carried, travelled
 from wmq.game.schema import Schema
 
 AXES = {"x": 0, "y": 1}
-SPEEDS = (("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y"))  # own, and knockback
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
@@ -38,17 +39,12 @@ def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray
         if field.update == "move":
             player, axis = column * 2 // len(fields), AXES[field.name]
             target[:, column] -= travelled(schema, after, player)[:, axis]
+    if schema.rules and head == "velocity":
+        for player in (0, 1):
+            for name, speed in carried(schema, now, after, player).items():
+                column = index.tolist().index(schema.index(name, player))
+                target[:, column] = after[:, index[column]] - speed
     return target.astype(np.float32) * unit
-
-
-def travelled(schema: Schema, frames: np.ndarray, player: int) -> np.ndarray:
-    """Compute the way of a frame by its own speeds, (T, 2) Q15.16 game units: x, y.
-
-    0 in hitlag, in which the game stands still.  frames (T, frame_size) int32
-    """
-    columns = [[schema.index(name, player) for name in names] for names in SPEEDS]
-    still = frames[:, schema.index("hitlag", player), None] > 0
-    return np.where(still, 0, frames[:, columns[0]] + frames[:, columns[1]])
 
 
 @dataclass(frozen=True)

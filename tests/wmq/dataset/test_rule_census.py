@@ -16,17 +16,17 @@ from wmq.game.schema import Q16
 from wmq.replays.slippi import Game
 
 FRAMES = 330
-DEATH_RIGHT, DEATH_ABOVE = 80, 72  # the frames of which `made` tells below
+DEATH_RIGHT, DEATH_ABOVE = 80, 21  # the frames of which `made` tells below
 
 
 def made() -> Game:
     """Player 1 slides over the right end after 5 frames of hitlag; player 2 is thrown over the top.
 
-    224 units at 3 a frame are crossed on the 75th frame of movement, and 200 at 2.8125 on the
-    72nd.
+    224 units at 3 a frame are crossed on the 75th frame of movement, and 60 on the 21st at 3.5,
+    of which 0.051 fade a frame.
     """
-    now = frame({"speed_attack_x": 3, "hitlag": 6, "percent": 40},
-                {"action": 90, "speed_attack_y": 2.8125, "percent": 90})  # fmt: skip
+    now = frame({"speed_attack_x": 3, "hitlag": 6, "percent": 40, "on_ground": 1},
+                {"action": 90, "y": 140, "speed_attack_y": 3.5, "percent": 90})  # fmt: skip
     rows = [now]
     while len(rows) < FRAMES:
         chosen = {}

@@ -94,7 +94,7 @@ def test_all_speeds_and_hitlag_stop_on_the_frame_of_death_and_the_place_stays():
     assert [read(found, name) for name in (*SPEEDS, "hitlag")] == [0] * 6
     assert read(found, "percent") == 57 and read(found, "stocks") == 3
     assert read(found, "x") == pytest.approx(end + 2)  # in hitlag, so without speeds
-    assert [read(found, name, 1) for name in SPEEDS] == [1.5, 2.5, 3.5, 4.5, 5.5]
+    assert [read(found, name, 1) for name in SPEEDS[:3]] == [1.5, 2.5, 3.5]  # no gravity
 
 
 def test_a_stage_without_blast_zones_kills_nobody():
@@ -213,27 +213,111 @@ def test_state_age_counts_from_a_change_of_action_to_its_end():
 
 
 def test_a_place_moves_by_the_new_speeds_and_by_what_the_head_adds():
-    speeds = {"speed_air_x": 1, "speed_y": -2, "speed_attack_x": 0.5, "speed_attack_y": 3,
+    speeds = {"speed_air_x": 1, "speed_y": -2, "speed_attack_x": 0, "speed_attack_y": 3,
               "speed_ground_x": 7}  # fmt: skip
     heads = {"x": 0.25, "y": -0.125, "speed_air_x": 0.5, "speed_attack_y": -1}
     found = after(frame({"x": 10, "y": 20} | speeds), heads=heads)
-    assert read(found, "x") == 10 + 0.25 + 1.5 + 0.5
-    assert read(found, "y") == 20 - 0.125 - 2 + 2
+    assert read(found, "x") == 10 + 0.25 + 1.5
+    assert read(found, "y") == pytest.approx(20 - 0.125 - 2 + 2 - 0.051, abs=2 * UNIT)
 
 
 @pytest.mark.parametrize("hitlag, still_", [(3, True), (1, False), (0, False)])
 def test_in_hitlag_nobody_moves(hitlag, still_):
     """The frame after the last of hitlag is a frame of movement: hitlag is 0 on it."""
-    found = after(frame({"hitlag": hitlag, "speed_attack_x": 4}), heads={"y": 0.5})
+    found = after(frame({"hitlag": hitlag, "speed_air_x": 4}), heads={"y": 0.5})
     assert (read(found, "x"), read(found, "y")) == (0 if still_ else 4, 0.5)
 
 
 def test_a_place_is_clamped_once_when_all_has_been_added():
-    speeds = {"action": 0, "speed_air_x": -30, "speed_attack_x": -20}  # dead: no end matters
+    speeds = {"action": 0, "speed_air_x": -30}  # dead: no end matters
     found = after(frame({"x": 490} | speeds, {"x": -490, "action": 0}), heads={"x": 40})
+    assert read(found, "x") == 500
+    found = after(frame({"x": 490} | speeds), heads={"x": 20})
     assert read(found, "x") == 480
     found = after(frame({"x": 490, "action": 0}), heads={"x": 40})
     assert read(found, "x") == 500
+
+
+# --- what speeds do by themselves ----------------------------------------------------------------
+
+FOX, PUFF, AIRBORNE, LEDGE = 1, 15, 29, 253
+
+
+@pytest.mark.parametrize("player", [0, 1])
+@pytest.mark.parametrize(
+    "state, speed, wanted",
+    [
+        ({"character": FOX}, 1, 0.77),
+        ({"character": FOX}, -2.7, -2.8),  # its terminal speed
+        ({"character": FOX}, -2.8, -2.8),
+        ({"character": FOX}, -3.4, -3.4),  # who falls fast goes on so
+        ({"character": PUFF}, 1, 0.936),
+        ({"character": FOX, "hitlag": 2}, 1, 1),
+        ({"character": FOX, "hitlag": 1}, 1, 0.77),
+        ({"character": FOX, "action": LEDGE}, 1, 1),
+    ],
+)
+def test_gravity_pulls_who_is_in_the_air_down_to_a_terminal_speed(player, state, speed, wanted):
+    whose = {"action": AIRBORNE, "y": 50, "speed_y": speed} | state
+    found = after(frame(*[whose if p == player else {} for p in (0, 1)]))
+    assert read(found, "speed_y", player) == pytest.approx(wanted, abs=1.5 * UNIT)
+
+
+@pytest.mark.parametrize(
+    "push, wanted",
+    [((3, 4), (3 * 4.949 / 5, 4 * 4.949 / 5)), ((-3, 4), (-3 * 4.949 / 5, 4 * 4.949 / 5)),
+     ((0, -2), (0, -1.949)), ((0.03, 0.04), (0, 0)), ((0, 0), (0, 0))],
+)  # fmt: skip
+def test_knockback_fades_along_its_own_direction(push, wanted):
+    whose = dict(zip(SPEEDS[3:], push, strict=True)) | {"action": THROWN, "y": 50}
+    found = after(frame(whose))
+    assert [read(found, name) for name in SPEEDS[3:]] == pytest.approx(wanted, abs=1.5 * UNIT)
+    for state in ({"hitlag": 4}, {"on_ground": 1, "action": 75}):
+        kept = after(frame(whose | state))
+        assert [read(kept, name) for name in SPEEDS[3:]] == [
+            pytest.approx(p if abs(p) > 0.02 else 0, abs=UNIT) for p in push
+        ]
+
+
+def test_a_small_change_of_a_speed_is_none():
+    for said, wanted in ((0.0039, 1), (-0.0039, 1), (0.0041, 1.0041)):
+        found = after(frame({"speed_air_x": 1}), heads={"speed_air_x": said})
+        assert read(found, "speed_air_x") == pytest.approx(wanted, abs=UNIT)
+
+
+# --- the ground of an action ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("player", [0, 1])
+def test_an_action_says_whether_it_is_on_the_ground(player):
+    """Those that may be both are left to the head."""
+    for action, bit, wanted in ((STAND, -1, 1), (AIRBORNE, 1, 0), (76, 1, 1), (76, -1, 0)):
+        players = [{"action": action, "ground": 2} if p == player else {} for p in (0, 1)]
+        found = after(frame(*players), player, heads={"on_ground": bit})
+        assert (read(found, "on_ground", player), read(found, "action", player)) == (wanted, action)
+
+
+@pytest.mark.parametrize(
+    "place, wanted",
+    [({"x": 0, "y": 0}, STAND), ({"x": 0, "y": 11.9}, STAND), ({"x": 0, "y": 12.1}, AIRBORNE),
+     ({"x": 61.9, "y": 0}, STAND), ({"x": 62.1, "y": 0}, AIRBORNE)],
+)  # fmt: skip
+def test_who_stands_where_no_ground_is_falls(place, wanted):
+    """Battlefield's main floor ends at 59.95, and 2 units more are given."""
+    found = after(frame(place | {"ground": 2, "on_ground": 1}))
+    assert read(found, "action") == wanted
+    assert read(found, "on_ground") == (wanted == STAND)
+    assert read(found, "y") == pytest.approx(0 if wanted == STAND else place["y"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "x, y, speed, wanted",
+    [(0, -7, -3, -8), (0, 1, -20, -8), (0, -9, -3, -12), (0, -8, -1, -8), (70, -7, -3, -10),
+     (68, -7, -3, -8), (0, -9, 3, -6)],
+)  # fmt: skip
+def test_nobody_sinks_through_a_main_floor(x, y, speed, wanted):
+    found = after(frame({"x": x, "y": y, "speed_y": speed, "action": AIRBORNE}))
+    assert read(found, "y") == wanted
 
 
 def test_ends_and_places_are_those_of_each_row_of_a_batch():
