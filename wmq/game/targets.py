@@ -2,8 +2,8 @@
 
 Targets come from two neighbouring integer frames and are in natural units: deltas for
 fields that are added, in version 2 from where they would go by themselves; absolute values for
-those that are rounded, 0 or 1 for bits and class numbers.  Heads are player 1's fields, then player 2's, in
-schema order.
+those that are rounded, 0 or 1 for bits and class numbers.  Heads are player 1's fields, then
+player 2's, in schema order.
 """
 
 from __future__ import annotations
