@@ -245,7 +245,8 @@ class _Player:
         fate[stays, SIDES - 1] = -1
         ends = np.array(blast.ends)
         b.step("cross", self.now("action"), b.whole(f"action.{self.player}"), self.stage,
-               self.made("x", 2), self.now(PUSH[1]), b.const("blast.least", ends[:, ::2], "i32", 2.0**-16),
+               self.made("x", 2), self.now(PUSH[1]),
+               b.const("blast.least", ends[:, ::2], "i32", 2.0**-16),
                b.const("blast.most", ends[:, 1::2], "i32", 2.0**-16),
                b.const("blast.need", [NEVER] * (SIDES - 1) + [blast.push], "i32"),
                b.const("blast.fate", fate, "i32"), self.next("action"), entries=len(ends), axes=2,
