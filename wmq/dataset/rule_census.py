@@ -14,6 +14,7 @@ import numpy as np
 
 from wmq.dataset.store import Dataset, Game
 from wmq.errors import WmqError
+from wmq.game.motion import KNOCKBACK, carried, travelled
 from wmq.game.rules import (
     DEADLY_SPEED,
     FIRST_ALIVE,
@@ -24,13 +25,14 @@ from wmq.game.rules import (
     THROWN_UPWARDS,
 )
 from wmq.game.schema import BLAST_ZONES, Q16, REBIRTH_SPEED_Y, SAMPLED, Schema
-from wmq.game.targets import drawn_classes, travelled
+from wmq.game.targets import drawn_classes
 from wmq.game.transitions import drawable_actions
 
 SCHEMA = Schema(version=SAMPLED)
 DEATHS = range(11)  # the first of them below, left, right; the others above
 SIDES = ("left", "right", "below")
 NEAR = round(0.01 * Q16)  # of a place
+ROUNDING, FADED = 3, round(0.001 * Q16)  # of a speed, and of knockback
 
 Counts = Counter[str]
 
@@ -56,6 +58,7 @@ class _Seat:
         self.after = {f.name: frames[1:, SCHEMA.index(f.name, player)] for f in SCHEMA.fields}
         self.before, self.action = self.now["action"], self.after["action"]
         self.way = travelled(SCHEMA, frames[1:], player)
+        self.carried = carried(SCHEMA, frames[:-1], frames[1:], player)
         self.stage = game.info.stage
         has_speeds, has_hitlag = (name not in game.info.missing for name in ("speed_y", "hitlag"))
         self.place = SCHEMA.rebirth_places[self.stage, player]
@@ -71,6 +74,8 @@ class _Seat:
             self._moves_as_reborn()
             self._hitlag()
             self._places()
+            self._speeds()
+            self._footing()
         self._draws(frames, player)
 
     def holds(self, rule: str, where: np.ndarray, right: np.ndarray) -> None:
@@ -193,6 +198,59 @@ class _Seat:
         near = np.all([np.abs(part) <= NEAR for part in residual], axis=0)
         for kind, where in kinds.items():
             self.holds(f"a place follows from the speeds, {kind}", alive & where, near)
+
+    def _speeds(self) -> None:
+        """What speeds do by themselves (`wmq.game.motion`), on frames on which nothing hits."""
+        assert SCHEMA.rules is not None
+        alive = (self.action >= FIRST_ALIVE) & (self.before >= FIRST_ALIVE)
+        moves = alive & (self.after["hitlag"] == 0) & (self.now["on_ground"] == 0)
+        moves &= self.after["on_ground"] == 0
+        for name, least in SCHEMA.rules.motion.steady.items():
+            carried = self.carried.get(name, self.now[name])
+            change = np.abs(self.after[name] - carried)
+            self.holds(f"{name} changes by {least / Q16:.3f} or not", alive,
+                       (change <= ROUNDING) | (change >= least))  # fmt: skip
+        light = np.isin(self.action, SCHEMA.rules.motion.weightless)
+        off = np.abs(self.after["speed_y"] - self.carried["speed_y"])
+        self.holds("in the air gravity alone changes speed_y", moves & ~light, off <= ROUNDING)
+        self.holds("nothing pulls in a weightless action", moves & light, off <= ROUNDING)
+        free = moves & (self.now["hitlag"] == 0)
+        free &= self.after["percent"] == self.now["percent"]
+        push = [self.after[name] - self.carried[name] for name in KNOCKBACK]
+        self.holds("in the air knockback fades alone", free,
+                   np.all([np.abs(part) <= FADED for part in push], axis=0))  # fmt: skip
+
+    def _footing(self) -> None:
+        """Which actions are on the ground, and where the ground is."""
+        rules = SCHEMA.rules
+        assert rules is not None
+        grounded = self.after["on_ground"] == 1
+        kinds = (("on the ground", rules.footing.grounded, grounded),
+                 ("in the air", rules.footing.airborne, ~grounded))  # fmt: skip
+        for name, actions, right in kinds:
+            where = np.isin(self.action, actions)
+            self.holds(f"an action that is always {name} is so", where, right)
+        stays = grounded & (self.now["on_ground"] == 1)
+        self.holds("who stays on the ground has no speed_y", stays, self.after["speed_y"] == 0)
+        x, y, ground = (self.after[name] for name in ("x", "y", "ground"))
+        overhang, reach = rules.standing.overhang, rules.standing.reach
+        for row in rules.standing.grounds:
+            if row.stage == self.stage:
+                stands = grounded & (ground == row.ground)
+                inside = (row.left - overhang <= x) & (x <= row.right + overhang)
+                self.holds("who stands is at most 2 units beyond his ground", stands, inside)
+                if row.height is not None:
+                    near = np.abs(y - row.height) <= reach
+                    self.holds("who stands is within 12 units of his ground", stands, near)
+        floor = rules.footing.floors[self.stage]
+        over = (
+            (self.action >= FIRST_ALIVE)
+            & (floor.left <= x)
+            & (x <= floor.right)
+            & (self.now["y"] >= floor.level)
+        )
+        self.holds("who was above a main floor does not come 8 units below it", over,
+                   y >= floor.level)  # fmt: skip
 
     def _draws(self, frames: np.ndarray, player: int) -> None:
         rules = SCHEMA.rules

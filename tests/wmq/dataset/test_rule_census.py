@@ -83,6 +83,12 @@ def test_a_game_made_by_the_rules_keeps_all_of_them():
         ("speed_air_x", 0, DEATH_RIGHT, 5, "speeds and hitlag", (1, 2)),
         ("shield", 1, DEATH_ABOVE + 176, 59 * Q16, "a rebirth has a full", (1, 2)),
         ("x", 1, DEATH_ABOVE + 176, 0, "a rebirth is at", (1, 2)),
+        ("speed_attack_y", 1, 10, 3 * Q16, "in the air knockback fades", (18, 20)),
+        ("speed_y", 1, 10, Q16, "in the air gravity alone", (18, 20)),
+        ("speed_attack_x", 0, 20, 3 * Q16 + 9, "speed_attack_x changes by", (97, 99)),
+        ("on_ground", 0, 20, 0, "an action that is always on the ground", (78, 79)),
+        ("speed_y", 0, 20, Q16, "who stays on the ground", (79, 80)),
+        ("y", 0, 20, -9 * Q16, "who was above a main floor", (45, 46)),
     ],
 )
 def test_one_broken_place_is_counted(field, player, at, value, rule, holds):
