@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import partial
+from math import isqrt
+
 from wmq_kernels import tables
 from wmq_kernels.conformance.builder import numbers
-from wmq_kernels.conformance.drawing import Drawing, Recipe
+from wmq_kernels.conformance.drawing import LARGEST, Drawing, Recipe
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Slice
 
@@ -251,12 +255,13 @@ def blank(d: Drawing) -> None:
     d.b.show("out", out)
 
 
-def stand(d: Drawing) -> None:
+def of_place(op: str, d: Drawing) -> None:
+    """`stand` and `near`, which read the same: places that are known or not."""
     rows, columns = d.size(9), d.size(9)
     if d.chance(0.5):  # every place is near, so that each element is taken
         reach, places, near, flags = d.rng.choice((6, INT32[1])), (-3, 3), (-3, 3), (1, 1)
     else:
-        reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("stand", "reach")))
+        reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter(op, "reach")))
         places = d.rng.choice([INT32, (-9, 9)])
         near, flags = INT32, d.rng.choice([(0, 1), (-1, 0), (1, 1), INT32])
     table = numbers(d.rng, rows * columns, places)
@@ -270,8 +275,8 @@ def stand(d: Drawing) -> None:
                                                         (count - 1, count)]))
                    for name, count in (("row", rows), ("column", columns)))  # fmt: skip
     out = d.out("i32", 1, INT32)
-    d.b.step("stand", {"x": d.read("x", "i32", 1, near), "flag": d.read("flag", "i32", 1, flags),
-                       "row": row, "column": column, "table": d.i32("table", table), "out": out},
+    d.b.step(op, {"x": d.read("x", "i32", 1, near), "flag": d.read("flag", "i32", 1, flags),
+                  "row": row, "column": column, "table": d.i32("table", table), "out": out},
              one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
     d.b.show("out", out)
 
@@ -292,10 +297,92 @@ def inside(d: Drawing) -> None:
     d.b.show("out", out)
 
 
+def _held(d: Drawing) -> dict[str, Slice]:
+    """The two flags that hold something back; mostly neither is set."""
+    flags = [(0, 0), (0, 0), (0, 1), (-1, 0), INT32]
+    return {name: d.read(name, "i32", 1, d.rng.choice(flags)) for name in ("still", "flag")}
+
+
+def fall(d: Drawing) -> None:
+    states, entries = d.size(5), d.size(5)
+    low = -1 if d.wild and d.chance(0.5) else 0
+    most = d.rng.choice((3, 1 << 16, INT32[1]))
+    gravity, terminal = (numbers(d.rng, entries, (low, most)) for _ in (0, 1))
+    k = d.rng.randrange(entries)
+    slowest = -max(terminal[k], 0)
+    near = d.rng.choice([INT32, (slowest - 1, slowest + 1), (slowest, slowest + most),
+                         (slowest, slowest + max(gravity[k], 0))])  # fmt: skip
+    out = d.out("i32", 1, INT32)
+    d.b.step("fall", {"x": d.read("x", "i32", 1, (near[0], min(near[1], INT32[1]))), **_held(d),
+                      "state": d.read("state", "i32", 1, (-2, states + 1)),
+                      "row": d.read("row", "i32", 1, d.rng.choice([(-2, entries + 1), (k, k)])),
+                      "weighs": d.any_i32("weighs", states, d.rng.choice([(1, 1), (0, 1), INT32])),
+                      "gravity": d.i32("gravity", gravity), "terminal": d.i32("terminal", terminal),
+                      "out": out}, one=1, states=states, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
+def longest(n: int) -> int:
+    """The largest size of n elements with which `fade` is proven."""
+
+    def overflows(size: int) -> bool:
+        length = isqrt(n * size**2)
+        return max(n * size**2, 2 * size * length + length) > LARGEST
+
+    return bisect_right(range(1 << 31), False, key=overflows) - 1
+
+
+def fade(d: Drawing) -> None:
+    n = d.size()
+    size = d.rng.choice((3, 9, 1 << 16, longest(n)))
+    around = (-(1 << 31), INT32[1]) if d.wild else (-size, size)
+    if d.chance(0.2):  # all of one size: what is squared adds up to the largest there is
+        around = (around[1], around[1])
+    amount = d.rng.choice((0, 1, size // 2, size, d.parameter("fade", "amount")))
+    out = d.out("i32", n, INT32)
+    d.b.step("fade", {"x": d.read("x", "i32", n, around), **_held(d), "out": out},
+             n=n, one=1, amount=amount)  # fmt: skip
+    d.b.show("out", out)
+
+
+def hold_above(d: Drawing) -> None:
+    entries = d.size(9)
+    near = d.rng.choice([INT32, (-3, 3), (-3, 3)])
+    least, most, level = (numbers(d.rng, entries, near) for _ in range(3))
+    if d.chance(0.5):  # a floor between any two ends
+        least, most = [min(p) for p in zip(least, most, strict=True)], [INT32[1]] * entries
+    k = d.rng.randrange(entries)
+    ends = [min(max(v, INT32[0] + 1), INT32[1] - 1) for v in (least[k], most[k], level[k])]
+    end, at = d.rng.choice(ends[:2]), ends[2]
+    x = d.read("x", "i32", 1, d.rng.choice([near, (end - 1, end + 1), (end, INT32[1])]))
+    before = d.read("before", "i32", 1, d.rng.choice([near, (at - 1, at), (at, at + 1)]))
+    y = d.read("y", "i32", 1, d.rng.choice([near, (at - 1, at), (at - 1, at - 1), (at, at + 1)]))
+    row = d.read("row", "i32", 1, d.rng.choice([(-2, entries + 1), (k, k)]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("hold_above", {"x": x, "before": before, "y": y, "row": row,
+                            "least": d.i32("least", least), "most": d.i32("most", most),
+                            "level": d.i32("level", level), "out": out},
+             one=1, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
+def override(d: Drawing) -> None:
+    entries = d.size(9)
+    table = d.any_i32("table", entries, d.rng.choice([(-1, 9), (0, 9), (-1, 0), INT32]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("override", {"state": d.read("state", "i32", 1, (-2, entries + 1)),
+                          "flag": d.read("flag", "i32", 1, d.rng.choice([(0, 0), (0, 1), (-1, 0),
+                                                                         INT32])),
+                          "x": d.read("x", "i32", 1), "table": table, "out": out},
+             one=1, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
 RECIPES: dict[str, Recipe] = {
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "place": place, "sample": sample, "lookup": lookup,
     "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_down,
-    "frame_move": frame_move, "threshold": threshold, "blank": blank, "stand": stand,
-    "inside": inside,
+    "frame_move": frame_move, "threshold": threshold, "blank": blank,
+    "stand": partial(of_place, "stand"), "inside": inside, "fall": fall, "fade": fade,
+    "hold_above": hold_above, "override": override, "near": partial(of_place, "near"),
 }  # fmt: skip
