@@ -1,6 +1,6 @@
 """Take a step of the frame loop that holds the frame to the game's rules.
 
-The second half of `loop.run_step`'s chain of branches.  None of these counts saturations.
+The end of `loop.run_step`'s chain of branches.  None of these counts saturations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wmq_kernels.engine.operands import PARAMETERS, part
 
 @kernel
 def run_frame_step(code, c32, v32):
-    """An instruction from `timed` on; arguments as in `loop.run_step`."""
+    """One of these instructions; arguments as in `loop.run_step`."""
     p = code[PARAMETERS:]
     op = code[0]
     if op == OP_TIMED:

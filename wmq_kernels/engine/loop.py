@@ -7,7 +7,7 @@ type of it, and only the branch that is taken, so that the plain path holds no i
 of AVX-512 of ours.
 
 `run_step` is one long chain of branches, because numba compiles neither a table of functions of
-different types nor a loop over such a table.
+different types nor a loop over such a table.  The chain ends in `frame_steps`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from wmq_kernels.engine import frame_kernels, kernels, vnni, vnni_scan
 from wmq_kernels.engine.barrier import meet
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.frame_steps import OP_TIMED, run_frame_step
+from wmq_kernels.engine.frame_steps import run_frame_step
 from wmq_kernels.engine.operands import OPERANDS, PARAMETERS, part
 
 # As isa.py numbers them, held to it by a test: this package imports no other.
@@ -245,7 +245,7 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
         )
     elif op == OP_LOOKUP:
         kernels.embed(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
-    elif op >= OP_TIMED:
+    else:
         run_frame_step(code, c32, v32)
     return 0
 
