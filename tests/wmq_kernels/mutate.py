@@ -93,6 +93,9 @@ EQUIVALENT = (
     ("silu", "if v < 0", "v < 0 -> v <= 0", "x = 0 gives 0 whatever g is"),
     ("silu", "if v < 0", "0 -> 1", "x = 0 gives 0 whatever g is"),
     ("hadamard", "passes = 0", "0 -> 1", "a block has two elements at least"),
+    ("fall", "v >= lowest", "v > lowest", "a speed that is the terminal one stays it"),
+    ("fade", "m <= amount", "m < amount", "amount - amount is 0, and so is the quotient"),
+    ("hold_above", "level[k] > y[0]", "level[k] >= y[0]", "a height at the level stays there"),
     ("argmax", "range(1, len(x))", "1 -> 0", "the first element is not above itself"),
 )
 

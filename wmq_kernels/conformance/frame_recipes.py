@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import partial
 from math import isqrt
 
 from wmq_kernels import tables
@@ -255,13 +254,12 @@ def blank(d: Drawing) -> None:
     d.b.show("out", out)
 
 
-def of_place(op: str, d: Drawing) -> None:
-    """`stand` and `near`, which read the same: places that are known or not."""
+def stand(d: Drawing) -> None:
     rows, columns = d.size(9), d.size(9)
     if d.chance(0.5):  # every place is near, so that each element is taken
         reach, places, near, flags = d.rng.choice((6, INT32[1])), (-3, 3), (-3, 3), (1, 1)
     else:
-        reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter(op, "reach")))
+        reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("stand", "reach")))
         places = d.rng.choice([INT32, (-9, 9)])
         near, flags = INT32, d.rng.choice([(0, 1), (-1, 0), (1, 1), INT32])
     table = numbers(d.rng, rows * columns, places)
@@ -275,8 +273,8 @@ def of_place(op: str, d: Drawing) -> None:
                                                         (count - 1, count)]))
                    for name, count in (("row", rows), ("column", columns)))  # fmt: skip
     out = d.out("i32", 1, INT32)
-    d.b.step(op, {"x": d.read("x", "i32", 1, near), "flag": d.read("flag", "i32", 1, flags),
-                  "row": row, "column": column, "table": d.i32("table", table), "out": out},
+    d.b.step("stand", {"x": d.read("x", "i32", 1, near), "flag": d.read("flag", "i32", 1, flags),
+                       "row": row, "column": column, "table": d.i32("table", table), "out": out},
              one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
     d.b.show("out", out)
 
@@ -299,7 +297,7 @@ def inside(d: Drawing) -> None:
 
 def _held(d: Drawing) -> dict[str, Slice]:
     """The two flags that hold something back; mostly neither is set."""
-    flags = [(0, 0), (0, 0), (0, 1), (-1, 0), INT32]
+    flags = [(0, 0), (0, 0), (0, 0), (0, 1), (-1, 0), INT32]
     return {name: d.read(name, "i32", 1, d.rng.choice(flags)) for name in ("still", "flag")}
 
 
@@ -307,16 +305,19 @@ def fall(d: Drawing) -> None:
     states, entries = d.size(5), d.size(5)
     low = -1 if d.wild and d.chance(0.5) else 0
     most = d.rng.choice((3, 1 << 16, INT32[1]))
-    gravity, terminal = (numbers(d.rng, entries, (low, most)) for _ in (0, 1))
+    gravity = numbers(d.rng, entries, (d.rng.choice((low, 1, 1)), most))
+    terminal = numbers(d.rng, entries, (low, most))
     k = d.rng.randrange(entries)
     slowest = -max(terminal[k], 0)
-    near = d.rng.choice([INT32, (slowest - 1, slowest + 1), (slowest, slowest + most),
+    near = d.rng.choice([INT32, (slowest - 1, slowest + 1), (slowest, slowest + most), (0, most),
                          (slowest, slowest + max(gravity[k], 0))])  # fmt: skip
+    weighs = d.any_i32("weighs", states, d.rng.choice([(1, 1), (0, 1), (0, 1), INT32]))
+    state = d.rng.choice([(-2, states + 1), (-1, 0), (states - 1, states)])
     out = d.out("i32", 1, INT32)
     d.b.step("fall", {"x": d.read("x", "i32", 1, (near[0], min(near[1], INT32[1]))), **_held(d),
-                      "state": d.read("state", "i32", 1, (-2, states + 1)),
+                      "state": d.read("state", "i32", 1, state),
                       "row": d.read("row", "i32", 1, d.rng.choice([(-2, entries + 1), (k, k)])),
-                      "weighs": d.any_i32("weighs", states, d.rng.choice([(1, 1), (0, 1), INT32])),
+                      "weighs": weighs,
                       "gravity": d.i32("gravity", gravity), "terminal": d.i32("terminal", terminal),
                       "out": out}, one=1, states=states, entries=entries)  # fmt: skip
     d.b.show("out", out)
@@ -335,10 +336,11 @@ def longest(n: int) -> int:
 def fade(d: Drawing) -> None:
     n = d.size()
     size = d.rng.choice((3, 9, 1 << 16, longest(n)))
-    around = (-(1 << 31), INT32[1]) if d.wild else (-size, size)
-    if d.chance(0.2):  # all of one size: what is squared adds up to the largest there is
-        around = (around[1], around[1])
+    around = INT32 if d.wild else (-size, size)
     amount = d.rng.choice((0, 1, size // 2, size, d.parameter("fade", "amount")))
+    if d.chance(0.3):  # all of one size, and as long as what is taken away, or longer by one
+        one = d.rng.choice((1, around[1]))
+        around, amount = (one, one), min(isqrt(n * one**2) - d.rng.randrange(2), INT32[1])
     out = d.out("i32", n, INT32)
     d.b.step("fade", {"x": d.read("x", "i32", n, around), **_held(d), "out": out},
              n=n, one=1, amount=amount)  # fmt: skip
@@ -366,6 +368,24 @@ def hold_above(d: Drawing) -> None:
     d.b.show("out", out)
 
 
+def near(d: Drawing) -> None:
+    rows, columns = d.size(9), d.size(9)
+    reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("near", "reach")))
+    at = d.rng.choice((0, 0, 7, numbers(d.rng, 1, INT32)[0]))
+    ends = [INT32[0], *(at + sign * (reach + more) for sign in (-1, 1) for more in (0, 1))]
+    table = [min(max(d.rng.choice(ends), INT32[0]), INT32[1]) for _ in range(rows * columns)]
+    row, column = (d.read(name, "i32", 1, d.rng.choice([(-2, count + 1), (-1, 0),
+                                                        (count - 1, count)]))
+                   for name, count in (("row", rows), ("column", columns)))  # fmt: skip
+    flags = d.rng.choice([(1, 1), (1, 1), (0, 1), (-1, 0), INT32])
+    out = d.out("i32", 1, INT32)
+    d.b.step("near", {"x": d.read("x", "i32", 1, d.rng.choice([(at, at), (at, at), INT32])),
+                      "flag": d.read("flag", "i32", 1, flags), "row": row, "column": column,
+                      "table": d.i32("table", table), "out": out},
+             one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
+    d.b.show("out", out)
+
+
 def override(d: Drawing) -> None:
     entries = d.size(9)
     table = d.any_i32("table", entries, d.rng.choice([(-1, 9), (0, 9), (-1, 0), INT32]))
@@ -383,6 +403,6 @@ RECIPES: dict[str, Recipe] = {
     "argmax": argmax, "age": age, "place": place, "sample": sample, "lookup": lookup,
     "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_down,
     "frame_move": frame_move, "threshold": threshold, "blank": blank,
-    "stand": partial(of_place, "stand"), "inside": inside, "fall": fall, "fade": fade,
-    "hold_above": hold_above, "override": override, "near": partial(of_place, "near"),
+    "stand": stand, "inside": inside, "fall": fall, "fade": fade,
+    "hold_above": hold_above, "override": override, "near": near,
 }  # fmt: skip

@@ -227,9 +227,10 @@ def fade_flags() -> Trial:
 
 
 def fade_longest(n: int) -> Trial:
-    """All elements at the largest size that is proven, or a unit less; one left out."""
+    """All elements at the largest size that is proven, a unit less, or 2^30; one left out."""
     reach = longest(n)
-    rows = [[sign * size] * n for size in (reach, reach - 1) for sign in (-1, 1)]
+    sizes = reach, reach - 1, min(reach, 1 << 30)
+    rows = [[sign * size] * n for size in sizes for sign in (-1, 1)]
     rows += [[*row[:-1], 0] for row in rows]
     return _fade(n, 1, reach, [(*row, 0, 0) for row in rows])
 
@@ -277,7 +278,7 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     **{f"fade by {amount}, beside {second}": partial(fade_steps, amount, second)
        for amount, second in ((0, 1), (1, 3), (2, -2), (70_000, -100_000), (1 << 20, 1 << 30),
                               (INT32[1], 7), (1_900_000_000, 1_500_000_000))},
-    **{f"fade by {amount}, small": partial(fade_small, amount) for amount in (0, 1, 3, 9)},
+    **{f"fade by {amount}, small": partial(fade_small, amount) for amount in (0, 1, 2, 3, 9)},
     "fade, flags": fade_flags,
     **{f"fade, the longest of {n}": partial(fade_longest, n) for n in (1, 2, 3, 4, 5, 64)},
     "hold_above, all edges": hold_above,
