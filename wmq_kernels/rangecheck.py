@@ -10,13 +10,13 @@ file that passes is safe to run in the engine, which checks nothing any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from math import isqrt
+from dataclasses import replace
 
 import numpy as np
 
+from wmq_kernels.context import Context, Interval, Rule
 from wmq_kernels.errors import ProgramError
+from wmq_kernels.frame_ranges import FRAME_RULES
 from wmq_kernels.isa import (
     CARRY_BITS,
     COARSE_BITS,
@@ -28,76 +28,7 @@ from wmq_kernels.isa import (
 from wmq_kernels.isa import TABLE as ISA
 from wmq_kernels.program import BY_WORD, DRAWS, LIKELIEST, Bounds, Program, Step
 
-INT64_MAX = (1 << 63) - 1
-Interval = tuple[int, int]
 TWO_DIGITS: dict[str, Interval] = {"high": (-127, 127), "low": (-64, 63)}
-
-
-@dataclass(frozen=True)
-class Context:
-    """A step seen by its rule: declared intervals, constants, parameters.
-
-    found  what the rule has shown: the largest size of each intermediate, by name
-    """
-
-    program: Program
-    step: Step
-    where: str
-    found: dict[str, int | list[int]] = field(default_factory=dict)
-
-    def interval(self, operand: str) -> Interval:
-        value = self.program.values[self.step.operands[operand].value]
-        return value.lo, value.hi
-
-    def size(self, operand: str) -> int:
-        """Return the largest absolute value that the operand's interval allows."""
-        return max(abs(end) for end in self.interval(operand))
-
-    def data(self, operand: str) -> np.ndarray:
-        """Return a constant operand's elements as int64."""
-        at = self.step.operands[operand]
-        return self.program.data[at.value][at.start : at.start + at.count].astype(np.int64)
-
-    def largest(self, operand: str) -> int:
-        data = self.data(operand)
-        return max(abs(int(data.min())), abs(int(data.max())))
-
-    def parameter(self, name: str) -> int:
-        return self.step.parameters[name]
-
-    def clamped(self) -> Interval:
-        lo, hi = self.parameter("lo"), self.parameter("hi")
-        self.need(lo <= hi, f"lo {lo} exceeds hi {hi}")
-        return lo, hi
-
-    def within(self, operand: str, lo: int, hi: int) -> None:
-        """Show that a constant operand's elements are in [lo, hi]."""
-        data = self.data(operand)
-        least, most = int(data.min()), int(data.max())
-        self.need(lo <= least and most <= hi,
-                  f"{operand} has [{least}, {most}], the limit is [{lo}, {hi}]")  # fmt: skip
-
-    def shifts(self, operand: str = "shift") -> int:
-        """Return the largest of a constant operand's shifts; all must be 0 to 62."""
-        self.within(operand, 0, 62)
-        return int(self.data(operand).max())
-
-    def entries(self, operand: str, count: int) -> None:
-        have = self.step.operands[operand].count
-        self.need(have == count, f"{operand} has {have} entries, {count} are needed")
-
-    def need(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            raise ProgramError(f"{self.where}: {otherwise}", "range")
-
-    def fits(self, name: str, size: int, shift: int = 0, limit: int = INT64_MAX) -> None:
-        """|exact| <= size, and with the rounding term of `shift` it stays within the limit."""
-        bound = size + ((1 << shift) >> 1)
-        self.need(bound <= limit, f"{name} reaches {bound}, the limit is {limit}")
-        self.found[name] = bound
-
-
-Rule = Callable[[Context], dict[str, Interval]]
 
 
 def prove(program: Program) -> None:
@@ -391,72 +322,6 @@ def sample(c: Context) -> dict[str, Interval]:
     return {"out": (0, n - 1)}
 
 
-def timed(c: Context) -> dict[str, Interval]:
-    following = c.data("next")
-    lo, hi = c.interval("forced")
-    most = max(int(following.max()), c.parameter("entries") - 1)
-    return {"out": (min(lo, int(following.min()), 0), max(hi, most))}
-
-
-def cross(c: Context) -> dict[str, Interval]:
-    axes, sides = c.parameter("axes"), c.parameter("sides")
-    c.need(sides == 2 * axes, f"sides is {sides}, {axes} axes have {2 * axes}")
-    fate = c.data("fate").tolist()
-    reached = [*c.interval("after"), *(f for f in fate if f >= 0)]
-    return {"out": (min(reached), max(reached))}
-
-
-def strike(c: Context) -> dict[str, Interval]:
-    lo, hi = c.interval("x")
-    return {"out": (min(lo, max(lo - 1, 0)), max(hi, 0))}
-
-
-def threshold(c: Context) -> dict[str, Interval]:
-    c.within("least", 0, INT32[1])
-    return blank(c)
-
-
-def blank(c: Context) -> dict[str, Interval]:
-    lo, hi = c.interval("x")
-    return {"out": (min(lo, 0), max(hi, 0))}
-
-
-def stand(c: Context) -> dict[str, Interval]:
-    places = (t for t in c.data("table").tolist() if t != INT32[0])
-    reached = [*c.interval("x"), *places]
-    return {"out": (min(reached), max(reached))}
-
-
-def inside(c: Context) -> dict[str, Interval]:
-    lo, hi = c.interval("flag")
-    return {"out": (min(lo, 0), max(hi, 0))}
-
-
-def fall(c: Context) -> dict[str, Interval]:
-    c.within("gravity", 0, INT32[1])
-    c.within("terminal", 0, INT32[1])
-    lo, hi = c.interval("x")
-    pulled = np.maximum(lo - c.data("gravity"), -c.data("terminal"))
-    return {"out": (min(lo, int(pulled.min())), hi)}
-
-
-def fade(c: Context) -> dict[str, Interval]:
-    c.fits("squares", c.parameter("n") * c.size("x") ** 2)
-    longest = isqrt(c.parameter("n") * c.size("x") ** 2)
-    c.fits("product", 2 * c.size("x") * longest + longest)
-    return blank(c)
-
-
-def hold_above(c: Context) -> dict[str, Interval]:
-    lo, hi = c.interval("y")
-    return {"out": (lo, max(hi, int(c.data("level").max())))}
-
-
-def override(c: Context) -> dict[str, Interval]:
-    reached = [*c.interval("x"), *(t for t in c.data("table").tolist() if t >= 0)]
-    return {"out": (min(reached), max(reached))}
-
-
 RULES: dict[str, Rule] = {
     "digits": digits, "embed": embed, "dot": dot, "dot_add": dot_add,
     "requantize_i8": requantize, "requantize_i16": requantize, "requantize_i32": requantize,
@@ -466,8 +331,5 @@ RULES: dict[str, Rule] = {
     "frame_round": frame_round, "frame_sign": frame_sign, "argmax": argmax, "age": age,
     "copy": copy, "rms_norm_digits": rms_norm_digits, "place": place,
     "rms_norm_channels": rms_norm_channels, "hadamard": hadamard, "sample": sample,
-    "lookup": embed, "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_add,
-    "frame_move": frame_add, "threshold": threshold, "blank": blank, "stand": stand,
-    "inside": inside, "fall": fall, "fade": fade, "hold_above": hold_above,
-    "override": override, "near": inside,
+    "lookup": embed, "frame_down": frame_add, "frame_move": frame_add, **FRAME_RULES,
 }  # fmt: skip

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wmq_kernels.errors import ProgramError
+from wmq_kernels.exact import Ints
 from wmq_kernels.isa import TABLE
-from wmq_kernels.oracle import ORACLE, Ints
+from wmq_kernels.oracle import ORACLE
 from wmq_kernels.program import DRAWS, Draws, Program, Slice, Step
 
 

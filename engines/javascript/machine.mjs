@@ -18,6 +18,8 @@ function isqrt(v) {
   return r;
 }
 
+const floored = (a, b) => (a - (((a % b) + b) % b)) / b; // BigInt's own division cuts off
+
 export const sha256 = (...parts) => {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
@@ -353,6 +355,32 @@ const OPS = {
   inside(o, p) {
     const k = entry(o.row[0], p.rows) * N(p.columns) + entry(o.column[0], p.columns);
     o.out[0] = o.least[k] <= o.x[0] && o.x[0] <= o.most[k] ? o.flag[0] : 0;
+  },
+  fall(o, p) {
+    const k = entry(o.row[0], p.entries), lowest = -o.terminal[k];
+    const free = o.still[0] === 0 && o.flag[0] === 0 && o.weighs[entry(o.state[0], p.states)] !== 0;
+    o.out[0] = free && o.x[0] >= lowest ? Math.max(o.x[0] - o.gravity[k], lowest) : o.x[0];
+  },
+  fade(o, p) {
+    if (o.still[0] !== 0 || o.flag[0] !== 0) { o.out.set(o.x); return; }
+    let squares = 0n;
+    for (const v of o.x) squares += big(v) * big(v);
+    const m = isqrt(squares), left = m - p.amount;
+    for (let i = 0; i < o.x.length; i++)
+      o.out[i] = left <= 0n ? 0 : N(floored(2n * big(o.x[i]) * left + m, 2n * m));
+  },
+  hold_above(o, p) {
+    const k = entry(o.row[0], p.entries), level = o.level[k];
+    const between = o.least[k] <= o.x[0] && o.x[0] <= o.most[k];
+    o.out[0] = between && o.before[0] >= level && level > o.y[0] ? level : o.y[0];
+  },
+  override(o, p) {
+    const decided = o.table[entry(o.state[0], p.entries)];
+    o.out[0] = o.flag[0] === 0 && decided >= 0 ? decided : o.x[0];
+  },
+  near(o, p) {
+    const t = o.table[entry(o.row[0], p.rows) * N(p.columns) + entry(o.column[0], p.columns)];
+    o.out[0] = t === -(2 ** 31) || Math.abs(o.x[0] - t) <= N(p.reach) ? o.flag[0] : 0;
   },
   rms_norm_channels(o, p) {
     const [m, e] = factor(o, p);

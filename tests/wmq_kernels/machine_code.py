@@ -137,10 +137,18 @@ def compiled_functions() -> dict[str, Any]:
     """What numba compiles of the engine, by name: "silu", but "vnni.block" and "vnni_scan.silu"."""
     from numba.extending import is_jitted
 
-    from wmq_kernels.engine import barrier, frame_kernels, kernels, loop, vnni, vnni_scan
+    from wmq_kernels.engine import (
+        barrier,
+        frame_kernels,
+        frame_steps,
+        kernels,
+        loop,
+        vnni,
+        vnni_scan,
+    )
 
     found = {}
-    for module in (kernels, frame_kernels, loop, barrier, vnni, vnni_scan):
+    for module in (kernels, frame_kernels, frame_steps, loop, barrier, vnni, vnni_scan):
         prefix = {vnni: "vnni.", vnni_scan: "vnni_scan."}.get(module, "")
         found |= {prefix + name: one for name, one in sorted(vars(module).items())
                   if is_jitted(one) and one.py_func.__module__ == module.__name__}  # fmt: skip

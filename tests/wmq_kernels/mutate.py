@@ -35,10 +35,10 @@ from wmq_kernels import engine
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.conformance.ports import KINDS_OF_PORTS
 from wmq_kernels.conformance.recipes import RECIPES, draw
-from wmq_kernels.engine import frame_kernels, kernels, loop
+from wmq_kernels.engine import frame_kernels, frame_steps, kernels, loop
 
 SOURCES = {Path(one.__file__).name: Path(one.__file__).read_text("utf-8")
-           for one in (kernels, frame_kernels, loop)}  # fmt: skip
+           for one in (kernels, frame_kernels, frame_steps, loop)}  # fmt: skip
 SEEDS = range(24)  # of each instruction's recipe
 TIMEOUT = 30  # seconds of one mutant's comparisons, after which it counts as noticed
 ENOUGH = 0.95
@@ -64,6 +64,11 @@ EQUIVALENT = (
             "blank",
             "stand",
             "inside",
+            "fall",
+            "fade",
+            "hold_above",
+            "override",
+            "near",
         )
     ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
@@ -88,6 +93,9 @@ EQUIVALENT = (
     ("silu", "if v < 0", "v < 0 -> v <= 0", "x = 0 gives 0 whatever g is"),
     ("silu", "if v < 0", "0 -> 1", "x = 0 gives 0 whatever g is"),
     ("hadamard", "passes = 0", "0 -> 1", "a block has two elements at least"),
+    ("fall", "v >= lowest", "v > lowest", "a speed that is the terminal one stays it"),
+    ("fade", "m <= amount", "m < amount", "amount - amount is 0, and so is the quotient"),
+    ("hold_above", "level[k] > y[0]", "level[k] >= y[0]", "a height at the level stays there"),
     ("argmax", "range(1, len(x))", "1 -> 0", "the first element is not above itself"),
 )
 
@@ -128,7 +136,8 @@ def first_of(function: str) -> list[str]:
                "scan_carry_rows": ["scan_carry"], "pass_by": ["scan", "scan_carry"],
                "products": ["dot"],
                "read_out": ["scan", "scan_carry"], "norm_factor": ["rms_norm"],
-               "isqrt": ["rms_norm"], "butterflies": ["hadamard"], "embed": ["embed", "lookup"],
+               "isqrt": ["rms_norm", "fade"], "butterflies": ["hadamard"],
+               "embed": ["embed", "lookup"],
                "greatest": ["sample"], "weigh": ["sample"]}  # fmt: skip
     return helpers.get(function) or [
         op for op in RECIPES if op == function or op.startswith(f"{function}_i")
@@ -165,6 +174,9 @@ def loop_of(mutant: Mutant) -> types.ModuleType:
     changed = made["loop.py"]
     changed.kernels = made["kernels.py"]  # type: ignore[attr-defined]
     changed.frame_kernels = made["frame_kernels.py"]  # type: ignore[attr-defined]
+    steps = made["frame_steps.py"]
+    steps.frame_kernels = made["frame_kernels.py"]  # type: ignore[attr-defined]
+    changed.run_frame_step = steps.run_frame_step  # type: ignore[attr-defined]
     return changed
 
 

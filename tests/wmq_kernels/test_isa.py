@@ -8,10 +8,11 @@ import re
 import pytest
 
 from wmq_kernels.conformance.recipes import draw
+from wmq_kernels.context import Context
 from wmq_kernels.engine import frame_kernels, kernels
 from wmq_kernels.isa import DTYPES, OPCODE, ROWS, TABLE, Instruction
 from wmq_kernels.oracle import ORACLE
-from wmq_kernels.rangecheck import RULES, Context
+from wmq_kernels.rangecheck import RULES
 
 DIGITS = ("digits", "rms_norm_digits")  # which clamp to what two digits hold
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -13,7 +13,7 @@ from tests.wmq_kernels.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [(ROOT / "wmq_kernels" / "engine" / name).read_text("utf-8")
-           for name in ("kernels.py", "frame_kernels.py", "loop.py")]  # fmt: skip
+           for name in ("kernels.py", "frame_kernels.py", "frame_steps.py", "loop.py")]  # fmt: skip
 KINDS = {"connective", "arithmetic", "comparison", "condition", "constant", "loop", "min or max",
          "result", "rounding", "saturation", "sign", "update", "width"}  # fmt: skip
 SAMPLE = 40

@@ -70,7 +70,7 @@ def test_every_kernel_and_the_frame_loop_were_looked_at(found: dict[str, Any]) -
     functions = found["functions"]
     kernels = {row.name.partition("_i")[0] for row in ROWS}  # one function for requantize_i8, ..
     kernels = kernels - {"dot", "dot_add", "lookup"} | {"dots", "embed"}
-    assert kernels | {"run_step", "run_frames", "meet"} <= set(functions)
+    assert kernels | {"run_step", "run_frame_step", "run_frames", "meet"} <= set(functions)
     assert functions.count("requantize") == 4  # conv's sums are int64
     assert functions.count("embed") == 2  # of int8, and lookup's of int32
     if not obstacle():

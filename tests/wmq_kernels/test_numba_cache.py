@@ -22,7 +22,7 @@ from numba.core.caching import IndexDataCacheFile
 from tests.wmq_kernels.a_kernel import TOTALS
 from tests.wmq_kernels.machine_code import compiled_functions
 from wmq_kernels import isa
-from wmq_kernels.engine import compiling, kernels, loop
+from wmq_kernels.engine import compiling, frame_steps, kernels, loop
 from wmq_kernels.engine.user_cache import user_cache
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,8 @@ def test_what_is_compiled_comes_from_the_files_that_the_folder_is_named_after() 
 
 
 def test_its_constants_are_those_of_the_instruction_table() -> None:
-    numbers = {name[3:].lower(): value for name, value in vars(loop).items() if name[:3] == "OP_"}
+    numbers = {name[3:].lower(): value for module in (loop, frame_steps)
+               for name, value in vars(module).items() if name[:3] == "OP_"}  # fmt: skip
     assert numbers == isa.OPCODE | {"dots": len(isa.ROWS), "meet": len(isa.ROWS) + 1}
     for name in ("DIGITS_LIMIT", "SIGMOID_BITS", "SIGMOID_STEP_BITS", "SOFTPLUS_REACH"):
         assert getattr(kernels, name) == getattr(isa, name)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from wmq_kernels.conformance.builder import Builder, whole
 from wmq_kernels.errors import ProgramError
+from wmq_kernels.exact import round_shift
 from wmq_kernels.isa import INT32
-from wmq_kernels.oracle import ORACLE, round_shift
+from wmq_kernels.oracle import ORACLE
 from wmq_kernels.program import Program, Slice
 from wmq_kernels.reference import Reference
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from math import isqrt
+
 from wmq_kernels import tables
 from wmq_kernels.conformance.builder import numbers
-from wmq_kernels.conformance.drawing import Drawing, Recipe
+from wmq_kernels.conformance.drawing import LARGEST, Drawing, Recipe
 from wmq_kernels.isa import INT32
 from wmq_kernels.program import Slice
 
@@ -292,10 +295,114 @@ def inside(d: Drawing) -> None:
     d.b.show("out", out)
 
 
+def _held(d: Drawing) -> dict[str, Slice]:
+    """The two flags that hold something back; mostly neither is set."""
+    flags = [(0, 0), (0, 0), (0, 0), (0, 1), (-1, 0), INT32]
+    return {name: d.read(name, "i32", 1, d.rng.choice(flags)) for name in ("still", "flag")}
+
+
+def fall(d: Drawing) -> None:
+    states, entries = d.size(5), d.size(5)
+    low = -1 if d.wild and d.chance(0.5) else 0
+    most = d.rng.choice((3, 1 << 16, INT32[1]))
+    gravity = numbers(d.rng, entries, (d.rng.choice((low, 1, 1)), most))
+    terminal = numbers(d.rng, entries, (low, most))
+    k = d.rng.randrange(entries)
+    slowest = -max(terminal[k], 0)
+    near = d.rng.choice([INT32, (slowest - 1, slowest + 1), (slowest, slowest + most), (0, most),
+                         (slowest, slowest + max(gravity[k], 0))])  # fmt: skip
+    weighs = d.any_i32("weighs", states, d.rng.choice([(1, 1), (0, 1), (0, 1), INT32]))
+    state = d.rng.choice([(-2, states + 1), (-1, 0), (states - 1, states)])
+    out = d.out("i32", 1, INT32)
+    d.b.step("fall", {"x": d.read("x", "i32", 1, (near[0], min(near[1], INT32[1]))), **_held(d),
+                      "state": d.read("state", "i32", 1, state),
+                      "row": d.read("row", "i32", 1, d.rng.choice([(-2, entries + 1), (k, k)])),
+                      "weighs": weighs,
+                      "gravity": d.i32("gravity", gravity), "terminal": d.i32("terminal", terminal),
+                      "out": out}, one=1, states=states, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
+def longest(n: int) -> int:
+    """The largest size of n elements with which `fade` is proven."""
+
+    def overflows(size: int) -> bool:
+        length = isqrt(n * size**2)
+        return max(n * size**2, 2 * size * length + length) > LARGEST
+
+    return bisect_right(range(1 << 31), False, key=overflows) - 1
+
+
+def fade(d: Drawing) -> None:
+    n = d.size()
+    size = d.rng.choice((3, 9, 1 << 16, longest(n)))
+    around = INT32 if d.wild else (-size, size)
+    amount = d.rng.choice((0, 1, size // 2, size, d.parameter("fade", "amount")))
+    if d.chance(0.3):  # all of one size, and as long as what is taken away, or longer by one
+        one = d.rng.choice((1, around[1]))
+        around, amount = (one, one), min(isqrt(n * one**2) - d.rng.randrange(2), INT32[1])
+    out = d.out("i32", n, INT32)
+    d.b.step("fade", {"x": d.read("x", "i32", n, around), **_held(d), "out": out},
+             n=n, one=1, amount=amount)  # fmt: skip
+    d.b.show("out", out)
+
+
+def hold_above(d: Drawing) -> None:
+    entries = d.size(9)
+    near = d.rng.choice([INT32, (-3, 3), (-3, 3)])
+    least, most, level = (numbers(d.rng, entries, near) for _ in range(3))
+    if d.chance(0.5):  # a floor between any two ends
+        least, most = [min(p) for p in zip(least, most, strict=True)], [INT32[1]] * entries
+    k = d.rng.randrange(entries)
+    ends = [min(max(v, INT32[0] + 1), INT32[1] - 1) for v in (least[k], most[k], level[k])]
+    end, at = d.rng.choice(ends[:2]), ends[2]
+    x = d.read("x", "i32", 1, d.rng.choice([near, (end - 1, end + 1), (end, INT32[1])]))
+    before = d.read("before", "i32", 1, d.rng.choice([near, (at - 1, at), (at, at + 1)]))
+    y = d.read("y", "i32", 1, d.rng.choice([near, (at - 1, at), (at - 1, at - 1), (at, at + 1)]))
+    row = d.read("row", "i32", 1, d.rng.choice([(-2, entries + 1), (k, k)]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("hold_above", {"x": x, "before": before, "y": y, "row": row,
+                            "least": d.i32("least", least), "most": d.i32("most", most),
+                            "level": d.i32("level", level), "out": out},
+             one=1, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
+def near(d: Drawing) -> None:
+    rows, columns = d.size(9), d.size(9)
+    reach = d.rng.choice((0, 1, 5, 1 << 16, d.parameter("near", "reach")))
+    at = d.rng.choice((0, 0, 7, numbers(d.rng, 1, INT32)[0]))
+    ends = [INT32[0], *(at + sign * (reach + more) for sign in (-1, 1) for more in (0, 1))]
+    table = [min(max(d.rng.choice(ends), INT32[0]), INT32[1]) for _ in range(rows * columns)]
+    row, column = (d.read(name, "i32", 1, d.rng.choice([(-2, count + 1), (-1, 0),
+                                                        (count - 1, count)]))
+                   for name, count in (("row", rows), ("column", columns)))  # fmt: skip
+    flags = d.rng.choice([(1, 1), (1, 1), (0, 1), (-1, 0), INT32])
+    out = d.out("i32", 1, INT32)
+    d.b.step("near", {"x": d.read("x", "i32", 1, d.rng.choice([(at, at), (at, at), INT32])),
+                      "flag": d.read("flag", "i32", 1, flags), "row": row, "column": column,
+                      "table": d.i32("table", table), "out": out},
+             one=1, rows=rows, columns=columns, reach=reach)  # fmt: skip
+    d.b.show("out", out)
+
+
+def override(d: Drawing) -> None:
+    entries = d.size(9)
+    table = d.any_i32("table", entries, d.rng.choice([(-1, 9), (0, 9), (-1, 0), INT32]))
+    out = d.out("i32", 1, INT32)
+    d.b.step("override", {"state": d.read("state", "i32", 1, (-2, entries + 1)),
+                          "flag": d.read("flag", "i32", 1, d.rng.choice([(0, 0), (0, 1), (-1, 0),
+                                                                         INT32])),
+                          "x": d.read("x", "i32", 1), "table": table, "out": out},
+             one=1, entries=entries)  # fmt: skip
+    d.b.show("out", out)
+
+
 RECIPES: dict[str, Recipe] = {
     "frame_add": frame_add, "frame_round": frame_round, "frame_sign": frame_sign,
     "argmax": argmax, "age": age, "place": place, "sample": sample, "lookup": lookup,
     "timed": timed, "cross": cross, "strike": strike, "frame_down": frame_down,
-    "frame_move": frame_move, "threshold": threshold, "blank": blank, "stand": stand,
-    "inside": inside,
+    "frame_move": frame_move, "threshold": threshold, "blank": blank,
+    "stand": stand, "inside": inside, "fall": fall, "fade": fade,
+    "hold_above": hold_above, "override": override, "near": near,
 }  # fmt: skip

@@ -229,12 +229,37 @@ class Network(Builder):
         left = self.temp("left", "i32", 2, (-(1 << 16), 1 << 16))
         self.step("blank", {"x": speed, "first": BIT, "second": AGE, "out": left},
                   n=2, one=1)  # fmt: skip
+        free = self.temp("free", "i32", 2, (-(1 << 19), 1 << 19))
         self.step("frame_move", {"now": Slice("frame", 1, 2), "change": self._part(change, 1, 2),
-                                 "speed": left, "push": Slice("controllers", 0, 2),
+                                 "speed": self._slowed(left), "push": Slice("controllers", 0, 2),
                                  "still": CLOCK,
                                  "least": self.const("c", "i32", [-(1 << 19), 0]),
                                  "most": self.const("c", "i32", [1 << 19, 1 << 18]),
-                                 "out": self._part(moved, 1, 2)}, n=2, one=1)  # fmt: skip
+                                 "out": free}, n=2, one=1)  # fmt: skip
+        across, up = self._part(free, 0, 1), self._part(free, 1, 1)
+        self.step("copy", {"x": across, "out": self._part(moved, 1, 1)}, n=1)
+        self.step("hold_above", {"x": across, "before": Slice("frame", 2, 1), "y": up,
+                                 "row": CLASS,
+                                 "least": self._ints("i32", CLASSES, -(1 << 19), 0),
+                                 "most": self._ints("i32", CLASSES, 0, 1 << 19),
+                                 "level": self._ints("i32", CLASSES, 0, 1 << 18),
+                                 "out": self._part(moved, 2, 1)},
+                  one=1, entries=CLASSES)  # fmt: skip
+
+    def _slowed(self, speed: Slice) -> Slice:
+        """Two speeds that fade, and the second also falls."""
+        shorter, out = (self.temp(name, "i32", 2, (-(1 << 16), 1 << 16))
+                        for name in ("shorter", "slowed"))  # fmt: skip
+        held = {"still": CLOCK, "flag": BIT}
+        self.step("fade", {"x": speed, **held, "out": shorter}, n=2, one=1, amount=5000)
+        self.step("copy", {"x": self._part(shorter, 0, 1), "out": self._part(out, 0, 1)}, n=1)
+        self.step("fall", {"x": self._part(shorter, 1, 1), **held, "state": CLASS, "row": AGE,
+                           "weighs": self._ints("i32", CLASSES, 0, 2),
+                           "gravity": self._ints("i32", 3, 0, 1 << 14),
+                           "terminal": self._ints("i32", 3, 0, 1 << 15),
+                           "out": self._part(out, 1, 1)},
+                  one=1, states=CLASSES, entries=3)  # fmt: skip
+        return out
 
     def _settle(self, change: Slice, out: Slice) -> None:
         """The first number: its class and age may stand at a place that it is drawn to."""
@@ -244,20 +269,22 @@ class Network(Builder):
                                 "most": self.const("c", "i32", [1 << 20]), "out": free},
                   n=1)  # fmt: skip
         ages = 3
-        places = [self.rng.choice((INT32[0], self.rng.randint(-(1 << 20), 1 << 20)))
-                  for _ in range(CLASSES * ages)]  # fmt: skip
+        places = [[self.rng.choice((INT32[0], self.rng.randint(-(1 << 20), 1 << 20)))
+                   for _ in range(CLASSES * ages)] for _ in (0, 1)]  # fmt: skip
         ends = [self._ints("i32", CLASSES * ages, *near)
                 for near in ((-(1 << 20), 0), (-1000, 1 << 20))]  # fmt: skip
-        flag = self.temp("flag", "i32", 1, INT32)
+        between, flag = (self.temp(name, "i32", 1, INT32) for name in ("between", "flag"))
         self.step("inside", {"x": free, "flag": BIT, "row": CLASS, "column": AGE,
-                             "least": ends[0], "most": ends[1], "out": flag},
+                             "least": ends[0], "most": ends[1], "out": between},
                   one=1, rows=CLASSES, columns=ages)  # fmt: skip
-        self.step("stand", {"x": free, "flag": flag, "row": CLASS, "column": AGE,
-                            "table": self.const("c", "i32", places), "out": out},
-                  one=1, rows=CLASSES, columns=ages, reach=1 << 19)  # fmt: skip
+        for op, taken, table, to in (("near", between, places[0], flag),
+                                     ("stand", flag, places[1], out)):  # fmt: skip
+            self.step(op, {"x": free, "flag": taken, "row": CLASS, "column": AGE,
+                           "table": self.const("c", "i32", table), "out": to},
+                      one=1, rows=CLASSES, columns=ages, reach=1 << 19)  # fmt: skip
 
     def _draw(self, logits: Slice, moved: Slice, after: Slice) -> None:
-        """The class: what its clock says, else a draw, unless a number leaves its place."""
+        """The class: what its clock says, what it decides, or a draw, unless a number leaves."""
         wish = self._requantize("i32", Slice("next_controllers", 1, 1), 51, -3, CLASSES)
         forced = self.temp("forced", "i32", 1, INT32)
         self.step("timed", {"state": CLASS, "age": AGE, "forced": wish,
@@ -273,9 +300,14 @@ class Network(Builder):
                              "table": self.const("c", "i32", table), "out": drawn},
                   n=CLASSES, one=1, classes=CLASSES, entries=len(table), multiplier=1 << 10,
                   shift=17)  # fmt: skip
+        decided = self.temp("decided", "i32", 1, (0, CLASSES - 1))
+        alone = [self.rng.choice((-1, -1, self.rng.randrange(CLASSES))) for _ in range(CLASSES)]
+        self.step("override", {"state": CLASS, "flag": BIT, "x": drawn,
+                               "table": self.const("c", "i32", alone), "out": decided},
+                  one=1, entries=CLASSES)  # fmt: skip
         ends = self._ints("i32", 2 * CLASSES, 1 << 17, 1 << 19)
         least = [-int(v) for v in self.data[ends.value][ends.start :][: 2 * CLASSES]]
-        self.step("cross", {"before": CLASS, "after": drawn, "index": AGE,
+        self.step("cross", {"before": CLASS, "after": decided, "index": AGE,
                             "x": self._part(moved, 0, 2), "push": Slice("controllers", 1, 1),
                             "least": self.const("c", "i32", least), "most": ends,
                             "need": self._ints("i32", 4, -(1 << 21), 1 << 21),

@@ -7,7 +7,7 @@ type of it, and only the branch that is taken, so that the plain path holds no i
 of AVX-512 of ours.
 
 `run_step` is one long chain of branches, because numba compiles neither a table of functions of
-different types nor a loop over such a table.
+different types nor a loop over such a table.  The chain ends in `frame_steps`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 from wmq_kernels.engine import frame_kernels, kernels, vnni, vnni_scan
 from wmq_kernels.engine.barrier import meet
 from wmq_kernels.engine.compiling import kernel
-from wmq_kernels.engine.operands import OPERANDS, part
+from wmq_kernels.engine.frame_steps import run_frame_step
+from wmq_kernels.engine.operands import OPERANDS, PARAMETERS, part
 
 # As isa.py numbers them, held to it by a test: this package imports no other.
 (
@@ -23,17 +24,14 @@ from wmq_kernels.engine.operands import OPERANDS, part
     OP_REQUANTIZE_I32, OP_ADD, OP_RMS_NORM, OP_CONV, OP_SILU, OP_SOFTPLUS, OP_DECAY, OP_DRIVE,
     OP_SCAN, OP_SCAN_CARRY, OP_GATE, OP_FRAME_ADD, OP_FRAME_ROUND, OP_FRAME_SIGN, OP_ARGMAX,
     OP_AGE, OP_COPY, OP_RMS_NORM_DIGITS, OP_PLACE, OP_RMS_NORM_CHANNELS, OP_HADAMARD,
-    OP_SAMPLE, OP_LOOKUP, OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE,
-    OP_THRESHOLD, OP_BLANK, OP_STAND, OP_INSIDE, OP_FALL, OP_FADE, OP_HOLD_ABOVE, OP_OVERRIDE,
-    OP_NEAR,
-) = range(43)  # fmt: skip
+    OP_SAMPLE, OP_LOOKUP,
+) = range(29)  # fmt: skip
 
 OP_DOTS, OP_MEET = 43, 44  # of the engine alone: see `dots` and `barrier.meet`
 
 # Places in `ports`, by what a port is for: see `program.Roles`.
 FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
 
-PARAMETERS = 24  # place of the first parameter in an instruction's row
 BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if they last
 
 
@@ -247,133 +245,8 @@ def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
         )
     elif op == OP_LOOKUP:
         kernels.embed(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
-    elif op == OP_TIMED:
-        frame_kernels.timed(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(c32, code, 3),
-            part(c32, code, 4),
-            part(v32, code, 5),
-        )
-    elif op == OP_CROSS:
-        frame_kernels.cross(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(v32, code, 4),
-            part(c32, code, 5),
-            part(c32, code, 6),
-            part(c32, code, 7),
-            part(c32, code, 8),
-            part(v32, code, 9),
-        )
-    elif op == OP_STRIKE:
-        frame_kernels.strike(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(c32, code, 3),
-            part(v32, code, 4),
-        )
-    elif op == OP_FRAME_DOWN:
-        frame_kernels.frame_down(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(c32, code, 2),
-            part(c32, code, 3),
-            part(v32, code, 4),
-        )
-    elif op == OP_FRAME_MOVE:
-        frame_kernels.frame_move(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(v32, code, 4),
-            part(c32, code, 5),
-            part(c32, code, 6),
-            part(v32, code, 7),
-        )
-    elif op == OP_THRESHOLD:
-        frame_kernels.threshold(part(v32, code, 0), part(c32, code, 1), part(v32, code, 2))
-    elif op == OP_BLANK:
-        frame_kernels.blank(
-            part(v32, code, 0), part(v32, code, 1), part(v32, code, 2), part(v32, code, 3)
-        )
-    elif op == OP_STAND:
-        frame_kernels.stand(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(c32, code, 4),
-            part(v32, code, 5),
-            p[2],
-            p[3],
-        )
-    elif op == OP_INSIDE:
-        frame_kernels.inside(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(c32, code, 4),
-            part(c32, code, 5),
-            part(v32, code, 6),
-            p[2],
-        )
-    elif op == OP_FALL:
-        frame_kernels.fall(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(v32, code, 4),
-            part(c32, code, 5),
-            part(c32, code, 6),
-            part(c32, code, 7),
-            part(v32, code, 8),
-        )
-    elif op == OP_FADE:
-        frame_kernels.fade(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            p[2],
-        )
-    elif op == OP_HOLD_ABOVE:
-        frame_kernels.hold_above(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(c32, code, 4),
-            part(c32, code, 5),
-            part(c32, code, 6),
-            part(v32, code, 7),
-        )
-    elif op == OP_OVERRIDE:
-        frame_kernels.override(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(c32, code, 3),
-            part(v32, code, 4),
-        )
-    elif op == OP_NEAR:
-        frame_kernels.near(
-            part(v32, code, 0),
-            part(v32, code, 1),
-            part(v32, code, 2),
-            part(v32, code, 3),
-            part(c32, code, 4),
-            part(v32, code, 5),
-            p[2],
-            p[3],
-        )
+    else:
+        run_frame_step(code, c32, v32)
     return 0
 
 

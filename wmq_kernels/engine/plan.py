@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from wmq_kernels.engine import loop, vnni
-from wmq_kernels.engine.operands import OPERANDS
+from wmq_kernels.engine.operands import OPERANDS, PARAMETERS
 from wmq_kernels.isa import DIGIT_BITS, OPCODE, TABLE
 from wmq_kernels.program import NUMPY, PORTS, Program, Slice, Step
 
@@ -198,7 +198,7 @@ class Plan:
             if operand.access in ("write", "update"):
                 work.writes.append(span)
         for k, parameter in enumerate(row.parameters):
-            work.row[loop.PARAMETERS + k] = step.parameters[parameter.name]
+            work.row[PARAMETERS + k] = step.parameters[parameter.name]
         if step.op == "sample":
             work.amount = EACH + SAMPLED * step.parameters["n"]
         if step.op == "scan_carry":

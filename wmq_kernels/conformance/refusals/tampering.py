@@ -15,12 +15,14 @@ from random import Random
 import numpy as np
 
 from wmq_kernels.conformance.builder import Builder
+from wmq_kernels.conformance.frame_recipes import longest
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.conformance.refusals.hostile import Fields, Refused, changed, step_of
+from wmq_kernels.context import Context
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32, TABLE
 from wmq_kernels.program import NUMPY, Bounds, Program, encode
-from wmq_kernels.rangecheck import RULES, Context, bounds
+from wmq_kernels.rangecheck import RULES, bounds
 
 WILD = 10  # draws of each instruction that the range proof refuses
 
@@ -107,6 +109,8 @@ TOO_FAR: dict[str, dict[str, tuple[int, ...]]] = {
     "cross": {"least": (), "most": ()},  # which need no order
     "threshold": {"least": (-1, INT32[0])},
     "inside": {"least": (), "most": ()},
+    "fall": {"gravity": (-1, INT32[0]), "terminal": (-1, INT32[0])},
+    "hold_above": {"least": (), "most": ()},
 }
 PARAMETERS_TOO_FAR = {
     "lo and hi turned": {"lo": 1, "hi": 0},
@@ -153,6 +157,15 @@ def _cross(axes: int, sides: int) -> bytes:
     out = b.temp("out", "i32", 1, INT32)
     b.step("cross", {**read, "x": b.part(axes, INT32), **ends, **of_sides, "out": out}, one=1,
            entries=1, axes=axes, sides=sides, states=1)  # fmt: skip
+    return forged(b.program())
+
+
+def _fade(n: int, lo: int) -> bytes:
+    """A vector of n elements in [lo, 0]."""
+    b = Builder(Random(0))
+    x, out = b.read("x", "i32", n, (lo, 0)), b.temp("out", "i32", n, INT32)
+    held = {name: b.part(1, INT32) for name in ("still", "flag")}
+    b.step("fade", {"x": x, **held, "out": out}, n=n, one=1, amount=1)
     return forged(b.program())
 
 
@@ -211,6 +224,9 @@ def ranges() -> Iterator[Refused]:
     for axes, sides in ((1, 1), (1, 3), (2, 2), (3, 4)):
         yield Refused(f"cross: {axes} axes with {sides} sides", "range",
                       partial(_cross, axes, sides))  # fmt: skip
+    for n in (1, 2, 3, 4, 5, 64, 1 << 10):
+        yield Refused(f"fade: {n} elements, a unit too large", "range",
+                      partial(_fade, n, -longest(n) - 1))  # fmt: skip
     for what, make in SAMPLES.items():
         yield Refused(f"sample: {what}", "range", make)
     for op in ("rms_norm", "rms_norm_digits"):

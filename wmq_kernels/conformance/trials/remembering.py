@@ -13,8 +13,8 @@ from random import Random
 from wmq_kernels.conformance.builder import Builder, Interval, whole
 from wmq_kernels.conformance.trials.boundaries import I16_LIMITS, least_input, outputs_of, scale
 from wmq_kernels.conformance.trials.trial import Trial, trial
+from wmq_kernels.exact import clamp, round_shift
 from wmq_kernels.isa import INT32
-from wmq_kernels.oracle import clamp, round_shift
 from wmq_kernels.program import Program
 from wmq_kernels.rangecheck import certified
 from wmq_kernels.reference import Reference

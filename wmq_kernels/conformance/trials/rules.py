@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
+from math import isqrt
 from random import Random
 
 from wmq_kernels.conformance.builder import Builder, Interval
+from wmq_kernels.conformance.frame_recipes import longest
 from wmq_kernels.conformance.trials.boundaries import (
     I32_LIMITS,
     ROUNDED,
     around,
     bounds_of,
     outputs_of,
+    passing,
+    some_steps_of,
 )
 from wmq_kernels.conformance.trials.trial import Trial, columns_of, trial
 from wmq_kernels.isa import INT32
+from wmq_kernels.oracle import ORACLE
 from wmq_kernels.rangecheck import certified
 
 
@@ -131,19 +136,19 @@ def blank() -> Trial:
     return _combined("blank", {"x": near, "first": near, "second": near}, {}, n=1)
 
 
-def stand_places(reach: int) -> Trial:
+def near_places(op: str, reach: int) -> Trial:
     """Places exactly within reach of each in the table, and a unit beyond."""
     table = [0, -70, INT32[0], INT32[0] + 1, INT32[1], 1 << 20]
     ends = [t + sign * reach for t in table for sign in (-1, 0, 1)]
-    return _combined("stand",
+    return _combined(op,
                      {"x": [_around_ends(*ends)], "flag": [(0, 1)], "row": [(0, 1)],
                       "column": [(0, 1, 2)]},
                      {"table": table}, rows=2, columns=3, reach=reach)  # fmt: skip
 
 
-def stand_tables() -> Trial:
+def tables_of_places(op: str) -> Trial:
     """Rows and columns on both sides of the table, and every kind of flag."""
-    return _combined("stand",
+    return _combined(op,
                      {"x": [(7, *INT32)], "flag": [_around_ends(0)], "row": [_around_ends(0, 1)],
                       "column": [_around_ends(0, 2)]},
                      {"table": [1, 2, 3, -4, INT32[0], -6]},
@@ -159,6 +164,102 @@ def inside() -> Trial:
                      rows=2, columns=2)  # fmt: skip
 
 
+def fall_speeds() -> Trial:
+    """Speeds at and beside the terminal ones, and a step of gravity above them."""
+    gravity, terminal = [3, 0, 10, INT32[1]], [10, 7, 0, INT32[1]]
+    ends = [v for g, t in zip(gravity, terminal, strict=True) for v in (-t, g - t)]
+    return _combined("fall",
+                     {"x": [_around_ends(0, *ends)], "still": [(0, 1)], "flag": [(0, 1)],
+                      "state": [(0, 1)], "row": [(0, 1, 2, 3)]},
+                     {"weighs": [0, 1], "gravity": gravity, "terminal": terminal},
+                     states=2, entries=4)  # fmt: skip
+
+
+def fall_tables() -> Trial:
+    """States and rows on both sides of their tables, every kind of weight and of flag."""
+    return _combined("fall",
+                     {"x": [(5,)], "still": [(-1, 0, *INT32)], "flag": [(-1, 0, *INT32)],
+                      "state": [_around_ends(0, 3)], "row": [_around_ends(0, 1)]},
+                     {"weighs": [-1, 0, INT32[0], 1], "gravity": [1, 2], "terminal": [9, 9]},
+                     states=4, entries=2)  # fmt: skip
+
+
+def _fade(n: int, amount: int, reach: int, given: list[tuple[int, ...]]) -> Trial:
+    """Rows of n elements within reach, and the two flags."""
+    b = Builder(Random(0))
+    x = b.read("x", "i32", n, (-reach, reach))
+    held = {name: b.part(1, INT32) for name in ("still", "flag")}
+    out = b.temp("out", "i32", n, INT32)
+    b.step("fade", {"x": x, **held, "out": out}, n=n, one=1, amount=amount)
+    b.show("out", out)
+    return trial(b, certified(b.program()), given)
+
+
+def fade_steps(amount: int, second: int) -> Trial:
+    """Steps of the first element and of the length, beside a second that is held fixed."""
+    reach = longest(2)
+    within = -reach, reach
+
+    def first(x: int) -> int:
+        found, _ = ORACLE["fade"](x=[x, second], still=[0], flag=[0], n=2, one=1, amount=amount)
+        return found["out"][0]
+
+    def length(x: int) -> int:
+        return isqrt(x * x + second * second)
+
+    lengths = some_steps_of(0, length(reach))
+    found = [passing(first, within, y) for y in some_steps_of(*within)]
+    found += [passing(length, (0, reach), m) for m in (amount, amount + 1, *lengths)]
+    inputs = {*within, 0, *(x + d for x in found if x is not None for d in (-1, 0, 1))}
+    return _fade(2, amount, reach,
+                 [(x, second, 0, 0) for x in sorted(inputs) if abs(x) <= reach])  # fmt: skip
+
+
+def fade_small(amount: int) -> Trial:
+    """All small vectors, which have lengths and halves of every kind."""
+    small = range(-7, 8)
+    return _fade(2, amount, 7, [(x, y, 0, 0) for x in small for y in small])
+
+
+def fade_flags() -> Trial:
+    flags = _around_ends(0)
+    return _fade(2, 2, 9, [(3, -4, still, flag) for still in flags for flag in flags])
+
+
+def fade_longest(n: int) -> Trial:
+    """All elements at the largest size that is proven, a unit less, or 2^30; one left out."""
+    reach = longest(n)
+    sizes = reach, reach - 1, min(reach, 1 << 30)
+    rows = [[sign * size] * n for size in sizes for sign in (-1, 1)]
+    rows += [[*row[:-1], 0] for row in rows]
+    return _fade(n, 1, reach, [(*row, 0, 0) for row in rows])
+
+
+def hold_above() -> Trial:
+    """Places on both ends; heights at the level, above and below it, before and after."""
+    return _combined("hold_above",
+                     {"x": [_around_ends(-5, 9)], "before": [_around_ends(4)],
+                      "y": [_around_ends(4)], "row": [(0, 1, 2, 3)]},
+                     {"least": [-5, 9, *INT32], "most": [9, -5, INT32[1], INT32[1]],
+                      "level": [4, 4, INT32[1], INT32[0]]}, entries=4)  # fmt: skip
+
+
+def hold_above_tables() -> Trial:
+    return _combined("hold_above",
+                     {"x": [(0,)], "before": [(9, INT32[1])], "y": [(-9, INT32[0])],
+                      "row": [_around_ends(0, 1, 2)]},
+                     {"least": [0, 0, 0], "most": [0, 0, 0], "level": [-8, 0, 8]},
+                     entries=3)  # fmt: skip
+
+
+def override() -> Trial:
+    """Every kind of flag and element; states on both sides of the table."""
+    table = [-1, 0, 1, *INT32]
+    return _combined("override",
+                     {"state": [_around_ends(0, 1, 2, 3, 4)], "flag": [_around_ends(0)],
+                      "x": [(-7, 0, 7, *INT32)]}, {"table": table}, entries=len(table))  # fmt: skip
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "timed, all edges": timed,
     "strike, all edges": strike,
@@ -168,8 +269,19 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     **{f"frame_move in {list(limits)}": partial(frame_move, limits) for limits in I32_LIMITS},
     "threshold, all edges": threshold,
     "blank, all edges": blank,
-    **{f"stand, places within {reach}": partial(stand_places, reach)
-       for reach in (0, 5, INT32[1])},
-    "stand, tables": stand_tables,
+    **{f"{op}, places within {reach}": partial(near_places, op, reach)
+       for op in ("stand", "near") for reach in (0, 5, INT32[1])},
+    **{f"{op}, tables": partial(tables_of_places, op) for op in ("stand", "near")},
     "inside, all edges": inside,
+    "fall, speeds": fall_speeds,
+    "fall, tables": fall_tables,
+    **{f"fade by {amount}, beside {second}": partial(fade_steps, amount, second)
+       for amount, second in ((0, 1), (1, 3), (2, -2), (70_000, -100_000), (1 << 20, 1 << 30),
+                              (INT32[1], 7), (1_900_000_000, 1_500_000_000))},
+    **{f"fade by {amount}, small": partial(fade_small, amount) for amount in (0, 1, 2, 3, 9)},
+    "fade, flags": fade_flags,
+    **{f"fade, the longest of {n}": partial(fade_longest, n) for n in (1, 2, 3, 4, 5, 64)},
+    "hold_above, all edges": hold_above,
+    "hold_above, tables": hold_above_tables,
+    "override, all edges": override,
 }  # fmt: skip

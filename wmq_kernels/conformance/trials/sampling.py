@@ -17,8 +17,8 @@ from wmq_kernels import tables
 from wmq_kernels.conformance.builder import Builder, Interval, Rows
 from wmq_kernels.conformance.trials.boundaries import least_input
 from wmq_kernels.conformance.trials.trial import Trial, trial
+from wmq_kernels.exact import round_shift
 from wmq_kernels.isa import INT32
-from wmq_kernels.oracle import round_shift
 from wmq_kernels.rangecheck import certified
 
 EDGES = (0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1)  # of a word
