@@ -11,6 +11,7 @@ import numpy as np
 
 from calib.lowering.builder import ProgramBuilder
 from calib.step.controls import PARTS
+from calib.step.ruled_fields import STICK
 from calib.step.rules import SIDES, Rules
 from calib.step.schema import HEADS, PLAYERS, Field, StepSchema
 from wmq_kernels.program import Slice
@@ -19,6 +20,8 @@ NEVER = -(1 << 31)  # a push that every speed reaches; and no fate, in `fate`, i
 PLACE, GROUNDED, ACROSS = ("x", "y"), "on_ground", "speed_y"
 HEAD_LIMIT = (1 << 30) - 1  # of the value `heads`
 OWN_SPEED, PUSH = ("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y")
+ALONG = "speed_ground_x"
+SPEEDS = (*OWN_SPEED, ALONG, *PUSH)
 
 HeadPlaces = Mapping[str, tuple[int, int]]
 
@@ -82,13 +85,12 @@ class _Player:
                         "i32") for end in ("lo", "hi")]  # fmt: skip
 
     def lower(self) -> None:
-        motion = self.rules.motion
         for head in HEADS:
             for field in self.schema.head(head):
-                if field.update != "move" and field.name not in motion.steady:
+                if field.update != "move" and field.name not in SPEEDS:
                     self._number(field)
-        self._speed()
         self._foot()
+        self._carry()
         self._stop()
         self._percent()
         self._classes()
@@ -116,7 +118,7 @@ class _Player:
                 out = b.whole(b.value(f"{GROUNDED}.head.{self.player}", "i32", 1, (0, 1)))
             b.step("frame_sign", value, out)
         elif field.update == "add":
-            b.step("frame_add", self.now(name), value, *self.ends(name), self.before_stop(name))
+            b.step("frame_add", self.now(name), value, *self.ends(name), self.made(name))
         elif field.update == "down":
             b.step("frame_down", self.now(name), value, *self.ends(name), self.made(name))
         else:
@@ -125,13 +127,7 @@ class _Player:
             b.step("frame_round", self.now(name), value, *self.ends(name), falling,
                    self.made(name))  # fmt: skip
 
-    def before_stop(self, name: str) -> Slice:
-        """The next value before slow speeds are made 0."""
-        if name not in self.rules.standing.least:
-            return self.made(name)
-        return self.b.whole(self.b.value(f"{name}.{self.player}", "i32", 1, self.interval))
-
-    def _speed(self) -> None:
+    def _carry(self) -> None:
         """Carry the speeds on, and add what the heads change."""
         b, player, motion = self.b, self.player, self.rules.motion
         still, grounded = self.made("hitlag"), self.now(GROUNDED)
@@ -145,13 +141,48 @@ class _Player:
                states=len(weighs), entries=len(motion.gravity))  # fmt: skip
         faded = b.value(f"faded.{player}", "i32", 2, self.interval)
         b.step("fade", self.now(PUSH[0], 2), still, grounded, b.whole(faded), amount=motion.fade)
-        carried = {ACROSS: fallen, **{n: Slice(faded, axis, 1) for axis, n in enumerate(PUSH)}}
-        for name, least in motion.steady.items():
-            change = b.value(f"change.{name}.{player}", "i32", 1, (-HEAD_LIMIT, HEAD_LIMIT))
-            nothing = b.const(f"steady.{name}", [least], "i32", 2.0**-16)
-            b.step("threshold", self.head(self.named[name]), nothing, b.whole(change))
-            b.step("frame_add", carried.get(name, self.now(name)), b.whole(change),
-                   *self.ends(name), self.before_stop(name))  # fmt: skip
+        own = self._change(OWN_SPEED[0], self._steered())
+        self._change(ACROSS, fallen)
+        along = b.whole(b.value(f"along.{player}", "i32", 1, self.interval))
+        zero = b.const("no speed", [0], "i32", 2.0**-16)
+        b.step("override", self.stage, b.whole(f"{GROUNDED}.{player}"), own, zero, along, entries=1)
+        self._change(ALONG, along)
+        for axis, name in enumerate(PUSH):
+            self._change(name, Slice(faded, axis, 1))
+
+    def _steered(self) -> Slice:
+        """Make what the stick and friction make of speed_air_x."""
+        b, drift = self.b, self.rules.motion.drift
+        kinds = {}
+        for place, members in (("loose", drift.loose), ("held", drift.held)):
+            of = np.full(self.named["action"].classes, -1)
+            for kind, actions in enumerate(members):
+                of[list(actions)] = kind
+            kinds[place] = b.const(f"drift.{place}", of, "i32")
+        parts = {part: [[getattr(mode, part) for mode in row] for row in drift.modes]
+                 for part in ("friction", "walk", "most", "slope", "base")}  # fmt: skip
+        ends = [b.const(f"drift.{part}", rows, "i32", 2.0**-16) for part, rows in parts.items()]
+        out = b.whole(b.value(f"steered.{self.player}", "i32", 1, HEAD_LIMIT))
+        stick = self.schema.controllers.index(STICK)
+        controllers = len(self.schema.controllers)
+        b.step("drift", self.now(OWN_SPEED[0]), self.made("hitlag"), self.now(GROUNDED),
+               self._drawn("action"), self.now("character"),
+               Slice("next_controllers", self.player * controllers + stick, 1), kinds["loose"],
+               kinds["held"], *ends, out, states=self.named["action"].classes,
+               rows=len(drift.modes), modes=len(drift.loose))  # fmt: skip
+        return out
+
+    def _change(self, name: str, carried: Slice) -> Slice:
+        """Add to a speed that is carried on what its head says, if that is not too little."""
+        b, player = self.b, self.player
+        change = b.whole(b.value(f"change.{name}.{player}", "i32", 1, (-HEAD_LIMIT, HEAD_LIMIT)))
+        least = b.const(f"steady.{name}", [self.rules.motion.steady.get(name, 0)], "i32", 2.0**-16)
+        b.step("threshold", self.head(self.named[name]), least, change)
+        out = self.made(name)
+        if name in self.rules.standing.least:
+            out = b.whole(b.value(f"{name}.{player}", "i32", 1, self.interval))
+        b.step("frame_add", carried, change, *self.ends(name), out)
+        return out
 
     def _foot(self) -> None:
         """Put on the ground, or into the air, whom the action drawn puts there."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from calib.errors import CalibrationError
-from calib.step.rules import Rules
+from calib.step.rules import Drift, Rules
 
 if TYPE_CHECKING:
     from calib.step.schema import Field, Rebirth
@@ -46,9 +46,10 @@ RULE_FIELDS = {  # field -> its update and kind
     "on_ground": ("sign", "bit"),
     "ground": ("argmax", "class"),
     "character": ("keep", "class"),
+    "speed_ground_x": ("add", "fixed"),
 }
 NEIGHBOURS = (("x", "y"), ("speed_air_x", "speed_y"), ("speed_attack_x", "speed_attack_y"))
-WHERE = "wmq.schema"
+WHERE, STICK = "wmq.schema", "main_x"
 
 
 def check_heads(fields: Iterable[Field]) -> None:
@@ -62,13 +63,16 @@ def check_heads(fields: Iterable[Field]) -> None:
                                    f"go with the kind {field.kind}")  # fmt: skip
 
 
-def check_rules(fields: tuple[Field, ...], rebirth: Rebirth, rules: Rules | None) -> None:
+def check_rules(fields: tuple[Field, ...], rebirth: Rebirth, rules: Rules | None,
+                controllers: tuple[str, ...]) -> None:  # fmt: skip
     """Demand rules where an update needs them, and what rules need.  Raises CalibrationError."""
     if rules is None:
         for field in fields:
             if field.update in RULED:
                 raise CalibrationError(f"{WHERE}: the update of {field.name} needs rules")
         return
+    if STICK not in controllers:
+        raise CalibrationError(f"{WHERE}: rules need the controller {STICK}")
     named = {field.name: field for field in fields}
     for name, (update, kind) in RULE_FIELDS.items():
         if name not in named:
@@ -114,7 +118,7 @@ def _check_actions(named: Mapping[str, Field], rebirth: Rebirth, rules: Rules) -
         "clocks": [action for c in rules.clocks for action in (c.action, c.following)],
         "strikes": [strike.action for strike in rules.strikes],
         "blast": [*blast.fates, *blast.immune, *blast.top],
-        "motion": [*rules.motion.weightless],
+        "motion": [*rules.motion.weightless, *_kinds(rules.motion.drift)],
         "footing": [*rules.footing.grounded, *rules.footing.airborne, rules.footing.fall],
     }
     for part, found in actions.items():
@@ -134,6 +138,10 @@ def _check_actions(named: Mapping[str, Field], rebirth: Rebirth, rules: Rules) -
                 raise CalibrationError(
                     f"{WHERE}: rules.{part}: action {action} never has the state_age {age}"
                 )
+
+
+def _kinds(drift: Drift) -> list[int]:
+    return [action for place in (drift.loose, drift.held) for kind in place for action in kind]
 
 
 def _check_standing(named: Mapping[str, Field], rules: Rules) -> None:
@@ -159,6 +167,15 @@ def _check_motion(named: Mapping[str, Field], rules: Rules) -> None:
     if not len(motion.gravity) == len(motion.terminal) == characters:
         raise CalibrationError(f"{WHERE}: rules.motion needs a gravity and a terminal speed for "
                                f"each of {characters} characters")  # fmt: skip
+    drift = motion.drift
+    kinds = {len(drift.loose), len(drift.held), *map(len, drift.modes)}
+    if len(drift.modes) != characters or len(kinds) != 1 or not drift.loose:
+        raise CalibrationError(f"{WHERE}: rules.motion.drift needs the same kinds of actions in the "
+                               f"air, on the ground, and for {characters} characters")  # fmt: skip
+    for place in (drift.loose, drift.held):
+        actions = [action for kind in place for action in kind]
+        if len(set(actions)) < len(actions):
+            raise CalibrationError(f"{WHERE}: rules.motion.drift: an action is of two kinds")
     footing = rules.footing
     both = set(footing.grounded) & set(footing.airborne)
     if both or footing.fall in footing.grounded:

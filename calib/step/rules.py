@@ -84,9 +84,38 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drift: Count32
 
 
+class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How fast a character is in one kind of actions, Q15.16 units a frame.
+
+    friction  what slows him; twice as much above the speed `walk`
+    most      the speed that a full stick asks for
+    slope, base  what he gains a frame: slope times the stick, and base
+    """
+
+    friction: Count32
+    walk: Count32
+    most: Count32
+    slope: Count32
+    base: Count32
+
+
+class Drift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How speed_air_x follows the stick, by kinds of actions: in the air, and on the ground.
+
+    modes        character -> kind -> speeds
+    loose, held  kind -> the actions that are of it in the air, and on the ground; in others the
+                 speed stays
+    """
+
+    modes: tuple[tuple[Mode, ...], ...]
+    loose: tuple[tuple[Class, ...], ...]
+    held: tuple[tuple[Class, ...], ...]
+
+
 class Motion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What speeds do by themselves outside hitlag: heads predict what differs from it.
 
+    drift       how own speeds follow the stick
     gravity     character -> what speed_y falls by in the air, Q15.16 units a frame
     terminal    character -> the speed at which it stops to; who falls faster goes on as he does
     weightless  actions in which nobody falls
@@ -94,6 +123,7 @@ class Motion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steady      field -> a difference nearer to 0 is none, Q15.16 units a frame
     """
 
+    drift: Drift
     gravity: tuple[Count32, ...]
     terminal: tuple[Count32, ...]
     weightless: tuple[Class, ...]

@@ -280,7 +280,7 @@ def _parsed(found: Any) -> StepSchema:
             raise CalibrationError(f"wmq.schema: no field has the head {name}")
     check_heads(fields)
     if controls is None:
-        check_rules(fields, parsed.rebirth, rules)
+        check_rules(fields, parsed.rebirth, rules, parsed.controllers)
     size = parsed.frame_size
     whole(schema.get("frame_size"), size, size, "wmq.schema: frame_size")
     _only(schema, KEYS, "wmq.schema")

@@ -14,7 +14,7 @@ import numpy as np
 
 from wmq.dataset.store import Dataset, Game
 from wmq.errors import WmqError
-from wmq.game.motion import KNOCKBACK, carried, travelled
+from wmq.game.motion import KNOCKBACK, carried, ground_speed, travelled
 from wmq.game.rules import (
     DEADLY_SPEED,
     FIRST_ALIVE,
@@ -32,7 +32,7 @@ SCHEMA = Schema(version=SAMPLED)
 DEATHS = range(11)  # the first of them below, left, right; the others above
 SIDES = ("left", "right", "below")
 NEAR = round(0.01 * Q16)  # of a place
-ROUNDING, FADED = 3, round(0.001 * Q16)  # of a speed, and of knockback
+ROUNDING, STEERED, FADED = 3, 16, round(0.001 * Q16)  # of a speed, by a stick, and of knockback
 
 Counts = Counter[str]
 
@@ -57,8 +57,9 @@ class _Seat:
         self.now = {f.name: frames[:-1, SCHEMA.index(f.name, player)] for f in SCHEMA.fields}
         self.after = {f.name: frames[1:, SCHEMA.index(f.name, player)] for f in SCHEMA.fields}
         self.before, self.action = self.now["action"], self.after["action"]
+        self.frames, self.player = frames[1:], player
         self.way = travelled(SCHEMA, frames[1:], player)
-        self.carried = carried(SCHEMA, frames[:-1], frames[1:], player)
+        self.carried = carried(SCHEMA, frames[:-1], frames[1:], game.controllers[1:], player)
         self.stage = game.info.stage
         has_speeds, has_hitlag = (name not in game.info.missing for name in ("speed_y", "hitlag"))
         self.place = SCHEMA.rebirth_places[self.stage, player]
@@ -211,6 +212,16 @@ class _Seat:
             self.holds(f"{name} changes by {least / Q16:.3f} or not", alive,
                        (change <= ROUNDING) | (change >= least))  # fmt: skip
         light = np.isin(self.action, SCHEMA.rules.motion.weightless)
+        off = np.abs(self.after["speed_air_x"] - self.carried["speed_air_x"])
+        stays = self.after["on_ground"] == self.now["on_ground"]
+        grounded = alive & stays & (self.now["on_ground"] == 1) & (self.after["hitlag"] == 0)
+        self.holds("on the ground stick and friction alone change speed_air_x", grounded,
+                   off <= STEERED)  # fmt: skip
+        self.holds("in the air stick and friction alone change speed_air_x", moves,
+                   off <= STEERED)  # fmt: skip
+        own = ground_speed(SCHEMA, self.frames, self.player)
+        self.holds("speed_ground_x is speed_air_x on the ground, else 0", alive,
+                   np.abs(self.after["speed_ground_x"] - own) <= ROUNDING)  # fmt: skip
         off = np.abs(self.after["speed_y"] - self.carried["speed_y"])
         self.holds("in the air gravity alone changes speed_y", moves & ~light, off <= ROUNDING)
         self.holds("nothing pulls in a weightless action", moves & light, off <= ROUNDING)

@@ -120,8 +120,8 @@ def evaluate(
     fitting = [dataset.load(i, schema) for i in (dataset.select("train") or infos)[:FIT_GAMES]] \
         if len(opened) < len(models) else []  # fmt: skip
     if scales is None:
-        pairs = [(game.frames[:-1], game.frames[1:]) for game in fitting]
-        scales = {head: scale for head, (_, scale) in spreads(schema, pairs).items()}
+        played = [(game.frames, game.controllers) for game in fitting]
+        scales = {head: scale for head, (_, scale) in spreads(schema, played).items()}
     if fitting:
         shares = shares_unchanged(schema, fitting)
         for moving, name in enumerate(baselines.NAMES):

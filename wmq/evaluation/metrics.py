@@ -77,17 +77,21 @@ class Tally:
         after: np.ndarray,
         heads: Mapping[str, np.ndarray],
         missing: Iterable[str] = (),
+        pads: np.ndarray | None = None,
     ) -> None:
-        """Add one game: frames (T, frame_size) int32, the frames after them, and the heads."""
+        """Add one game: frames (T, frame_size) int32, the frames after them, and the heads.
+
+        pads  (T, 26) int32: the controllers that lead to `after`; version 1 needs none
+        """
         missing = set(missing)
         alive = np.ones((len(now), 2), bool)
         if self.schema.rules is not None:
             drawn = drawn_classes(self.schema, now, after)
             alive = ~drawn.extrapolated
             self._draws(now, after, heads, drawn)
-            self._moved(now, after, heads, drawn)
+            self._moved(now, after, heads, drawn, pads)
         for head in NUMBER_HEADS:
-            self._numbers(head, now, after, heads, missing, alive)
+            self._numbers(head, now, after, heads, missing, alive, pads)
         target = after[:, head_index(self.schema, "binary")].astype(np.float32)
         kept = present_columns(self.schema, "binary", missing)
         if kept.any():
@@ -124,9 +128,9 @@ class Tally:
                 self._sum("percent_mae", np.abs(np.array(rules.rises)[best] - rise) / Q16, len(now))
 
     def _moved(self, now: np.ndarray, after: np.ndarray, heads: Mapping[str, np.ndarray],
-               drawn: Drawn) -> None:  # fmt: skip
+               drawn: Drawn, pads: np.ndarray | None) -> None:  # fmt: skip
         """Count the errors of the places that the whole update makes, given the true draws."""
-        made = next_frames(self.schema, now, dict(heads), drawn.classes)
+        made = next_frames(self.schema, now, dict(heads), drawn.classes, pads)
         for player in (0, 1):
             at = [self.schema.index(name, player) for name in ("x", "y")]
             error = np.abs(made[:, at] - after[:, at].astype(np.int64)) / Q16
@@ -140,12 +144,13 @@ class Tally:
         heads: Mapping[str, np.ndarray],
         missing: set[str],
         alive: np.ndarray,
+        pads: np.ndarray | None,
     ) -> None:
         fields = [f for _ in (0, 1) for f in self.schema.head(head)]
         kept = present_columns(self.schema, head, missing)
         if not kept.any():
             return
-        full = heads[head] - number_targets(self.schema, head, now, after)
+        full = heads[head] - number_targets(self.schema, head, now, after, pads)
         full *= alive.repeat(len(fields) // 2, axis=1)
         error = full[:, kept]
         share = 1 / kept.sum()

@@ -38,4 +38,4 @@ def add_rows(tally: Tally, game: Game, first: int, heads: Heads) -> None:
     """Count the heads of a game's rows from `first` on."""
     last = first + len(heads["binary"])
     now, after = game.frames[first:last], game.frames[first + 1 : last + 1]
-    tally.add(now, after, heads, game.info.missing)
+    tally.add(now, after, heads, game.info.missing, game.controllers[first + 1 : last + 1])

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from wmq.game.motion import carried, travelled
+from wmq.game.motion import carried, ground_speed, travelled
 from wmq.game.schema import Q16, REBIRTH_ACTION, Schema
 from wmq.game.targets import PLAYERS, head_index
 
@@ -20,7 +20,8 @@ FAR = 1 << 30  # of a place before its speeds are added, after which its own end
 
 
 def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray],
-                drawn: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+                drawn: np.ndarray | None = None,
+                pads: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
     """Compute the frames that follow from the heads, (batch, frame_size) int32.
 
     The rules of `Field.update` in float64: rounded half up to the field's unit, clamped
@@ -29,11 +30,12 @@ def next_frames(schema: Schema, frames: np.ndarray, heads: dict[str, np.ndarray]
     frames  (batch, frame_size) int32
     heads   (batch, width) float, natural units
     drawn   (batch, draws) int64: the class of each draw of `schema.draws`; None in version 1
+    pads    (batch, 26) int32: the next controllers; None in version 1
     """
     if schema.rules is None:
         return _update_of(schema).next(frames, heads)
-    assert drawn is not None  # as heads of version 2 are a chain of draws
-    return _ruled_update_of(schema).next(frames, heads, drawn)
+    assert drawn is not None and pads is not None
+    return _ruled_update_of(schema).next(frames, heads, drawn, pads)
 
 
 class _Update:
@@ -133,7 +135,7 @@ class _RuledUpdate(_Update):
             self.struck_at[strike.action] = strike.age
 
     def next(self, frames: np.ndarray, heads: dict[str, np.ndarray],  # type: ignore[override]
-             drawn: np.ndarray) -> np.ndarray:  # fmt: skip
+             drawn: np.ndarray, pads: np.ndarray) -> np.ndarray:  # fmt: skip
         after = self._predicted(frames, heads)
         for column, draw in enumerate(self.schema.draws):
             at = self.schema.index(draw.field, draw.player)
@@ -143,7 +145,7 @@ class _RuledUpdate(_Update):
             else:
                 after[:, at] = drawn[:, column]
         for player in (0, 1):
-            self._speed(frames, heads["velocity"], after, player)
+            self._speed(frames, heads["velocity"], pads, after, player)
             self._move(frames, after, player)
             self._die(frames, after, player)
         self._follow(frames, after)
@@ -151,24 +153,26 @@ class _RuledUpdate(_Update):
             self._strike(after, player)
         return after
 
-    def _speed(self, frames: np.ndarray, changes: np.ndarray, after: np.ndarray,
-               player: int) -> None:  # fmt: skip
-        """Count hitlag down, and change the speeds that the rules carry on; place the feet."""
+    def _speed(self, frames: np.ndarray, changes: np.ndarray, pads: np.ndarray,
+               after: np.ndarray, player: int) -> None:  # fmt: skip
+        """Count hitlag down, place the feet, and change the speeds that the rules carry on."""
         hitlag, action, grounded = (self.schema.index(name, player)
                                     for name in ("hitlag", "action", "on_ground"))  # fmt: skip
         falling = np.maximum(frames[:, hitlag] - 1, 0)
         raised = after[:, hitlag] > frames[:, hitlag]
         after[:, hitlag] = np.where(raised, after[:, hitlag], falling)
-        speeds = carried(self.schema, frames, after, player)
+        footed = self.footed[after[:, action]]
+        after[:, grounded] = np.where(footed >= 0, footed, after[:, grounded])
+        speeds = carried(self.schema, frames, after, pads, player)
         for name, number in self.changes.items():
             at = self.schema.index(name, player)
             column = changes[:, player * len(self.changes) + number].astype(np.float64)
             change = np.floor(column * Q16 + 0.5)
             steady = np.abs(change) < self.rules.motion.steady.get(name, 0)
-            moved = speeds.get(name, frames[:, at]) + np.where(steady, 0, change)
+            if name == "speed_ground_x":  # speed_air_x is there
+                speeds[name] = ground_speed(self.schema, after, player)
+            moved = speeds[name] + np.where(steady, 0, change)
             after[:, at] = np.clip(moved, self.schema.lo[at], self.schema.hi[at])
-        footed = self.footed[after[:, action]]
-        after[:, grounded] = np.where(footed >= 0, footed, after[:, grounded])
         self._stop(frames, after, player)
 
     def _move(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from calib.step.rules import (
     Blast,
     Clock,
+    Drift,
     Floor,
     Footing,
     Ground,
+    Mode,
     Motion,
     Rules,
     Standing,
@@ -85,6 +87,44 @@ GRAVITIES = {
     24: (6226, 111411), 25: (8520, 131072), 26: (7471, 157286),
 }  # fmt: skip
 CHARACTERS, FAST = 33, 40 * Q16  # and a speed that nobody reaches, where none is known
+# Character, and units a frame: air friction, greatest air speed, its slope and base by the stick;
+# traction, and the walking speed above which it is double; greatest running speed, its slope and
+# base.  The commonest steps of speed_air_x in the training games, and what all steps lie on.
+SPEEDS = {
+    0: (0.016, 0.86, 0.025, 0.02, 0.06, 1.1, 1.5, 0.06, 0.02),
+    1: (0.02, 0.83, 0.06, 0.02, 0.08, 1.6, 2.2, 0.1, 0.02),
+    2: (0.01, 1.12, 0.04, 0.02, 0.08, 0.85, 2.3, 0.15, 0.01),
+    7: (0.04, 0.8, 0.04, 0.02, 0.08, 1.2, 1.8, 0.1, 0.02),
+    8: (0.03, 0.93, 0.04, 0.02, 0.06, 0.84, 1.4, 0.04, 0.02),
+    9: (0.005, 1.1, 0.06, 0.01, 0.1, 0.85, 1.3, 0.06, 0.06),
+    12: (0.01, 0.85, 0.03, 0.02, 0.09, 1.24, 1.8, 0.08, 0.02),
+    13: (0.01, 0.89, 0.0125, 0.02, 0.06, 1.0, 1.4, 0.1, 0.02),
+    14: (0.013, 1.2, 0.028, 0.02, 0.06, 1.15, 1.6, 0.08, 0.02),
+    15: (0.05, 1.35, 0.09, 0.19, 0.09, 0.7, 1.1, 0.1, 0.02),
+    16: (0.016, 1.2, 0.03, 0.02, 0.04, 1.0, 1.4, 0.08, 0.02),
+    17: (0.01, 0.68, 0.025, 0.015, 0.025, 0.55, 1.34, 0.06, 0.02),
+    18: (0.005, 0.9, 0.03, 0.02, 0.06, 1.6, 1.8, 0.06, 0.0),
+    20: (0.005, 1.0, 0.04, 0.02, 0.08, 1.2, 1.6, 0.1, 0.02),
+    21: (0.016, 0.9, 0.024, 0.02, 0.06, 1.1, 1.5, 0.06, 0.02),
+    22: (0.02, 0.83, 0.05, 0.02, 0.08, 1.4, 1.5, 0.1, 0.02),
+    24: (0.016, 1.0, 0.03, 0.02, 0.06, 1.1, 1.5, 0.06, 0.02),
+    25: (0.02, 0.78, 0.04, 0.02, 0.07, 0.73, 1.35, 0.08, 0.02),
+    26: (0.005, 0.9, 0.03, 0.02, 0.06, 1.2, 1.61, 0.07, 0.0),
+}
+# Kinds of actions: what a stick steers in the air, what air friction alone slows, what traction
+# slows, and what runs.
+LOOSE = (
+    (*range(25, 30), 32, 35, 38, *range(65, 70), *range(112, 116), 244, 247, 251, 261, 263,
+     *range(344, 348), 353),
+    (203, 361, 365, 366, 370, 372), (), (),
+)  # fmt: skip
+HELD = (
+    (), (),
+    (14, 18, 23, 24, *range(39, 46), 53, 55, 56, 57, 60, 63, 64, *range(70, 75), 76, 79, 82,
+     *range(178, 184), 191, 199, 212, 213, 214, 220, 226, 235, 238, 264, *range(341, 347), 351, 352,
+     360, 361, 364, 369, 371),
+    (19, 20, 21),
+)  # fmt: skip
 # Entries, lying after a fall that began in the air, and all that is done at a ledge.
 WEIGHTLESS = (183, 191, *range(252, 264), 322, 323, 324)
 FADE = round(0.051 * Q16)
@@ -160,6 +200,7 @@ def rules(blast_zones: dict[int, tuple[float, float, float, float]], stages: int
             drift=DRIFT,
         ),  # fmt: skip
         motion=Motion(
+            drift=Drift(modes=tuple(_modes(c) for c in range(CHARACTERS)), loose=LOOSE, held=HELD),
             gravity=tuple(GRAVITIES.get(c, (0, 0))[0] for c in range(CHARACTERS)),
             terminal=tuple(GRAVITIES.get(c, (0, FAST))[1] for c in range(CHARACTERS)),
             weightless=WEIGHTLESS,
@@ -172,6 +213,21 @@ def rules(blast_zones: dict[int, tuple[float, float, float, float]], stages: int
             fall=FALL,
             floors=tuple(_floor(stage) for stage in range(stages)),
         ),
+    )
+
+
+def _modes(character: int) -> tuple[Mode, ...]:
+    """The kinds of LOOSE and HELD; a character of no known speeds goes on as he does."""
+    if character not in SPEEDS:
+        return (Mode(0, FAST, FAST, 0, 0),) * len(LOOSE)
+    air, most, slope, base, traction, walk, run, gain, start = (
+        round(speed * Q16) for speed in SPEEDS[character]
+    )
+    return (
+        Mode(air, FAST, most, slope, base),
+        Mode(air, FAST, 0, 0, 0),
+        Mode(traction, walk, 0, 0, 0),
+        Mode(traction, FAST, run, gain, start),
     )
 
 

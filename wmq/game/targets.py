@@ -16,10 +16,10 @@ import numpy as np
 from calib.step.schema import NUMBER_HEADS
 from calib.step.schema import PLAYERS as PLAYERS
 from wmq.game.controls import control_classes
-from wmq.game.motion import carried, travelled
+from wmq.game.motion import carried, ground_speed, travelled
 from wmq.game.schema import Schema
 
-AXES = {"x": 0, "y": 1}
+AXES, GROUND = {"x": 0, "y": 1}, "speed_ground_x"
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
 
 
@@ -28,8 +28,13 @@ def head_index(schema: Schema, head: str) -> np.ndarray:
     return np.array([schema.index(f.name, p) for p in (0, 1) for f in schema.head(head)])
 
 
-def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Compute a number head's targets, (T, width) float32 natural units; frames (T, frame_size)."""
+def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray,
+                   pads: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+    """Compute a number head's targets, (T, width) float32 natural units.
+
+    now, after  (T, frame_size) int32
+    pads        (T, 26) int32, the controllers that lead to `after`; version 1 needs none
+    """
     index = head_index(schema, head)
     fields = [f for _ in (0, 1) for f in schema.head(head)]
     unit = np.array([1 / f.quantum for f in fields], dtype=np.float32)
@@ -40,8 +45,10 @@ def number_targets(schema: Schema, head: str, now: np.ndarray, after: np.ndarray
             player, axis = column * 2 // len(fields), AXES[field.name]
             target[:, column] -= travelled(schema, after, player)[:, axis]
     if schema.rules and head == "velocity":
+        assert pads is not None
         for player in (0, 1):
-            for name, speed in carried(schema, now, after, player).items():
+            speeds = carried(schema, now, after, pads, player)
+            for name, speed in (speeds | {GROUND: ground_speed(schema, after, player)}).items():
                 column = index.tolist().index(schema.index(name, player))
                 target[:, column] = after[:, index[column]] - speed
     return target.astype(np.float32) * unit
@@ -111,16 +118,17 @@ def present_columns(schema: Schema, head: str, missing: Iterable[str]) -> np.nda
     return np.array([f.name not in lacking for _ in (0, 1) for f in schema.head(head)])
 
 
-def spreads(schema: Schema, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
+def spreads(schema: Schema, games: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
     """Measure offset and scale of each number head's targets: mean, twice the mean deviation.
 
-    `pairs` are (now, after) frames of games.  Returns {head: (offset, scale)}, float32
-    arrays; both players share a field's figures.
+    `games` are frames (T, frame_size) and controllers (T, n), int32.  Returns
+    {head: (offset, scale)}, float32 arrays; both players share a field's figures.
     """
-    pairs = list(pairs)
+    games = list(games)
     found = {}
     for head in NUMBER_HEADS:
-        targets = np.concatenate([number_targets(schema, head, *pair) for pair in pairs])
+        targets = np.concatenate([number_targets(schema, head, frames[:-1], frames[1:], pads[1:])
+                                  for frames, pads in games])  # fmt: skip
         half = targets.shape[1] // 2
         both = np.concatenate([targets[:, :half], targets[:, half:]]).astype(np.float64)
         offset = both.mean(0)

@@ -132,7 +132,7 @@ class StepWorlds:
             pads = controllers[:, t], controllers[:, t + 1]
             own = ruled(schema, now, draws, t) if draws else None
             heads, self.state = self.step.step(now, *pads, self.state, own)
-            made[:, t] = next_frames(schema, now, heads, heads.get("drawn"))
+            made[:, t] = next_frames(schema, now, heads, heads.get("drawn"), pads[1])
         return made
 
     def states(self) -> list[State]:

@@ -246,8 +246,8 @@ def learning_rate(step: int, steps: int, config: RunConfig) -> float:
 def _measure_spreads(model: WorldModel, dataset: Dataset, games: list, seed: int) -> None:
     rng = np.random.default_rng([seed, 1 << 20])
     chosen = rng.permutation(len(games))[:SPREAD_GAMES]
-    loaded = (dataset.load(games[i], model.schema).frames for i in chosen)
-    found = spreads(model.schema, [(frames[:-1], frames[1:]) for frames in loaded])
+    loaded = (dataset.load(games[i], model.schema) for i in chosen)
+    found = spreads(model.schema, [(game.frames, game.controllers) for game in loaded])
     for head, (offset, scale) in found.items():
         getattr(model, f"{head}_offset").copy_(torch.from_numpy(offset))
         getattr(model, f"{head}_scale").copy_(torch.from_numpy(scale))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, ROBUST_BETA
-from wmq.game.schema import Field, Schema
+from wmq.game.schema import Q16, Field, Schema
 from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets
 from wmq.models.world import WorldModel
 from wmq.training.batches import Batch
@@ -23,12 +24,13 @@ def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dic
     """Compute each head's mean loss before its weight; both players' classes share a term."""
     schema, size = model.schema, batch.now.shape[-1]
     now, after = batch.now.reshape(-1, size), batch.after.reshape(-1, size)
+    pads = (batch.next_controllers.flatten(0, 1).numpy() * Q16).astype(np.int32)
     flat = {name: value.flatten(0, 1).float() for name, value in heads.items()}
     terms = {}
     if schema.agent:
         return _draw_terms(schema, flat, batch)
     for head in NUMBER_HEADS:
-        target = torch.from_numpy(number_targets(schema, head, now, after))
+        target = torch.from_numpy(number_targets(schema, head, now, after, pads))
         error = (flat[head] - target) / getattr(model, f"{head}_scale")
         values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA[schema.version],
                                   reduction="none")  # fmt: skip
