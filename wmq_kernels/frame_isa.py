@@ -137,4 +137,29 @@ FRAME_ROWS: tuple[tuple[str, ...], ...] = (
      "out = [min(lo(flag), 0), max(hi(flag), 0)]",
      "A flag that holds near a known place alone. An element of -2^31 means that none is "
      "known: the flag is handed on."),
+    ("drift",
+     "x:i32:read:one, still:i32:read:one, flag:i32:read:one, state:i32:read:one, "
+     "row:i32:read:one, stick:i32:read:one, loose:i32:const:states, held:i32:const:states, "
+     "friction:i32:const:rows*modes, walk:i32:const:rows*modes, most:i32:const:rows*modes, "
+     "slope:i32:const:rows*modes, base:i32:const:rows*modes, out:i32:write:one",
+     "one states rows modes",
+     "a = min(max(state[0], 0), states - 1); k = min(max(row[0], 0), rows - 1); "
+     "m = loose[a] if flag[0] = 0, else held[a]; out[0] = x[0] if still[0] != 0 or m < 0, else "
+     "as follows; s = min(max(2 * stick[0] - 2^16, -2^16), 2^16); "
+     "g = round_shift(most[k, m] * s, 16); "
+     "d = friction[k, m] if |x[0]| <= walk[k, m], else 2 * friction[k, m]; "
+     "slow = x[0] - min(max(x[0], -d), d); "
+     "s = 0: out[0] = slow; "
+     "s > 0: n = x[0] + round_shift(slope[k, m] * s, 16) + base[k, m], "
+     "out[0] = max(slow, g) if x[0] > g, else min(n, g); "
+     "s < 0: n = x[0] + round_shift(slope[k, m] * s, 16) - base[k, m], "
+     "out[0] = min(slow, g) if x[0] < g, else max(n, g)",
+     "-1 <= loose <= modes - 1; -1 <= held <= modes - 1; 0 <= friction; 0 <= walk; 0 <= most; "
+     "0 <= slope; 0 <= base; out = [min(lo(x), 0, min_j(max(lo(x) - slope_j - base_j, "
+     "-most_j))), max(hi(x), 0, max_j(min(hi(x) + slope_j + base_j, most_j)))]",
+     "A speed that a stick pushes and friction slows. stick has 16 fraction bits, from 0, full "
+     "left, to 2^16, full right: s is it from -1 to 1, g the speed that it asks for. A speed "
+     "beyond g on g's own side slows down to it, by friction, which is doubled above walk; any "
+     "other is pushed towards g and never past it. With the stick at rest it slows down to 0. A "
+     "mode of -1 means that the state moves otherwise: x is handed on."),
 )  # fmt: skip

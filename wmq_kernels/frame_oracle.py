@@ -123,10 +123,32 @@ def near(
     return {"out": [flag[0] if t == -INT32 or abs(x[0] - t) <= reach else 0]}, 0
 
 
+def drift(
+    x: Ints, still: Ints, flag: Ints, state: Ints, row: Ints, stick: Ints, loose: Ints, held: Ints,
+    friction: Ints, walk: Ints, most: Ints, slope: Ints, base: Ints,
+    one: int, states: int, rows: int, modes: int,
+) -> Result:  # fmt: skip
+    a, v = clamp(state[0], 0, states - 1), x[0]
+    m = loose[a] if flag[0] == 0 else held[a]
+    if still[0] != 0 or m < 0:
+        return {"out": [v]}, 0
+    at = clamp(row[0], 0, rows - 1) * modes + m
+    s = clamp(2 * stick[0] - (1 << 16), -(1 << 16), 1 << 16)
+    g = round_shift(most[at] * s, 16)
+    d = friction[at] if abs(v) <= walk[at] else 2 * friction[at]
+    slow = v - clamp(v, -d, d)
+    if s == 0:
+        return {"out": [slow]}, 0
+    pushed = v + round_shift(slope[at] * s, 16)
+    if s > 0:
+        return {"out": [max(slow, g) if v > g else min(pushed + base[at], g)]}, 0
+    return {"out": [min(slow, g) if v < g else max(pushed - base[at], g)]}, 0
+
+
 FRAME_ORACLE: dict[str, Callable[..., Result]] = {
     function.__name__: function
     for function in (
         timed, cross, strike, frame_down, frame_move, threshold, blank, stand, inside, fall, fade,
-        hold_above, override, near,
+        hold_above, override, near, drift,
     )
 }  # fmt: skip

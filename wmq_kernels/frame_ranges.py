@@ -76,8 +76,19 @@ def override(c: Context) -> dict[str, Interval]:
     return {"out": (min(reached), max(reached))}
 
 
+def drift(c: Context) -> dict[str, Interval]:
+    for mode in ("loose", "held"):
+        c.within(mode, -1, c.parameter("modes") - 1)
+    for size in ("friction", "walk", "most", "slope", "base"):
+        c.within(size, 0, INT32[1])
+    lo, hi = c.interval("x")
+    most, push = c.data("most"), c.data("slope") + c.data("base")
+    left, right = np.maximum(lo - push, -most), np.minimum(hi + push, most)
+    return {"out": (min(lo, 0, int(left.min())), max(hi, 0, int(right.max())))}
+
+
 FRAME_RULES: dict[str, Rule] = {
     "timed": timed, "cross": cross, "strike": strike, "threshold": threshold, "blank": blank,
     "stand": stand, "inside": inside, "fall": fall, "fade": fade, "hold_above": hold_above,
-    "override": override, "near": inside,
+    "override": override, "near": inside, "drift": drift,
 }  # fmt: skip

@@ -166,6 +166,37 @@ EXAMPLES = [
       for x, flag, row, column, out in (
           (13, 1, 0, 0, 1), (7, -4, -5, -1, -4), (14, 1, 0, 0, 0), (6, 1, 0, 0, 0),
           (13, 0, 0, 0, 0), (-23, 1, 9, 9, 1), (-24, 1, 9, 9, 0), (99, 5, 0, 1, 5))),
+    # row 0, mode 0: friction 3, 6 above 20, asks for 40, pushes by 8 and 2; its other modes
+    # and rows stand still, or ask for 1 and push by 1 and 0, of which half goes up
+    *(("drift", {"x": [x], "still": [still], "flag": [flag], "state": [state], "row": [row],
+                 "stick": [stick], "loose": [0, -1, 1], "held": [-1, 0, 1],
+                 "friction": [3, 0, 0, 0], "walk": [20, 0, 0, 0], "most": [40, 1, 0, 9],
+                 "slope": [8, 1, 0, 1], "base": [2, 0, 0, 0]},
+       {"one": 1, "states": 3, "rows": 2, "modes": 2}, {"out": [out]}, 0)
+      for x, still, flag, state, row, stick, out in (
+          # at rest: 20 is slow enough to lose 3, 21 loses 6, 2 stops
+          (20, 0, 0, 0, 0, 1 << 15, 17), (21, 0, 0, 0, 0, 1 << 15, 15),
+          (-20, 0, 0, 0, 0, 1 << 15, -17), (-21, 0, 0, 0, 0, 1 << 15, -15),
+          (2, 0, 0, 0, 0, 1 << 15, 0), (-2, 0, 0, 0, 0, 1 << 15, 0),
+          # full right and full left push by 10, half right by 6, and so do sticks beyond the end
+          (0, 0, 0, 0, 0, 1 << 16, 10), (0, 0, 0, 0, 0, 0, -10), (0, 0, 0, 0, 0, 3 << 14, 6),
+          (5, 0, 0, 0, 0, 1 << 30, 15), (5, 0, 0, 0, 0, -(1 << 31), -5),
+          # not past 40, nor past the 20 that half asks for; 40 itself is kept
+          (30, 0, 0, 0, 0, 1 << 16, 40), (35, 0, 0, 0, 0, 1 << 16, 40),
+          (-35, 0, 0, 0, 0, 0, -40), (40, 0, 0, 0, 0, 1 << 16, 40), (18, 0, 0, 0, 0, 3 << 14, 20),
+          # beyond it friction alone, down to it
+          (50, 0, 0, 0, 0, 1 << 16, 44), (42, 0, 0, 0, 0, 1 << 16, 40),
+          (-50, 0, 0, 0, 0, 0, -44), (-42, 0, 0, 0, 0, 0, -40), (24, 0, 0, 0, 0, 3 << 14, 20),
+          # against the way it goes
+          (50, 0, 0, 0, 0, 0, 40), (-4, 0, 0, 0, 0, 1 << 16, 6),
+          # held in place, or of no mode, by flag and state
+          (50, 1, 0, 0, 0, 0, 50), (50, -1, 0, 0, 0, 0, 50), (50, 0, 1, 0, 0, 0, 50),
+          (50, 0, 0, 1, 0, 0, 50), (50, 0, -1, 1, 0, 0, 40), (50, 0, 0, -9, -9, 0, 40),
+          # the second mode: halves of 1 go up, so that right asks for 1 and left for 0
+          (0, 0, 0, 2, 0, 3 << 14, 1), (0, 0, 0, 9, 0, 1 << 14, 0), (0, 0, 1, 9, 0, 0, -1),
+          # the second row asks for 0 and does not push; its second mode asks for 9
+          (7, 0, 0, 0, 1, 1 << 16, 7), (-7, 0, 0, 0, 9, 1 << 16, -7), (7, 0, 0, 2, 9, 1 << 16, 8),
+          (10, 0, 0, 2, 9, 1 << 16, 10))),
     ("gate", {"a": [3, -3], "b": [5, 5], "multiplier": [1, 2], "shift": [1, 0]},
      {"n": 2, "lo": -20, "hi": 20}, {"out": [8, -20]}, 1),
     ("drive", {"x": [3, -3, 5, 9], "dt": [5, 7], "shift": [1, 0]},

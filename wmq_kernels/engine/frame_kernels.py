@@ -13,6 +13,7 @@ from wmq_kernels.engine.kernels import assign, clamp, isqrt, round_shift
 
 MIN_INT32 = -(1 << 31)
 WORD = (1 << 32) - 1  # the bits of a random word
+FULL = 1 << 16  # a stick that is full right
 
 
 @kernel
@@ -232,3 +233,28 @@ def near(x, flag, row, column, table, out, columns, reach):
     t = np.int64(table[r * columns + clamp(np.int64(column[0]), 0, columns - 1)])
     holds = t == MIN_INT32 or abs(np.int64(x[0]) - t) <= reach
     out[0] = flag[0] if holds else 0
+
+
+@kernel
+def drift(
+    x, still, flag, state, row, stick, loose, held, friction, walk, most, slope, base, out, modes
+):
+    a = clamp(np.int64(state[0]), 0, len(loose) - 1)
+    m, v = np.int64(loose[a] if flag[0] == 0 else held[a]), np.int64(x[0])
+    if still[0] != 0 or m < 0:
+        out[0] = v
+        return
+    at = clamp(np.int64(row[0]), 0, len(most) // modes - 1) * modes + m
+    s = clamp(2 * np.int64(stick[0]) - FULL, -FULL, FULL)
+    asked = round_shift(most[at] * s, np.int64(16))
+    lost = np.int64(friction[at])
+    if abs(v) > walk[at]:
+        lost *= 2
+    slow = v - clamp(v, -lost, lost)
+    pushed = v + round_shift(slope[at] * s, np.int64(16))
+    if s > 0:
+        out[0] = max(slow, asked) if v > asked else min(pushed + base[at], asked)
+    elif s < 0:
+        out[0] = min(slow, asked) if v < asked else max(pushed - base[at], asked)
+    else:
+        out[0] = slow

@@ -12,8 +12,8 @@ from wmq_kernels.engine.operands import PARAMETERS, part
 # As isa.py numbers them, held to it by a test.
 (
     OP_TIMED, OP_CROSS, OP_STRIKE, OP_FRAME_DOWN, OP_FRAME_MOVE, OP_THRESHOLD, OP_BLANK,
-    OP_STAND, OP_INSIDE, OP_FALL, OP_FADE, OP_HOLD_ABOVE, OP_OVERRIDE, OP_NEAR,
-) = range(29, 43)  # fmt: skip
+    OP_STAND, OP_INSIDE, OP_FALL, OP_FADE, OP_HOLD_ABOVE, OP_OVERRIDE, OP_NEAR, OP_DRIFT,
+) = range(29, 44)  # fmt: skip
 
 
 @kernel
@@ -146,5 +146,23 @@ def run_frame_step(code, c32, v32):
             part(c32, code, 4),
             part(v32, code, 5),
             p[2],
+            p[3],
+        )
+    elif op == OP_DRIFT:
+        frame_kernels.drift(
+            part(v32, code, 0),
+            part(v32, code, 1),
+            part(v32, code, 2),
+            part(v32, code, 3),
+            part(v32, code, 4),
+            part(v32, code, 5),
+            part(c32, code, 6),
+            part(c32, code, 7),
+            part(c32, code, 8),
+            part(c32, code, 9),
+            part(c32, code, 10),
+            part(c32, code, 11),
+            part(c32, code, 12),
+            part(v32, code, 13),
             p[3],
         )

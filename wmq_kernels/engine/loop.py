@@ -27,7 +27,7 @@ from wmq_kernels.engine.operands import OPERANDS, PARAMETERS, part
     OP_SAMPLE, OP_LOOKUP,
 ) = range(29)  # fmt: skip
 
-OP_DOTS, OP_MEET = 43, 44  # of the engine alone: see `dots` and `barrier.meet`
+OP_DOTS, OP_MEET = 44, 45  # of the engine alone: see `dots` and `barrier.meet`
 
 # Places in `ports`, by what a port is for: see `program.Roles`.
 FED, MADE, NOW, NEXT, WORDS, FORCED, HEADS = range(7)
@@ -39,7 +39,7 @@ BOUNDS = PARAMETERS + 6  # of scan_carry: place of its heads' bounds, and 1 if t
 def run_step(code, c8, c16, c32, c64, v8, v16, v32, s32, s64, packed, bounds):
     """One instruction but dot and dot_add.
 
-    code (36,) int64: opcode, place in the program, operands (start, count), parameters;
+    code (42,) int64: opcode, place in the program, operands (start, count), parameters;
     s32, s64 to work in; bounds (n,) int64 what `vnni_scan.scan_head` knows of the states
     """
     p = code[PARAMETERS:]

@@ -17,7 +17,7 @@ from numba.np.arrayobj import populate_array
 
 INT64 = ir.IntType(64)
 OPERANDS = 2  # place of the first operand in an instruction's row
-PARAMETERS = 24  # and of its first parameter
+PARAMETERS = 30  # and of its first parameter, after up to 14 operands
 
 
 def _sliced(arena: np.ndarray, code: np.ndarray, k: int) -> np.ndarray:

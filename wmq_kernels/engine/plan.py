@@ -23,7 +23,7 @@ from wmq_kernels.program import NUMPY, PORTS, Program, Slice, Step
 LINE = 64  # elements; every value begins at a multiple
 EACH = 1000  # amount of work of an instruction without elements: some 100 ns
 SAMPLED = 30  # of a class to draw from: one row of `allowed` is read, whatever its size
-CODE_SIZE = 36  # opcode, place, up to 11 operands, up to 12 parameters
+CODE_SIZE = 42  # opcode, place, up to 14 operands, up to 12 parameters
 # What an instruction may be cut along, and into multiples of how many.
 CUTS = {"add": ("n", 64), "gate": ("n", 64), "silu": ("n", 64), "requantize_i8": ("n", 64),
         "requantize_i16": ("n", 64), "requantize_i32": ("n", 64), "drive": ("heads", 1),
