@@ -59,6 +59,14 @@ def draws(frames: np.ndarray, **chosen: int) -> np.ndarray:
     return made
 
 
+def pads(count: int, sticks: tuple[float, float] = (0, 0)) -> np.ndarray:
+    """Controllers at rest but for main_x of both players, -1 to 1: (count, 26) int32."""
+    made = np.zeros((count, RULED.controllers_size), np.int32)
+    for player, stick in enumerate(sticks):
+        made[:, player * RULED.controllers_size // 2] = round((stick + 1) / 2 * Q16)
+    return made
+
+
 def read(frames: np.ndarray, name: str, player: int = 0) -> float:
     """Read a field of the only frame, in natural units."""
     return float(frames[0, RULED.index(name, player)] / quantum(name))

@@ -145,7 +145,8 @@ def test_the_frame_update_is_that_of_the_schema(world):
     count = 40
     draws = Draws(words(count, 4, 1), np.full((count, 4), BY_WORD, np.int32))
     made, heads, drawn = drawn_of(world, world.frames[:count], world.pads, draws)
-    after = next_frames(world.schema, world.frames[:count], heads_of(world.program, heads), drawn)
+    after = next_frames(world.schema, world.frames[:count], heads_of(world.program, heads), drawn,
+                        world.pads[1 : count + 1])  # fmt: skip
     assert (after == made).all(), np.argwhere(after != made)[:5]
 
     count, rng = 3000, np.random.default_rng(3)
@@ -159,7 +160,7 @@ def test_the_frame_update_is_that_of_the_schema(world):
     engine = Engine(world.program)
     draws = Draws(words(count, 4), drawn.astype(np.int32))
     run = engine.run(engine.zero_state(), wild, pads, count, True, 1, draws)
-    after = next_frames(world.schema, wild, heads_of(world.program, run.heads), drawn)
+    after = next_frames(world.schema, wild, heads_of(world.program, run.heads), drawn, pads[1:])
     assert (after == run.made).all(), np.argwhere(after != run.made)[:5]
     changed = run.made[:, world.schema.index("action")]
     before = wild[:, world.schema.index("action")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.calibrating import info
-from tests.support.ruled_frames import RULED, draws, frame, still
+from tests.support.ruled_frames import RULED, draws, frame, pads, still
 from wmq.dataset.rule_census import count_rules, lines_of, main
 from wmq.game.frame_update import forced_actions, next_frames
 from wmq.game.schema import Q16
@@ -35,9 +35,9 @@ def made() -> Game:
             chosen |= {f"p{player + 1}_action": forced} if forced >= 0 else {}
         if len(rows) == 30:
             chosen["p1_percent"] = 9
-        now = next_frames(RULED, now, still(now), draws(now, **chosen))
+        now = next_frames(RULED, now, still(now), draws(now, **chosen), pads(1))
         rows.append(now)
-    return Game(info(0, FRAMES), np.concatenate(rows), np.zeros((FRAMES, 26), np.int32))
+    return Game(info(0, FRAMES), np.concatenate(rows), pads(FRAMES))
 
 
 def of(counts: dict, rule: str) -> tuple[int, int]:
@@ -86,6 +86,8 @@ def test_a_game_made_by_the_rules_keeps_all_of_them():
         ("speed_attack_y", 1, 10, 3 * Q16, "in the air knockback fades", (18, 20)),
         ("speed_y", 1, 10, Q16, "in the air gravity alone", (18, 20)),
         ("speed_attack_x", 0, 20, 3 * Q16 + 9, "speed_attack_x changes by", (97, 99)),
+        ("speed_air_x", 0, 20, Q16, "on the ground stick and friction", (72, 74)),
+        ("speed_ground_x", 0, 20, Q16, "speed_ground_x is speed_air_x", (98, 99)),
         ("on_ground", 0, 20, 0, "an action that is always on the ground", (78, 79)),
         ("speed_y", 0, 20, Q16, "who stays on the ground", (79, 80)),
         ("y", 0, 20, -9 * Q16, "who was above a main floor", (45, 46)),

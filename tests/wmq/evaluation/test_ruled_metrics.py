@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.support.ruled_frames import RULED, frame, random_frames, still
+from tests.support.ruled_frames import RULED, frame, pads, random_frames, still
 from wmq.evaluation.control_metrics import ControlTally
 from wmq.evaluation.metrics import CLASS_WEIGHTS, Tally
 from wmq.game.controls import control_pads, controls
@@ -21,7 +21,7 @@ STAND, DASH, DEAD_LEFT, REBORN = 14, 20, 1, 12
 
 def figures(now: np.ndarray, after: np.ndarray, heads: dict[str, np.ndarray]) -> dict[str, float]:
     tally = Tally(RULED, ONES)
-    tally.add(now, after, heads)
+    tally.add(now, after, heads, pads=pads(len(now)))
     return tally.result()
 
 

@@ -12,6 +12,7 @@ from tests.support.ruled_frames import (
     RULED,
     draws,
     frame,
+    pads,
     quantum,
     random_frames,
     set_head,
@@ -46,12 +47,14 @@ def test_a_target_of_a_place_is_what_the_new_speeds_leave_unexplained():
     after = frame({"x": 12.5, "y": 5, "speed_air_x": 2, "shield": 58, "speed_y": 1, "hitlag": 0},
                   {"x": -6, "speed_attack_x": 3, "hitlag": 4})  # fmt: skip
     names = [(player, field.name) for player in (0, 1) for field in RULED.head("continuous")]
-    targets = dict(zip(names, number_targets(RULED, "continuous", now, after)[0], strict=True))
+    targets = dict(
+        zip(names, number_targets(RULED, "continuous", now, after, pads(1))[0], strict=True)
+    )
     wanted = {(0, "x"): 0.5, (0, "y"): -1, (0, "shield"): -2, (1, "x"): 1, (1, "y"): 0,
               (1, "shield"): 0}  # fmt: skip
     assert targets == wanted
     names = [(player, field.name) for player in (0, 1) for field in RULED.head("dynamics")]
-    found = number_targets(RULED, "dynamics", now, after)[0]
+    found = number_targets(RULED, "dynamics", now, after, pads(1))[0]
     assert dict(zip(names, found, strict=True))[1, "hitlag"] == 4  # absolute
 
 
@@ -105,9 +108,9 @@ def test_an_agent_s_draws_are_the_next_controllers_of_player_1_and_version_1_has
     assert true_draws(plan, np.zeros((5, plan.frame_size), np.int32), pads).shape == (4, 0)
 
 
-def perfect_heads(now: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
+def perfect_heads(now: np.ndarray, after: np.ndarray, sticks: np.ndarray) -> dict[str, np.ndarray]:
     """Heads that are the true targets."""
-    heads = {h: number_targets(RULED, h, now, after).astype(np.float64)
+    heads = {h: number_targets(RULED, h, now, after, sticks).astype(np.float64)
              for h in ("continuous", "velocity", "dynamics")}  # fmt: skip
     bits = after[:, head_index(RULED, "binary")]
     heads["binary"] = np.where(bits, 9.0, -9.0)
@@ -120,8 +123,9 @@ def perfect_heads(now: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
     return heads
 
 
-def lawful(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Present frames, next frames that keep all rules, and the draws that lead to these.
+def lawful(rng: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
+    """Present frames, next frames that keep all rules, the draws and the controllers that lead
+    to these.
 
     Made by the update itself from heads that anything may have said.
     """
@@ -140,7 +144,8 @@ def lawful(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray
             chosen[:, column] = np.where(forced >= 0, forced, free)
         else:
             chosen[:, column] = rng.integers(0, draw.classes, count)
-    return now, next_frames(RULED, now, heads, chosen), chosen
+    sticks = rng.integers(0, Q16 + 1, (count, RULED.controllers_size)).astype(np.int32)
+    return now, next_frames(RULED, now, heads, chosen, sticks), chosen, sticks
 
 
 @settings(max_examples=40, deadline=None)
@@ -150,16 +155,16 @@ def test_true_targets_and_true_draws_lead_to_the_true_frame(seed):
 
     A float32 head may be off by 2 units of Q15.16: its last bit at 500 game units is 2^-15.
     """
-    now, after, chosen = lawful(np.random.default_rng(seed), 64)
+    now, after, chosen, sticks = lawful(np.random.default_rng(seed), 64)
     found = drawn_classes(RULED, now, after)
-    again = next_frames(RULED, now, perfect_heads(now, after), found.classes)
+    again = next_frames(RULED, now, perfect_heads(now, after, sticks), found.classes, sticks)
     for player in (0, 1):
         reborn = after[:, RULED.index("action", player)] == REBORN
         for name in (field.name for field in RULED.fields):
             at = RULED.index(name, player)
             off = np.abs(again[:, at].astype(np.int64) - after[:, at])
             hidden = reborn | found.extrapolated[:, player]  # the platform, or death, hides the way
-            sure = ~hidden if name in ("on_ground", "y") else True
+            sure = ~hidden if name in ("on_ground", "x", "y") else True
             least = 2 if quantum(name) == Q16 else 0
             least = RULED.rules.standing.drift if name in ("x", "y") else least
             assert (off * sure <= least).all(), (name, player)
@@ -169,10 +174,11 @@ def test_true_targets_and_true_draws_lead_to_the_true_frame(seed):
 
 def test_spreads_are_of_targets_and_alike_for_both_players():
     rng = np.random.default_rng(0)
-    pairs = [(random_frames(rng, 50), random_frames(rng, 50)) for _ in range(2)]
-    found = spreads(RULED, pairs)
+    games = [(random_frames(rng, 50), pads(50, (0.5, -1))) for _ in range(2)]
+    found = spreads(RULED, games)
     for head in ("continuous", "velocity", "dynamics"):
-        targets = np.concatenate([number_targets(RULED, head, *pair) for pair in pairs])
+        targets = np.concatenate([number_targets(RULED, head, frames[:-1], frames[1:], sticks[1:])
+                                  for frames, sticks in games])  # fmt: skip
         half = targets.shape[1] // 2
         both = np.concatenate([targets[:, :half], targets[:, half:]]).astype(np.float64)
         offset, scale = found[head]
@@ -186,6 +192,6 @@ def test_heads_made_by_hand_say_what_is_set():
     heads = still(now)
     set_head(heads, "facing", 1, 4.0)
     set_head(heads, "shield", 0, -2.5)
-    found = next_frames(RULED, now, heads, draws(now))
+    found = next_frames(RULED, now, heads, draws(now), pads(1))
     assert found[0, RULED.index("facing", 1)] == 1 and found[0, RULED.index("facing", 0)] == 0
     assert found[0, RULED.index("shield", 0)] == 57.5 * Q16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.ruled_frames import RULED, draws, frame, quantum, read, set_head, still
+from tests.support.ruled_frames import RULED, draws, frame, pads, quantum, read, set_head, still
 from wmq.game.frame_update import forced_actions, next_frames
 from wmq.game.schema import BLAST_ZONES, Q16, REBIRTH_PLACES, REBIRTH_SPEED_Y
 
@@ -15,12 +15,16 @@ UNIT = 1 / Q16
 SPEEDS = ("speed_air_x", "speed_y", "speed_ground_x", "speed_attack_x", "speed_attack_y")
 
 
-def after(now, player: int = 0, heads: dict[str, float] | None = None, **chosen: int):
-    """The frame after `now`, of which nothing is foreseen but what is named."""
+def after(now, player: int = 0, heads: dict[str, float] | None = None, sticks=(0.0, 0.0),
+          **chosen: int):  # fmt: skip
+    """The frame after `now`, of which nothing is foreseen but what is named.
+
+    sticks  main_x of both players, -1 to 1
+    """
     values = still(now)
     for name, value in (heads or {}).items():
         set_head(values, name, player, value)
-    return next_frames(RULED, now, values, draws(now, **chosen))
+    return next_frames(RULED, now, values, draws(now, **chosen), pads(len(now), sticks))
 
 
 # --- blast zones ---------------------------------------------------------------------------------
@@ -94,7 +98,7 @@ def test_all_speeds_and_hitlag_stop_on_the_frame_of_death_and_the_place_stays():
     assert [read(found, name) for name in (*SPEEDS, "hitlag")] == [0] * 6
     assert read(found, "percent") == 57 and read(found, "stocks") == 3
     assert read(found, "x") == pytest.approx(end + 2)  # in hitlag, so without speeds
-    assert [read(found, name, 1) for name in SPEEDS[:3]] == [1.5, 2.5, 3.5]  # no gravity
+    assert [read(found, name, 1) for name in SPEEDS[:2]] == [1.5, 2.5]  # no gravity, no friction
 
 
 def test_a_stage_without_blast_zones_kills_nobody():
@@ -279,6 +283,48 @@ def test_knockback_fades_along_its_own_direction(push, wanted):
         ]
 
 
+FALCO, DASH, WAIT, SKID = 22, 20, 14, 43
+
+
+@pytest.mark.parametrize("way", [-1, 1])
+@pytest.mark.parametrize("player", [0, 1])
+@pytest.mark.parametrize(
+    "state, speed, stick, wanted",
+    [
+        # in the air: friction 0.02, at most 0.83, 0.05 times the stick and 0.02
+        ({"action": AIRBORNE}, 0.5, 0, 0.48),
+        ({"action": AIRBORNE}, 0.01, 0, 0),
+        ({"action": AIRBORNE}, 0.5, 1, 0.57),
+        ({"action": AIRBORNE}, 0.5, -1, 0.43),
+        ({"action": AIRBORNE}, 0.2, 0.5, 0.245),
+        ({"action": AIRBORNE}, 0.8, 1, 0.83),
+        ({"action": AIRBORNE}, 1.5, 1, 1.48),  # faster than he can steer
+        ({"action": AIRBORNE}, 0.84, 1, 0.83),
+        ({"action": AIRBORNE, "hitlag": 3}, 0.5, 1, 0.5),
+        ({"action": 88}, 0.5, 1, 0.5),  # flying from a hit
+        # on the ground: traction 0.08, twice that above 1.4
+        ({"action": WAIT, "on_ground": 1}, 0.5, 1, 0.42),
+        ({"action": SKID, "on_ground": 1}, 1.39, 0, 1.31),
+        ({"action": SKID, "on_ground": 1}, 1.41, 0, 1.25),
+        ({"action": WAIT, "on_ground": 1}, 0.05, 0, 0),
+        # running: at most 1.5, 0.1 times the stick and 0.02
+        ({"action": DASH, "on_ground": 1}, 1.0, 1, 1.12),
+        ({"action": DASH, "on_ground": 1}, 1.45, 1, 1.5),
+        ({"action": DASH, "on_ground": 1}, 1.9, 1, 1.82),
+        ({"action": DASH, "on_ground": 1}, 1.0, 0, 0.92),
+    ],
+)
+def test_a_stick_steers_and_friction_slows(way, player, state, speed, stick, wanted):
+    whose = {"y": 50, "speed_air_x": way * speed, "character": FALCO} | state
+    sticks = [way * stick if p == player else 0 for p in (0, 1)]
+    found = after(frame(*[whose if p == player else {} for p in (0, 1)]), sticks=sticks)
+    assert read(found, "speed_air_x", player) == pytest.approx(way * wanted, abs=3 * UNIT)
+    on_ground = state.get("on_ground", 0)
+    assert read(found, "speed_ground_x", player) == pytest.approx(
+        way * wanted * on_ground, abs=3 * UNIT
+    )
+
+
 def test_a_small_change_of_a_speed_is_none():
     for said, wanted in ((0.0039, 1), (-0.0039, 1), (0.0041, 1.0041)):
         found = after(frame({"speed_air_x": 1}), heads={"speed_air_x": said})
@@ -323,8 +369,8 @@ def test_nobody_sinks_through_a_main_floor(x, y, speed, wanted):
 def test_ends_and_places_are_those_of_each_row_of_a_batch():
     rows = [frame({"x": 230.5}, stage=stage) for stage in (3, 28, 31, 32, 2, 8)]
     now = np.concatenate(rows)
-    found = next_frames(RULED, now, still(now), draws(now))
-    alone = [next_frames(RULED, row, still(row), draws(row)) for row in rows]
+    found = next_frames(RULED, now, still(now), draws(now), pads(len(now)))
+    alone = [next_frames(RULED, row, still(row), draws(row), pads(1)) for row in rows]
     assert (found == np.concatenate(alone)).all()
     actions = found[:, RULED.index("action")].tolist()
     assert actions == [DEAD_RIGHT, STAND, DEAD_RIGHT, STAND, DEAD_RIGHT, DEAD_RIGHT]

@@ -113,7 +113,8 @@ def test_training_loss_of_a_world_is_the_val_loss_of_the_metrics(dataset, missin
             deaths += int((batch.alive[row].numpy()[kept] == 0).sum())
             values = {name: value[row].numpy()[kept] for name, value in heads.items()}
             tally.add(batch.now[row][kept], batch.after[row][kept], values,
-                      ("hitlag",) if missing else ())  # fmt: skip
+                      ("hitlag",) if missing else (),
+                      (batch.next_controllers[row].numpy()[kept] * Q16).astype(np.int32))  # fmt: skip
         ours = sum_of({name: float(value) for name, value in terms.items()})
         assert ours == pytest.approx(tally.result()["val_loss"], rel=1e-5)
     assert masked and deaths > 3
