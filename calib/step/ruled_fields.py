@@ -170,8 +170,10 @@ def _check_motion(named: Mapping[str, Field], rules: Rules) -> None:
     drift = motion.drift
     kinds = {len(drift.loose), len(drift.held), *map(len, drift.modes)}
     if len(drift.modes) != characters or len(kinds) != 1 or not drift.loose:
-        raise CalibrationError(f"{WHERE}: rules.motion.drift needs the same kinds of actions in "
-                               f"the air, on the ground, and for {characters} characters")  # fmt: skip
+        raise CalibrationError(
+            f"{WHERE}: rules.motion.drift needs the same kinds of actions in the air, on the ground, "
+            f"and for each of {characters} characters"
+        )
     for place in (drift.loose, drift.held):
         actions = [action for kind in place for action in kind]
         if len(set(actions)) < len(actions):

@@ -112,9 +112,9 @@ def test_training_loss_of_a_world_is_the_val_loss_of_the_metrics(dataset, missin
             masked += int((~kept).sum())
             deaths += int((batch.alive[row].numpy()[kept] == 0).sum())
             values = {name: value[row].numpy()[kept] for name, value in heads.items()}
+            pads = (batch.next_controllers[row].numpy()[kept] * Q16).astype(np.int32)
             tally.add(batch.now[row][kept], batch.after[row][kept], values,
-                      ("hitlag",) if missing else (),
-                      (batch.next_controllers[row].numpy()[kept] * Q16).astype(np.int32))  # fmt: skip
+                      ("hitlag",) if missing else (), pads)  # fmt: skip
         ours = sum_of({name: float(value) for name, value in terms.items()})
         assert ours == pytest.approx(tally.result()["val_loss"], rel=1e-5)
     assert masked and deaths > 3
