@@ -85,7 +85,7 @@ def choices(schema: Schema, now: np.ndarray, heads: Mapping[str, np.ndarray],
     (temperature, min_p), found = decoding, []
     for column, draw in enumerate(schema.draws):
         logits = heads[draw.name].astype(np.float64)
-        if draw.field == "action" and not schema.agent:
+        if draw.field == "action":
             logits = np.where(drawable(schema)[now[:, schema.index("action", draw.player)]],
                               logits, -np.inf)  # fmt: skip
         exponent = (logits - logits.max(1, keepdims=True)) / temperature
