@@ -16,6 +16,7 @@ SOFTPLUS_BITS = 26  # fraction bits of softplus's table
 SOFTPLUS_STEP_BITS = 6  # its step is 2^-6
 WEIGHT_BITS = 21  # fraction bits of sample's table: 1023 classes at most
 WEIGHT_STEP_BITS = 8  # its step is 2^-8
+DISTANCE_BITS = 16  # fraction bits of sample's distances, in nats
 
 
 def sigmoid_table() -> list[int]:

@@ -27,9 +27,8 @@ from calib.lowering.scales import Scales, wide
 from calib.step.schema import Draw, StepSchema
 from calib.step.sizes import StepSizes
 from wmq_kernels.program import Slice
-from wmq_kernels.tables import WEIGHT_STEP_BITS, weights_table
+from wmq_kernels.tables import DISTANCE_BITS, WEIGHT_STEP_BITS, weights_table
 
-DISTANCE_BITS = 16  # fraction bits of sample's distances, in nats
 MOST_ENTRIES = 3905  # of the weights' table: beyond it they are 0
 FREE, LIKELIEST = -1, -2  # what `forced` says: draw, or take the likeliest
 FULL_WORD = (-(1 << 31), (1 << 31) - 1)

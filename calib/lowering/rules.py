@@ -161,7 +161,10 @@ class _Player:
             kinds[place] = b.const(f"drift.{place}", of, "i32")
         parts = {part: [[getattr(mode, part) for mode in row] for row in drift.modes]
                  for part in ("friction", "walk", "most", "slope", "base")}  # fmt: skip
-        ends = [b.const(f"drift.{part}", rows, "i32", 2.0**-16) for part, rows in parts.items()]
+        ends = [
+            b.const(f"drift.{part}", np.array(rows), "i32", 2.0**-16)
+            for part, rows in parts.items()
+        ]
         out = b.whole(b.value(f"steered.{self.player}", "i32", 1, HEAD_LIMIT))
         stick = self.schema.controllers.index(STICK)
         controllers = len(self.schema.controllers)
@@ -188,7 +191,7 @@ class _Player:
         """Put on the ground, or into the air, whom the action drawn puts there."""
         b, player, footing = self.b, self.player, self.rules.footing
         never = b.whole(b.value(f"never.{player}", "i32", 1, (0, 0)))
-        b.step("lookup", self.stage, b.const("never", [[0]], "i32"), never, entries=1)
+        b.step("lookup", self.stage, b.const("never", [0], "i32"), never, entries=1)
         decided = np.full(self.named["action"].classes, -1)
         decided[list(footing.grounded)], decided[list(footing.airborne)] = 1, 0
         b.step("override", self._drawn("action"), never, b.whole(f"{GROUNDED}.head.{player}"),

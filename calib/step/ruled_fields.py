@@ -171,8 +171,8 @@ def _check_motion(named: Mapping[str, Field], rules: Rules) -> None:
     kinds = {len(drift.loose), len(drift.held), *map(len, drift.modes)}
     if len(drift.modes) != characters or len(kinds) != 1 or not drift.loose:
         raise CalibrationError(
-            f"{WHERE}: rules.motion.drift needs the same kinds of actions in the air, on the ground, "
-            f"and for each of {characters} characters"
+            f"{WHERE}: rules.motion.drift needs the same kinds of actions in the air, on the "
+            f"ground, and for each of {characters} characters"
         )
     for place in (drift.loose, drift.held):
         actions = [action for kind in place for action in kind]

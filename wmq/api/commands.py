@@ -21,7 +21,7 @@ from wmq.verification.recompute import verify as verify_stored
 if TYPE_CHECKING:
     from calib.recipe import Recipe
     from wmq.calibration.calibrate import Result
-    from wmq.evaluation.evaluate import EvaluationReport
+    from wmq.evaluation.reports import EvaluationReport
 
 PLAYED = 64_000  # frames
 

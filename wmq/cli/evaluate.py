@@ -8,13 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from wmq.cli.file_types import FOLDER, MODEL
 from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from wmq.evaluation.evaluate import EvaluationReport, ModelComparison
+    from wmq.evaluation.reports import EvaluationReport, ModelComparison
 
 LABEL = 40  # width of the first column
 
@@ -76,7 +77,8 @@ def evaluate(
     """Compare models with real games, and each model with the one before it.
 
     A MODEL is a .onnx or .wmq file, "frozen" (nothing changes) or "constant-velocity"; without
-    any, the embedded float and integer models are compared.
+    any, the embedded float and integer models are compared. Agents are compared with both players
+    of each game.
     """
     from wmq.dataset.store import Dataset
     from wmq.evaluation.evaluate import EvaluationSettings
@@ -98,6 +100,8 @@ def evaluate(
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN: a figure that could not be measured is null."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -107,14 +111,19 @@ def _plain(value: Any) -> Any:
 
 def _print(report: EvaluationReport) -> None:
     from wmq.evaluation.bootstrap import FEW_GAMES
+    from wmq.evaluation.text import chain_lines
 
-    games = len(report.sha256)
+    games, agents = len(report.sha256), "buttons" in report.models[0].figures
+    seen = "both sides, the next controller from the true frame" if agents else \
+        "both players, one frame ahead with the true frame as input"  # fmt: skip
     click.echo(
-        f"{counted(report.frames, 'frame')} of {counted(games, 'game')} ({report.split}), both "
-        "players, one frame ahead with the true frame as input"
+        f"{counted(report.frames, 'frame')} of {counted(games, 'game')} ({report.split}), {seen}"
         + (f"; fewer than {FEW_GAMES} games say little about others" if games < FEW_GAMES else "")
     )  # fmt: skip
-    _table(report, list(report.models[0].figures))
+    if report.comparisons or not agents:  # a lone agent's figures follow with their intervals
+        _table(report, list(report.models[0].figures))
+    if lines := list(chain_lines(report)):
+        click.echo("\n" + "\n".join(lines))
     if not report.starts:
         return
     reached, starts = len(report.models[0].by_horizon), counted(len(report.starts), "start")

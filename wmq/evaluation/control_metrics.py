@@ -47,9 +47,13 @@ class ControlTally:
         self.sums[name] = self.sums.get(name, 0.0) + float(values.sum(dtype=np.float64))
         self.counts[name] = self.counts.get(name, 0.0) + len(values) * share
 
+    def figures(self) -> dict[str, float]:
+        """Return all figures that were measured, nll first."""
+        names = ("nll", *(name for name in self.sums if name != "nll"))
+        return {name: self.sums[name] / self.counts[name] for name in names
+                if self.counts.get(name)}  # fmt: skip
+
     def result(self) -> dict[str, float]:
         """Return all figures; "val_loss" is the nll."""
-        mean = {
-            name: self.sums[name] / self.counts[name] for name in self.sums if self.counts[name]
-        }
-        return {"val_loss": mean.get("nll", float("nan"))} | mean
+        found = self.figures()
+        return {"val_loss": found.get("nll", float("nan"))} | found

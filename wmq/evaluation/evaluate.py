@@ -1,16 +1,17 @@
 """Models against real games: one frame ahead, and rolled out.
 
-Models and a dataset's games come in, and a `Report` of plain figures leaves.  One frame
-ahead, every frame of every game counts, from frame -123 on, with the true frame as input
-and the state carried through the game.  Rolled out, a model starts in fixed real frames
-with the state that the true game has given it, and follows the true controllers.
+Models and a dataset's games come in, and an `EvaluationReport` of plain figures leaves.  One
+frame ahead, every frame of every game counts, from frame -123 on, with the true frame as input
+and the state carried through the game.  Rolled out, a world starts in fixed real frames with
+the state that the true game has given it, and follows the true controllers.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +20,19 @@ import numpy as np
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
 from wmq.errors import WmqError
-from wmq.evaluation.metrics import Tally
+from wmq.evaluation.agents import both_sides, teacher_forced_agent
+from wmq.evaluation.bootstrap import draw_weights
+from wmq.evaluation.chain import Chain, nll_change, other_draws, tally_intervals
+from wmq.evaluation.control_metrics import ControlTally
+from wmq.evaluation.events import event_figures, event_rates
+from wmq.evaluation.metrics import Sums, Tally, add_sums
+from wmq.evaluation.reports import (
+    DrawnComparison,
+    DrawnReport,
+    EvaluationReport,
+    ModelComparison,
+    ModelReport,
+)
 from wmq.evaluation.rollout_error import (
     choose_starts,
     divergence_figures,
@@ -34,9 +47,11 @@ from wmq.game.schema import Schema
 from wmq.game.targets import spreads
 from wmq.inference import baselines
 from wmq.inference.baselines import Trivial, TrivialPredictor, shares_unchanged
-from wmq.inference.float_predictor import OnnxPredictor
+from wmq.inference.draws import Decoding
+from wmq.inference.float_predictor import StepPredictor
 from wmq.inference.integer_predictor import IntegerPredictor, check_and_compile
-from wmq.inference.model_files import ModelError, check_form
+from wmq.inference.model_files import ModelError, check_form, open_program
+from wmq.inference.onnx_session import OnnxStep
 from wmq.inference.predictor import Predictor, Spreads, StartRow
 from wmq.progress import Counter, Progress, silent
 from wmq.replays.slippi import DEFAULT_SCHEMA, Game
@@ -60,46 +75,6 @@ class EvaluationSettings:
     kernels: str = "auto"
 
 
-@dataclass(frozen=True)
-class ModelReport:
-    """figures  of `Tally.result`, over all games; games: the same for each
-    rolled   rc by horizon; by_horizon: mean position error at each frame
-    """
-
-    name: str
-    figures: dict[str, float]
-    games: list[dict[str, float]]
-    rolled: dict[str, float] = field(default_factory=dict)
-    by_horizon: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class ModelComparison:
-    """The second model against the first.
-
-    difference  second minus first; percent: of the first, for losses and errors
-    divergence  figures of the first frame with another action; first: that of each start
-    """
-
-    names: tuple[str, str]
-    difference: dict[str, float]
-    percent: dict[str, float]
-    divergence: dict[str, float | None] = field(default_factory=dict)
-    first: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class EvaluationReport:
-    """sha256  of the games; frames: pairs of frames evaluated; starts as (sha256, row)."""
-
-    split: str
-    sha256: list[str]
-    frames: int
-    models: list[ModelReport]
-    comparisons: list[ModelComparison]
-    starts: list[tuple[str, int]]
-
-
 def evaluate(
     dataset: Dataset,
     models: Sequence[str | os.PathLike[str]],
@@ -115,17 +90,22 @@ def evaluate(
     if not infos:
         raise WmqError(f"{dataset.path}: no game in the split {settings.split}; choose another")
     opened = {os.fspath(m): _open(m, settings) for m in models if not _is_trivial(m)}
+    _check_roles(models, opened, settings)
     schema = _common_schema(opened)
     scales = _common_spreads(opened)
     fitting = [dataset.load(i, schema) for i in (dataset.select("train") or infos)[:FIT_GAMES]] \
-        if len(opened) < len(models) else []  # fmt: skip
+        if len(opened) < len(models) or schema.draws else []  # fmt: skip
     if scales is None:
         played = [(game.frames, game.controllers) for game in fitting]
         scales = {head: scale for head, (_, scale) in spreads(schema, played).items()}
-    if fitting:
+    if len(opened) < len(models):
         shares = shares_unchanged(schema, fitting)
         for moving, name in enumerate(baselines.NAMES):
             opened[name] = TrivialPredictor(Trivial(schema, shares, bool(moving)))
+    rates = {}
+    if schema.draws:
+        rates = event_rates(schema, both_sides(schema, fitting) if schema.agent else fitting)
+    del fitting
 
     games = [beginning(dataset.load(info, schema), settings.frames) for info in infos]
     starts = choose_starts(games, settings.starts, settings.horizon) if settings.horizon else []
@@ -134,74 +114,113 @@ def evaluate(
                        f"{settings.horizon} frames; give a smaller one or more frames")  # fmt: skip
     check_and_compile(opened.values(), progress)
     names = _names([os.fspath(m) for m in models])
-    found = [
-        _evaluate_one(name, opened[os.fspath(model)], scales, games, starts, settings, progress)
-        for name, model in zip(names, models, strict=True)
-    ]
-    real = [pair for pair, m in zip(found, models, strict=True) if not _is_trivial(m)]
+    measure = (
+        partial(_measure_agent, both_sides(schema, games)) if schema.agent
+        else partial(_measure_world, games, scales, starts, settings.horizon)
+    )  # fmt: skip
+    weights = draw_weights(len(games))
+    found = [_with_chain(measure(name, opened[os.fspath(model)], progress), rates, weights)
+             for name, model in zip(names, models, strict=True)]  # fmt: skip
+    real = [one for one, m in zip(found, models, strict=True) if not _is_trivial(m)]
     return EvaluationReport(
         split=settings.split,
         sha256=[info.sha256 for info in infos],
         frames=sum(len(game.frames) - 1 for game in games),
-        models=[report for report, _ in found],
-        comparisons=[compare(schema, *pair) for pair in pairwise(real)],
+        models=[one.report for one in found],
+        comparisons=[compare(schema, *pair, weights) for pair in pairwise(real)],
         starts=[(games[s.game].info.sha256, s.row) for s in starts],
     )
 
 
-def _evaluate_one(
+@dataclass(frozen=True)
+class Measured:
+    """A model's report, and what it is compared by.
+
+    tallies  of each game
+    rolled   rollouts (starts, horizon, frame_size)
+    chain    of a model that draws
+    """
+
+    report: ModelReport
+    tallies: Sequence[Sums] = ()
+    rolled: np.ndarray | None = None
+    chain: Chain | None = None
+
+
+def _measure_world(
+    games: Sequence[Game],
+    scales: Spreads,
+    starts: Sequence[StartRow],
+    horizon: int,
     name: str,
     model: Predictor,
-    scales: Spreads,
-    games: Sequence[Game],
-    starts: Sequence[StartRow],
-    settings: EvaluationSettings,
     progress: Progress,
-) -> tuple[ModelReport, np.ndarray | None]:
-    """Return the figures of one model, and its rollouts (starts, horizon, frame_size)."""
+) -> Measured:
     schema = model.schema
+    chain = Chain(schema, games, decoding_of(model)) if schema.draws else None
     walked = Counter(progress, name, sum(len(game.frames) - 1 for game in games))
-    tallies, states = teacher_forced(model, games, starts, scales, walked.add)
-    report = ModelReport(
-        name, together(schema, scales, tallies).result(), [tally.result() for tally in tallies]
-    )
+    see = chain.see if chain else None
+    tallies, states = teacher_forced(model, games, starts, scales, walked.add, see)
+    figures, each = together(schema, scales, tallies).result(), [t.result() for t in tallies]
+    report = ModelReport(name, figures, each)
     if not starts:
-        return report, None
-    count = settings.horizon
-    rolling = Counter(progress, f"{name}, rolled out", len(starts) * count)
-    rolled = model.roll(games, starts, states, count, rolling.add)
-    errors = position_errors(schema, rolled, true_frames(games, starts, count))
-    return replace(report, rolled=rc_table(errors), by_horizon=errors.mean(0).tolist()), rolled
+        return Measured(report, tallies, chain=chain)
+    rolling = Counter(progress, f"{name}, rolled out", len(starts) * horizon)
+    rolled = model.roll(games, starts, states, horizon, rolling.add)
+    errors = position_errors(schema, rolled, true_frames(games, starts, horizon))
+    report = replace(report, rolled=rc_table(errors), by_horizon=errors.mean(0).tolist())
+    return Measured(report, tallies, rolled, chain)
+
+
+def _measure_agent(
+    sides: Sequence[Game], name: str, model: Predictor, progress: Progress
+) -> Measured:
+    chain = Chain(model.schema, sides, decoding_of(model))
+    walked = Counter(progress, name, sum(len(side.frames) - 1 for side in sides))
+    tallies, whole = teacher_forced_agent(model, sides, chain, walked.add), ControlTally()
+    add_sums(whole, tallies)
+    report = ModelReport(name, whole.figures(), [tally.figures() for tally in tallies])
+    return Measured(report, tallies, chain=chain)
+
+
+def _with_chain(found: Measured, rates: Mapping[str, float], weights: np.ndarray) -> Measured:
+    """Add the figures of a chain to the report of a model that draws."""
+    if found.chain is None:
+        return found
+    named = list(found.report.figures) if found.chain.schema.agent else ["nll"]
+    report = DrawnReport(
+        **vars(found.report),
+        intervals=tally_intervals(found.tallies, named, weights),
+        events=event_figures(found.chain.foreseen(), rates, weights),
+    )
+    return replace(found, report=report)
 
 
 def together(schema: Schema, scales: Spreads, tallies: Sequence[Tally]) -> Tally:
     """Join tallies into one; the order of the games decides the last digits, not the threads."""
     whole = Tally(schema, scales)
-    for tally in tallies:
-        for total, part in ((whole.sums, tally.sums), (whole.counts, tally.counts)):
-            for name, value in part.items():
-                total[name] = total.get(name, 0.0) + value
+    add_sums(whole, tallies)
     return whole
 
 
-def compare(
-    schema: Schema,
-    one: tuple[ModelReport, np.ndarray | None],
-    other: tuple[ModelReport, np.ndarray | None],
-) -> ModelComparison:
-    """Compare `other` with `one`."""
-    before, after = one[0].figures | one[0].rolled, other[0].figures | other[0].rolled
+def compare(schema: Schema, one: Measured, other: Measured, weights: np.ndarray) -> ModelComparison:
+    """Compare `other` with `one`; weights (draws, games) of the bootstrap."""
+    before, after = (side.report.figures | side.report.rolled for side in (one, other))
     difference = {name: after[name] - before[name] for name in before if name in after}
     percent = {
         name: 100 * value / before[name]
         for name, value in difference.items()
         if "_acc" not in name and before[name]
     }
-    found = ModelComparison((one[0].name, other[0].name), difference, percent)
-    if one[1] is None or other[1] is None:
+    found = ModelComparison((one.report.name, other.report.name), difference, percent)
+    if one.rolled is not None and other.rolled is not None:
+        first = first_divergence(schema, one.rolled, other.rolled)
+        found = replace(found, divergence=divergence_figures(first), first=first.tolist())
+    if one.chain is None or other.chain is None:
         return found
-    first = first_divergence(schema, one[1], other[1])
-    return replace(found, divergence=divergence_figures(first), first=first.tolist())
+    draws, frames = other_draws(one.chain, other.chain, weights)
+    change = nll_change(one.tallies, other.tallies, weights)
+    return DrawnComparison(**vars(found), nll=change, other_draws=draws, other_frames=frames)
 
 
 def _is_trivial(model: str | os.PathLike[str]) -> bool:
@@ -214,8 +233,25 @@ def _open(model: str | os.PathLike[str], settings: EvaluationSettings) -> Predic
     except ModelError as error:
         raise ModelError(f"{error}; {' and '.join(baselines.NAMES)} need no file") from None
     if Path(model).suffix.lower() == ".onnx":
-        return OnnxPredictor(model, settings.threads)
-    return IntegerPredictor(model, settings.threads, settings.kernels)
+        step = OnnxStep(model)
+        return StepPredictor(step, step.spreads, settings.threads)
+    return IntegerPredictor(open_program(model, None), settings.threads, settings.kernels)
+
+
+def _check_roles(
+    models: Sequence[str | os.PathLike[str]],
+    opened: Mapping[str, Predictor],
+    settings: EvaluationSettings,
+) -> None:
+    """Raise WmqError for agents beside what foresees frames, or agents that are to roll out."""
+    agents = [name for name, model in opened.items() if model.schema.agent]
+    others = [os.fspath(model) for model in models if os.fspath(model) not in agents]
+    if agents and others:
+        raise WmqError(f"{agents[0]}: is an agent, and {others[0]} is none; "
+                       "evaluate worlds and agents in two runs")  # fmt: skip
+    if agents and settings.horizon:
+        raise WmqError(f"{agents[0]}: is an agent, which rolls nothing out by itself; "
+                       "leave the horizon out")  # fmt: skip
 
 
 def _common_schema(opened: Mapping[str, Predictor]) -> Schema:
@@ -240,6 +276,13 @@ def _common_spreads(opened: Mapping[str, Predictor]) -> Spreads | None:
                            f"{next(iter(opened))}, from another training run; "
                            "evaluate them one by one")  # fmt: skip
     return common
+
+
+def decoding_of(model: Predictor) -> Decoding | None:
+    """Temperature and min-p by which a model draws; None of a baseline."""
+    if isinstance(model, StepPredictor) and isinstance(model.step, OnnxStep):
+        return model.step.decoding
+    return model.decoding if isinstance(model, IntegerPredictor) else None
 
 
 def _names(models: list[str]) -> list[str]:

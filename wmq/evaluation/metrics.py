@@ -9,7 +9,7 @@ training minimizes, `plan_loss` the plain squared-error loss that others report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +60,13 @@ def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def binary_cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
+
+
+class Sums(Protocol):
+    """Sums and counts of figures by name."""
+
+    sums: dict[str, float]
+    counts: dict[str, float]
 
 
 class Tally:
@@ -212,6 +219,14 @@ class Tally:
             figures["nll"] = mean["nll"]
         figures |= {k: 100 * v for k, v in sorted(mean.items()) if "_acc" in k}
         return {name: float(value) for name, value in figures.items()}
+
+
+def add_sums(whole: Sums, parts: Iterable[Sums]) -> None:
+    """Add parts to a whole; their order decides the last digits."""
+    for part in parts:
+        for total, own in ((whole.sums, part.sums), (whole.counts, part.counts)):
+            for name, value in own.items():
+                total[name] = total.get(name, 0.0) + value
 
 
 def losses_of(mean: Mapping[str, Any]) -> dict[str, Any]:

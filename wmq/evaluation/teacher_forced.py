@@ -17,7 +17,7 @@ def teacher_forced(
     starts: Sequence[StartRow],
     spreads: Spreads,
     tick: Tick,
-    seen: Take = lambda number, first, heads: None,
+    seen: Take | None = None,
 ) -> tuple[list[Tally], list[Any]]:
     """Tally each game one frame ahead, and return the state at each start.
 
@@ -27,7 +27,8 @@ def teacher_forced(
     tallies = [Tally(predictor.schema, spreads) for _ in games]
 
     def take(number: int, first: int, heads: Heads) -> None:
-        seen(number, first, heads)
+        if seen:
+            seen(number, first, heads)
         add_rows(tallies[number], games[number], first, heads)
         tick(len(heads["binary"]))
 

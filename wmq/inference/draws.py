@@ -18,6 +18,7 @@ from wmq.game.schema import Schema
 from wmq_kernels.program import BY_WORD, LIKELIEST, Draws
 
 Decode = Literal["sample", "mode"]
+Decoding = tuple[float, float]  # temperature and min-p of a model's draws
 DECODES: tuple[Decode, ...] = ("sample", "mode")
 WORLD_SLOT, AGENT_SLOTS = 3, (4, 5)  # 1 and 2 are random play (G3)
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)

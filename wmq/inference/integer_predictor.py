@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wmq.game.targets import NUMBER_HEADS, true_draws
-from wmq.inference.draws import DrawSource, Sampling, forced_draws
+from wmq.inference.draws import Decoding, DrawSource, Sampling, forced_draws
 from wmq.inference.model_files import IntegerModel, ModelError, open_program
 from wmq.inference.predictor import Predictor, Spreads, StartRow, Take, cuts
 from wmq.inference.scheduling import SIDE_BY_SIDE, Team, in_threads, shares
 from wmq.progress import Progress
 from wmq.replays.slippi import Game
+from wmq_kernels.tables import DISTANCE_BITS, WEIGHT_STEP_BITS
 
 if TYPE_CHECKING:
     from wmq_kernels.engine import Engine, Group
@@ -61,6 +63,18 @@ class IntegerPredictor(Predictor):
             raise ModelError(f"{self.path}: names no spreads of its heads; make the model again "
                              "with `wmq calibrate`") from None  # fmt: skip
 
+    @property
+    def decoding(self) -> Decoding | None:
+        """Temperature and min-p of the draws, as near as the program has them; None without."""
+        step = next((step for step in self.program.steps if step.op == "sample"), None)
+        if step is None:
+            return None
+        nats = step.parameters["multiplier"] / 2 ** (step.parameters["shift"] + DISTANCE_BITS)
+        place = step.operands["x"].start
+        unit = next(unit for _, at, unit in self.head_columns() if at.start == place)
+        reach = (step.operands["table"].count - 1) / 2**WEIGHT_STEP_BITS
+        return unit / nats, math.exp(-reach)
+
     def head_columns(self) -> list[tuple[str, slice, float]]:
         """Name, place in the row of heads, natural units in one unit.  Raises ModelError."""
         scales = self.program.meta.get("head_scales")
@@ -100,7 +114,8 @@ class IntegerPredictor(Predictor):
                     draws = forced_draws(np.stack([drawn[n][first:last] for n in lanes]))
                 frames = np.stack([games[n].frames[first:last] for n in lanes])
                 pads = np.stack([games[n].controllers[first : last + 1] for n in lanes])
-                run = self.engine.run_group(group, frames, pads, last - first, True, draws=draws)
+                run = self.engine.run_group(group, *self._ports(frames, pads), last - first, True,
+                                            draws=draws)  # fmt: skip
                 assert run.heads is not None  # asked for
                 for number, rows in zip(lanes, run.heads, strict=True):
                     kept[number].append(rows)
@@ -127,6 +142,16 @@ class IntegerPredictor(Predictor):
 
     def groups(self, count: int) -> list[list[int]]:
         return shares(count, self.threads)
+
+    def compile(self) -> None:
+        frames = np.zeros((1, 1, self.schema.frame_size), np.int32)
+        pads = np.zeros((1, 2, self.schema.controllers_size), np.int32)
+        draws = DrawSource(self.schema, 1, None).next(1)
+        self.engine.run_group(self.engine.zero_group(1), *self._ports(frames, pads), 1, draws=draws)
+
+    def _ports(self, frames: np.ndarray, pads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is fed back and what is given; frames (worlds, T, n), pads (worlds, T + 1, n)."""
+        return (pads[:, :-1], frames) if self.schema.agent else (frames, pads)
 
     def _group(self, states: Sequence[EngineState]) -> Group:
         """Return a group of worlds with the content of these states."""

@@ -116,16 +116,23 @@ def float_step_of(
     return model_path(beside, ".onnx")
 
 
-def open_program(path: str | os.PathLike[str] | None = None, role: Role = "world") -> IntegerModel:
-    """Load a `.wmq` file.  Raises ModelError, or ProgramError for what is in the file."""
+def open_program(
+    path: str | os.PathLike[str] | None = None, role: Role | None = "world"
+) -> IntegerModel:
+    """Load a `.wmq` file; one of any role for None.
+
+    Raises ModelError, or ProgramError for what is in the file.
+    """
     from wmq_kernels.loading import load
 
-    path = model_path(path, ".wmq", role)
+    path = model_path(path, ".wmq", role or "world")
     program, sha256 = load(path)
     schema = schema_of(program.meta.get("schema"), path)
-    check_role(path, schema, role)
+    if role:
+        check_role(path, schema, role)
     draws = program.values[program.draws[0]].size if program.draws else 0
-    if program.kind != role or draws != len(schema.draws):
+    kind = "agent" if schema.agent else "world"
+    if program.kind != kind or draws != len(schema.draws):
         raise ModelError(f"{path}: its ports are not those of its schema; make it again")
     sizes = {"frame": schema.frame_size, "controllers": schema.controllers_size}
     for name, size in sizes.items():

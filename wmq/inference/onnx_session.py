@@ -14,7 +14,7 @@ import numpy as np
 
 from wmq.game.encoding import float_inputs
 from wmq.game.schema import Q16, Schema
-from wmq.inference.draws import uniforms
+from wmq.inference.draws import Decoding, uniforms
 from wmq.inference.model_files import ModelError, model_path, schema_of
 from wmq_kernels.program import Draws
 
@@ -99,7 +99,8 @@ class SessionStep:
 class OnnxStep(SessionStep):
     """A checked float model.
 
-    spreads  of the targets of each number head, natural units, (width,)
+    spreads   of the targets of each number head, natural units, (width,)
+    decoding  temperature and min-p of the draws; None of a model without any
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1):
@@ -114,3 +115,7 @@ class OnnxStep(SessionStep):
         self.config = step.config
         self.metadata = step.metadata
         self.spreads = {head: step.weights[f"{head}_scale"] for head in step.sizes.number_heads}
+        self.decoding: Decoding | None = None
+        if self.schema.draws:
+            temperature, min_p = step.weights["decode"].tolist()
+            self.decoding = temperature, min_p

@@ -24,8 +24,10 @@ from wmq.calibration.play import calibration_game
 from wmq.cli import main
 from wmq.dataset.store import Dataset, Game, GameInfo, write_game, write_index
 from wmq.errors import WmqError
-from wmq.evaluation.evaluate import EvaluationSettings, ModelReport, compare, evaluate
+from wmq.evaluation.bootstrap import draw_weights
+from wmq.evaluation.evaluate import EvaluationSettings, Measured, compare, evaluate
 from wmq.evaluation.metrics import Tally
+from wmq.evaluation.reports import ModelReport
 from wmq.evaluation.rollout_error import true_frames
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import FULL, Q16, Schema
@@ -309,7 +311,7 @@ def test_the_same_rollouts_never_diverge(dataset: Dataset, onnx_file: Path):
 def test_a_comparison_by_hand():
     one = ModelReport("a", {"val_loss": 2.0, "change_acc": 50.0, "pos_mae": 0.0}, [])
     other = ModelReport("b", {"val_loss": 2.1, "change_acc": 49.0, "pos_mae": 0.5}, [])
-    found = compare(SCHEMA, (one, None), (other, None))
+    found = compare(SCHEMA, Measured(one), Measured(other), draw_weights(2))
     assert found.difference == pytest.approx({"val_loss": 0.1, "change_acc": -1, "pos_mae": 0.5})
     assert found.percent == {"val_loss": pytest.approx(5)}
 
