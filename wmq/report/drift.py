@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Curve, Drift, WorldStatistic
+from wmq.evaluation.results import Curve, Drift, WorldStatistic, played_by
 from wmq.report.charts import LARGEST, Line, Mark, drawable, line_chart, point_chart
 from wmq.report.figures import NONE, Cell, difference_html, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, join, tag
@@ -144,7 +144,7 @@ def worlds_section(drift: Drift) -> list[Html]:
     parts = [tag("p", intro)]
     for controllers in dict.fromkeys(found.controllers for found in drift.statistics):
         cards = [_statistic(s) for s in drift.statistics if s.controllers == controllers]
-        parts += [tag("h3", f"{controllers} controllers"), tag("div", *cards, class_="cards")]
+        parts += [tag("h3", played_by(controllers)), tag("div", *cards, class_="cards")]
     return parts
 
 
