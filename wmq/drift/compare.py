@@ -41,6 +41,24 @@ def real_counts(schema: Schema, games: Iterable[Game]) -> Sums:
     return found
 
 
+def without_unused(
+    tracks: Mapping[str, Mapping[str, Sums]], reference: Sums, name: str
+) -> tuple[dict[str, dict[str, Sums]], Sums]:
+    """Put all bins of a wide histogram together that no track has any count in.
+
+    No divergence changes: in such bins it is linear in the share of the reference.
+    """
+    used = np.any([sums[name].any(axis=0) for own in tracks.values() for sums in own.values()], 0)
+
+    def narrow(counts: np.ndarray) -> np.ndarray:
+        rest = counts[..., ~used].sum(axis=-1, keepdims=True)
+        return np.concatenate([counts[..., used], rest], axis=-1)
+
+    narrowed = {kind: {track: {**sums, name: narrow(sums[name])} for track, sums in own.items()}
+                for kind, own in tracks.items()}  # fmt: skip
+    return narrowed, {**reference, name: narrow(reference[name])}
+
+
 def world_statistics(
     sample: GameSample,
     measured: Sequence[Measure],

@@ -84,7 +84,8 @@ def sampled_worlds(
         seats = [Seats(schema, (agent, agent), [place], "sample") for place in places if agent]
         for own, (game, row) in zip(seats, at, strict=False):
             before = slice(max(0, row - WARM_UP), row)
-            own.act(game.frames[None, before], game.controllers[None, before])
+            if row:
+                own.act(game.frames[None, before], game.controllers[None, before])
         for first in range(0, count, step):
             if stop.is_set():
                 return

@@ -20,7 +20,7 @@ DEATHS = (0, 1, 2, 4, 6, 7)  # the fates of the blast zones, and what else a dea
 LEDGE = (252, 263)  # catching a ledge, hanging there, and leaving it
 # Damage; down and getting up, in which one is hit again; captured; thrown.
 STRUCK = ((75, 91), (183, 199), (223, 232), (239, 244))
-SIZES = 1000  # bins of a tenth of a percent, for the median
+SIZES = 400  # bins of a tenth of a percent, for the median
 DOUBLINGS = 16  # bins of 1, 2 and 3, 4 to 7, .. frames
 PERCENT_STEP, PERCENT_BINS = 20, 50
 

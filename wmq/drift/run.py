@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
-from wmq.drift.compare import REAL, real_counts, summed, world_statistics
+from wmq.drift.compare import REAL, real_counts, summed, without_unused, world_statistics
 from wmq.drift.distances import distances
 from wmq.drift.float_pairs import float_rollouts
 from wmq.drift.free_rollouts import kinds_of_play, open_players
@@ -56,6 +56,7 @@ from wmq.replays.slippi import Game
 
 FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of models
 REFERENCE_GAMES = 100  # of the training split, for the share of each action in real play
+WIDEST = "action pairs"  # of the histograms: thousands of bins, of which worlds use some
 MIDDLE = 20  # frames; the horizon of a verdict beside 1 and the last
 
 
@@ -312,10 +313,12 @@ def _statistics(
     training = dataset.select("train")[:REFERENCE_GAMES]
     play = (dataset.load(info, schema) for info in training) if training else games
     sample = GameSample([start.game for start in starts])
-    measured = measures(schema, real_counts(schema, play))
-    statistics = world_statistics(sample, measured, tracks, FLOAT)
+    reference = real_counts(schema, play)
     if plan.agent is None:
-        return statistics, UNSET
+        return world_statistics(sample, measures(schema, reference), tracks, FLOAT), UNSET
+    tracks, reference = without_unused(tracks, reference, WIDEST)
+    measured = measures(schema, reference)
+    statistics = world_statistics(sample, measured, tracks, FLOAT)
     found, mean = distances(sample, measured, tracks, REAL)
     name, sha256 = shown_name(plan.agent.path), plan.agent.sha256
     return statistics, RealPlay(name, sha256, mean, found, histograms(schema, tracks))

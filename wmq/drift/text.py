@@ -163,9 +163,11 @@ def _distance(found: Distance, own: WorldStatistic, models: Sequence[str], judge
 
 
 def _times(found: Interval) -> str:
-    """A ratio with its interval."""
-    text = " ".join(filter(None, (_number(found.value), _between(found.lo, found.hi, "{:.2g}"))))
-    return text.rjust(BETWEEN)
+    """A ratio with its interval; large ones in whole numbers."""
+    value, lo, hi = ("-" if v is None else f"{v:.0f}" if v >= 10 else f"{v:.2g}"
+                     for v in (found.value, found.lo, found.hi))  # fmt: skip
+    between = "" if found.lo is None else f" {lo}..{hi}"
+    return f" {value}{between}".rjust(BETWEEN)
 
 
 def _label(found: WorldStatistic) -> str:
