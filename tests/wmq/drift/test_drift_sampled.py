@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from wmq.cli import main
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset, write_game, write_index
 from wmq.drift.free_rollouts import sampled_worlds
+from wmq.drift.significance import EXCHANGES
 from wmq.drift.statistics import DISTRIBUTIONS
+from wmq.evaluation.bootstrap import DRAWS, draw_weights
 from wmq.evaluation.results import Drift, RealPlay, read_result
 from wmq.game.schema import FIRST_FRAME, FULL
 from wmq.inference.agents import IntegerAgent
@@ -29,6 +32,16 @@ from wmq.rollout.starts import Start
 pytest_plugins = ["tests.support.match_models"]
 GAMES, LENGTH = 10, 400
 MODELS = ["float", "int8", "onnxruntime dynamic"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """A tenth of the draws of games, and of the exchanges: they cost more than small models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wmq.drift.significance.EXCHANGES", EXCHANGES // 10)
+        patch.setattr("wmq.evaluation.differences.draw_weights",
+                      lambda games: draw_weights(games, DRAWS // 10))  # fmt: skip
+        yield
 
 
 @pytest.fixture(scope="module")
