@@ -18,7 +18,8 @@ KINDS = ("agents", "real")
 
 def sampled_drift() -> Drift:
     statistics = [a_statistic(name, "a minute", kind, value)
-                  for kind in KINDS for name, value in (("hits", 35.0), ("damage", 260.0))]  # fmt: skip
+                  for kind in KINDS
+                  for name, value in (("hits", 35.0), ("damage", 260.0))]  # fmt: skip
     times = {name: Interval(1.5 + k, 1.25 + k, 2.0 + k) for k, name in enumerate(MODELS)}
     distances = [Distance("hits", kind, 2.0, times) for kind in KINDS]
     distances += [Distance("damage", kind, None, dict.fromkeys(MODELS, Interval(None, None, None)))
