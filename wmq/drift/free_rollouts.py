@@ -30,7 +30,7 @@ WARM_UP = 1200  # real frames before the start that agents see, or all where the
 
 
 def kinds_of_play(schema: Schema) -> tuple[str, ...]:
-    """Name who plays the worlds of a model; the first is what a verdict is about."""
+    """Name who plays the worlds of a model."""
     return ("agents", "real") if schema.draws else ("real", "random")
 
 

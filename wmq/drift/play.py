@@ -70,8 +70,8 @@ def play_counts(schema: Schema, course: np.ndarray) -> Sums:
         "action pairs": np.bincount(pairs[before[changed], after[changed]],
                                     minlength=int(pairs.max()) + 1),
         "hit sizes": np.bincount(sizes.ravel(), minlength=len(schema.rules.rises))[1:],
-        "between hits": times_between((_rises(schema, course) > 0).any(axis=1)),
-        "between deaths": times_between(died.any(axis=1)),
+        "between hits": times_between(_rises(schema, course) > 0),
+        "between deaths": times_between(died),
         "death percent": np.bincount(at_death, minlength=PERCENT_BINS),
     }  # fmt: skip
     return {name: counts.astype(np.float64) for name, counts in found.items()}
@@ -90,8 +90,11 @@ def pair_bins() -> np.ndarray:
 
 
 def times_between(events: np.ndarray) -> np.ndarray:
-    """Count the frames from each event to the next, by powers of two; bool (n,) to (16,)."""
-    doublings = np.frexp(np.diff(np.flatnonzero(events)))[1] - 1
+    """Count the frames from each event to the next, by powers of two, (16,).
+
+    events  bool (n, players): those of all players together
+    """
+    doublings = np.frexp(np.diff(np.flatnonzero(events.any(axis=1))))[1] - 1
     return np.bincount(np.minimum(doublings, DOUBLINGS - 1), minlength=DOUBLINGS)
 
 

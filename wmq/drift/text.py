@@ -23,6 +23,7 @@ LABEL, COLUMN = 36, 11  # widths of the tables of curves
 STATISTIC, NUMBER, BETWEEN, CHANCE = 25, 9, 19, 9  # widths of the table of worlds
 TOLD = {True: "yes", False: "no", None: "?"}
 RULE = "impossible: "
+JUDGED = "int8"  # whose distances have room
 # Tracks of the table of distances, and their titles.
 COMPARED = {"real": "real", "float": "float", "int8": "int8", "onnxruntime dynamic": "dynamic"}
 
@@ -141,25 +142,24 @@ def _worlds(model: str, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
 def _real_play(found: RealPlay, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
     """One row a statistic: real play, the models, and int8's distance in units of real play."""
     models = [name for name in COMPARED if name in statistics[0].tracks]
-    judged = next(name for name in ("int8", *statistics[0].tracks) if name in models)
     for controllers, means in found.mean.items():
         own = {s.name: s for s in statistics if s.controllers == controllers}
         yield ""
         yield from textwrap.wrap(
-            f"Worlds of {played_by(controllers)}, and the distance of {judged} from real play: 1 "
+            f"Worlds of {played_by(controllers)}, and the distance of {JUDGED} from real play: 1 "
             f"is as far as half of the real games is from the other half", WIDTH)  # fmt: skip
         titles = "".join(COMPARED[name].rjust(NUMBER) for name in models)
         yield " " * STATISTIC + titles + "distance".rjust(BETWEEN)
         for distance in found.distances:
             if distance.controllers == controllers:
-                yield _distance(distance, own[distance.name], models, judged)
+                yield _distance(distance, own[distance.name], models)
         cells = " " * NUMBER * len(models)
-        yield ("  mean".ljust(STATISTIC) + cells + _times(means[judged])).rstrip()
+        yield ("  mean".ljust(STATISTIC) + cells + _times(means[JUDGED])).rstrip()
 
 
-def _distance(found: Distance, own: WorldStatistic, models: Sequence[str], judged: str) -> str:
+def _distance(found: Distance, own: WorldStatistic, models: Sequence[str]) -> str:
     cells = "".join(_number(own.tracks[name].value).rjust(NUMBER) for name in models)
-    return (_label(own).ljust(STATISTIC) + cells + _times(found.models[judged])).rstrip()
+    return (_label(own).ljust(STATISTIC) + cells + _times(found.models[JUDGED])).rstrip()
 
 
 def _times(found: Interval) -> str:

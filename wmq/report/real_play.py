@@ -38,6 +38,7 @@ def distances_part(found: RealPlay, statistics: Sequence[WorldStatistic],
     means = found.mean.get(controllers, {})
     models = list(means)
     titles = ["statistic", REAL, *models, *(f"{name}, distance" for name in models)]
+    rows: list[list[Cell | str]]
     rows = [["mean", *[""] * (1 + len(models)), *(_times(means[name]) for name in models)]]
     rows += [
         [Cell(f"{d.name}, {own[d.name].unit}", d.name),

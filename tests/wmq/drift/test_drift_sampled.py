@@ -29,7 +29,7 @@ from wmq.replays.slippi import read_replay
 from wmq.rollout.rollout import roll
 from wmq.rollout.starts import Start
 
-pytest_plugins = ["tests.support.match_models"]
+pytest_plugins = ["tests.support.match_models", "tests.support.rollout_models"]
 GAMES, LENGTH = 10, 400
 MODELS = ["float", "int8", "onnxruntime dynamic"]
 
@@ -170,13 +170,20 @@ def test_worlds_depend_on_their_number_alone(match_models: Path, dataset: Datase
     np.testing.assert_array_equal(played(7, threads)[:2], played(2, 1))
 
 
-def test_what_cannot_play_is_one_line(match_models: Path, dataset: Dataset, tmp_path: Path):
-    for arguments, expected in (
-        ([], "ships no agent to play the worlds"),
-        (["--agents", match_models / "world.wmq"], "is a world, not an agent"),
-        (["--agents", match_models / "none.wmq"], "no such file"),
-        (["--agents", tmp_path / "agent.txt"], "not a model"),
+def test_what_cannot_play_is_one_line(
+    match_models: Path, models: Path, dataset: Dataset, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    monkeypatch.setattr("wmq.inference.model_files.EMBEDDED", tmp_path)
+    world, agent = match_models / "world.wmq", match_models / "agent.wmq"
+    for named, expected in (
+        ([world], "ships no agent to play the worlds"),
+        ([world, "--agents", world], "is a world, not an agent"),
+        ([world, "--agents", match_models / "none.wmq"], "no such file"),
+        ([world, "--agents", tmp_path / "agent.txt"], "not a model"),
+        ([models / "small.wmq", "--agents", agent], "the world does not draw"),
     ):
-        result = run(match_models, dataset, *arguments, "--quick", "--threads", 1)
+        arguments = [*named, "--data", dataset.path, "--quick", "--threads", 1]
+        result = CliRunner().invoke(main, ["drift", *map(str, arguments)])
         assert result.exit_code == 2 and expected in result.output, result.output
         assert result.output.startswith("wmq: ") and result.output.count("\n") == 1

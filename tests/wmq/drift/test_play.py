@@ -101,8 +101,8 @@ def test_sizes_go_to_the_nearest_rise():
 @pytest.mark.parametrize(("frames", "bin"), [(1, 0), (2, 1), (3, 1), (4, 2), (63, 5), (64, 6),
                                              (3599, 11), (100_000, 15)])  # fmt: skip
 def test_times_between_events_double(frames: int, bin: int):
-    events = np.zeros(frames + 9, bool)
-    events[[4, 4 + frames]] = True
+    events = np.zeros((frames + 9, 2), bool)
+    events[[4, 4 + frames], [0, 1]] = True
     wanted = np.zeros(DOUBLINGS)
     wanted[bin] = 1
     np.testing.assert_array_equal(times_between(events), wanted)
