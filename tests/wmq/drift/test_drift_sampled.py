@@ -128,8 +128,10 @@ def test_a_finished_run_is_read_back(
 
 
 def test_another_agent_plays_other_worlds(
-    found: tuple[Drift, Path, str], match_models: Path, dataset: Dataset
-):
+    found: tuple[Drift, Path, str], match_models: Path, dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    monkeypatch.setattr("wmq.drift.free_rollouts.WARM_UP", 5)  # onnxruntime takes its time
     agents = ("--agents", match_models / "agent.onnx")
     before = set((Path(f"{found[1]}.stages")).iterdir())
     again = run(match_models, dataset, *agents, *SIZE, "-w", f"{found[1]}.stages")
