@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from wmq.drift.play import DOUBLINGS, PERCENT_BINS, PERCENT_STEP, Sums
-from wmq.evaluation.results import Histogram
+from wmq.evaluation.results import WorldHistogram
 from wmq.game.schema import Q16, Schema
 
 SIZE_STEP, SIZE_BINS = 2, 20  # %, of hits
 
 
-def histograms(schema: Schema, tracks: Mapping[str, Mapping[str, Sums]]) -> list[Histogram]:
+def histograms(schema: Schema, tracks: Mapping[str, Mapping[str, Sums]]) -> list[WorldHistogram]:
     """Return those of numbers, of each kind of play; tracks: controllers -> track -> sums."""
     assert schema.rules is not None  # version 2
     sizes = np.array(schema.rules.rises[1:]) // (SIZE_STEP * Q16)
@@ -27,7 +27,7 @@ def histograms(schema: Schema, tracks: Mapping[str, Mapping[str, Sums]]) -> list
          np.eye(PERCENT_BINS)),
     ]  # fmt: skip
     return [
-        Histogram(name, unit, controllers, at, {
+        WorldHistogram(name, unit, controllers, at, {
             track: _shares(sums[name].sum(axis=0) @ bins) for track, sums in own.items()
         })
         for controllers, own in tracks.items() for name, unit, at, bins in shown

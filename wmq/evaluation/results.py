@@ -156,7 +156,7 @@ class Distance(msgspec.Struct, frozen=True):
     models: dict[str, Interval]
 
 
-class Histogram(msgspec.Struct, frozen=True):
+class WorldHistogram(msgspec.Struct, frozen=True):
     """Shares of events by their size, of each track, in percent.
 
     at     lower end of each bin, in `unit`
@@ -180,7 +180,7 @@ class RealPlay(msgspec.Struct, frozen=True):
     agent_sha256: str
     mean: dict[str, dict[str, Interval]]
     distances: list[Distance]
-    histograms: list[Histogram]
+    histograms: list[WorldHistogram]
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Drift, Histogram, RealPlay, WorldStatistic, played_by
+from wmq.evaluation.results import Drift, WorldHistogram, RealPlay, WorldStatistic, played_by
 from wmq.report.charts import Line, drawable, line_chart
 from wmq.report.figures import Cell, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, tag
@@ -64,7 +64,7 @@ def _times(found: Interval | None) -> Cell:
     return Cell(interval_text(found, "", min(2, digits_for(found)), sign=False), found.value)
 
 
-def _chart(found: Histogram) -> Html:
+def _chart(found: WorldHistogram) -> Html:
     """Draw the shares of all tracks over the bins that some track has anything in."""
     last = max((k for shares in found.shares.values() for k, v in enumerate(shares) if v),
                default=0) + 2  # fmt: skip

@@ -9,7 +9,7 @@ from tests.support.html_page import Page
 from tests.support.made_up import HOSTILE, a_drift, a_statistic
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Distance, Drift, Histogram, RealPlay
+from wmq.evaluation.results import Distance, Drift, WorldHistogram, RealPlay
 from wmq.report.drift import check_curves, worlds_section
 
 MODELS = ("float", "int8", "torch dynamic")
@@ -25,7 +25,7 @@ def sampled_drift() -> Drift:
     distances += [Distance("damage", kind, None, dict.fromkeys(MODELS, Interval(None, None, None)))
                   for kind in KINDS]  # fmt: skip
     shares = {name: [12.5, 75.0, 12.5, 0.0, 0.0, 0.0] for name in ("real", *MODELS)}
-    histograms = [Histogram(HOSTILE, "%", kind, [0, 2, 4, 6, 8, 10], shares) for kind in KINDS]
+    histograms = [WorldHistogram(HOSTILE, "%", kind, [0, 2, 4, 6, 8, 10], shares) for kind in KINDS]
     play = RealPlay("agent.wmq", "0" * 64, {kind: times for kind in KINDS}, distances, histograms)
     return msgspec.structs.replace(a_drift("a" * 64), statistics=statistics, real_play=play)
 
