@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Drift, WorldHistogram, RealPlay, WorldStatistic, played_by
+from wmq.evaluation.results import Drift, RealPlay, WorldHistogram, WorldStatistic, played_by
 from wmq.report.charts import Line, drawable, line_chart
 from wmq.report.figures import Cell, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, tag

@@ -9,7 +9,7 @@ from tests.support.html_page import Page
 from tests.support.made_up import HOSTILE, a_drift, a_statistic
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Distance, Drift, WorldHistogram, RealPlay
+from wmq.evaluation.results import Distance, Drift, RealPlay, WorldHistogram
 from wmq.report.drift import check_curves, worlds_section
 
 MODELS = ("float", "int8", "torch dynamic")
