@@ -22,6 +22,7 @@ EPILOG = """\b
 Examples:
   wmq drift --data dataset -o drift.json
   wmq drift model.wmq --data dataset --quick
+  wmq drift world.wmq --agents agent.wmq --data dataset -o drift.json
 
 \b
 To resume an interrupted run that has -o FILE.json or -w FOLDER, run the same
@@ -62,9 +63,21 @@ def _sized(name: str, help_text: str, most: int):
     help="Also compare this .onnx or .wmq with float; dynamic is float quantized by onnxruntime's "
     "quantize_dynamic; repeatable.",
 )
+@click.option(
+    "--agents",
+    type=MODEL,
+    metavar="FILE.wmq|FILE.onnx",
+    show_default="the embedded agent",
+    help="Agent that plays both players in the worlds of a model that draws (schema version 2).",
+)
 @_sized("starts", "Number of real frames that float and MODEL start from.", 100_000)
 @_sized("horizon", "Length of those rollouts, with the true controllers; 60 frames a second.", 3600)
-@_sized("worlds", "Free-running worlds for each kind of controllers, true and random.", 10_000)
+@_sized(
+    "worlds",
+    "Free-running worlds of each kind: true and random controllers; for a model that "
+    "draws, two agents and true controllers.",
+    10_000,
+)
 @_sized("frames", "Length of each free-running world, in frames.", 36_000)
 @click.option("--quick", is_flag=True, help="Run for a few seconds, to check that all works.")
 @threads_option
@@ -82,6 +95,7 @@ def drift(
     model: str | None,
     data: str,
     onnx: str | None,
+    agents: str | None,
     others: tuple[str, ...],
     quick: bool,
     threads: int,
@@ -94,7 +108,8 @@ def drift(
 
     Without MODEL, the embedded one.  Prints a verdict for each horizon, then the figures behind
     it: rollouts from real starts under the true controllers, pairs of float models, and
-    free-running worlds.
+    free-running worlds.  Worlds of a model that draws are drawn, by the same words for all models,
+    and each statistic of them comes with its distance from real play.
     """
     from wmq.drift import DriftSettings
     from wmq.drift import drift as measure
@@ -108,6 +123,7 @@ def drift(
         data=Path(data),
         program=Path(model) if model else None,
         onnx=Path(onnx) if onnx else None,
+        agents=Path(agents) if agents else None,
         others=tuple(Path(other) for other in others if other != "dynamic"),
         dynamic="dynamic" in others,
         threads=threads,

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
+from wmq.drift.parts import in_parts
+from wmq.drift.play import Sums, play_counts
 from wmq.drift.significance import can_differ, exchange_test, holm
-from wmq.drift.statistics import ACTIONS, Measure, Sums, measures, world_sums
+from wmq.drift.statistics import Measure, actions_of, world_sums
 from wmq.evaluation.bootstrap import Interval, interval
 from wmq.evaluation.differences import GameSample
 from wmq.evaluation.results import WorldStatistic
@@ -24,28 +26,53 @@ def summed(schema: Schema, starts: np.ndarray, frames: np.ndarray) -> Sums:
     return {name: np.stack([world[name] for world in worlds]) for name in worlds[0]}
 
 
-def action_counts(schema: Schema, games: Iterable[Game]) -> np.ndarray:
-    """Frames of each action in games, both players, (400,) float64."""
+def real_counts(schema: Schema, games: Iterable[Game]) -> Sums:
+    """Histograms of whole games, float64 each: "actions" (400,), frames of each action.
+
+    In version 2 those of `play_counts` as well.
+    """
     at = [schema.index("action", player) for player in (0, 1)]
-    counts = [np.bincount(game.frames[:, at].ravel(), minlength=ACTIONS) for game in games]
-    return np.sum(counts, axis=0).astype(np.float64)
+    found: Sums = {"actions": np.zeros(actions_of(schema))}
+    for game in games:
+        found["actions"] += np.bincount(game.frames[:, at].ravel(), minlength=actions_of(schema))
+        if schema.rules:
+            for name, counts in play_counts(schema, game.frames).items():
+                found[name] = found.get(name, 0) + counts
+    return found
+
+
+def without_unused(
+    tracks: Mapping[str, Mapping[str, Sums]], reference: Sums, name: str
+) -> tuple[dict[str, dict[str, Sums]], Sums]:
+    """Put all bins of a wide histogram together that no track has any count in.
+
+    No divergence changes: in such bins it is linear in the share of the reference.
+    """
+    used = np.any([sums[name].any(axis=0) for own in tracks.values() for sums in own.values()], 0)
+
+    def narrow(counts: np.ndarray) -> np.ndarray:
+        rest = counts[..., ~used].sum(axis=-1, keepdims=True)
+        return np.concatenate([counts[..., used], rest], axis=-1)
+
+    narrowed = {kind: {track: {**sums, name: narrow(sums[name])} for track, sums in own.items()}
+                for kind, own in tracks.items()}  # fmt: skip
+    return narrowed, {**reference, name: narrow(reference[name])}
 
 
 def world_statistics(
     sample: GameSample,
-    reference: np.ndarray,
+    measured: Sequence[Measure],
     tracks: Mapping[str, Mapping[str, Sums]],
     before: str,
 ) -> list[WorldStatistic]:
     """Return every measure of every track, and the differences of models from the track `before`.
 
-    tracks     controllers -> track -> sums of each world; REAL is compared with nothing
-    reference  (400,): how often real games have each action
+    tracks  controllers -> track -> sums of each world; REAL is compared with nothing
     """
     found = [
         _statistic(sample, measure, controllers, own, before)
         for controllers, own in tracks.items()
-        for measure in measures(reference)
+        for measure in measured
     ]
     corrected = {model: _corrected(found, model) for model in found[0].p}
     return [
@@ -66,7 +93,7 @@ def _statistic(
     sample: GameSample, measure: Measure, controllers: str, tracks: Mapping[str, Sums], before: str
 ) -> WorldStatistic:
     sums = {name: sample.sums(own[measure.name]) for name, own in tracks.items()}
-    drawn = {name: measure.of(sample.weights @ own) for name, own in sums.items()}
+    drawn = {name: in_parts(measure.of, (sample.weights, own)) for name, own in sums.items()}
     value = {name: float(measure.of(own.sum(axis=0))) for name, own in sums.items()}
     models = [name for name in tracks if name not in (REAL, before)]
     differences: dict[str, Interval] = {

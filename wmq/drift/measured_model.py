@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from wmq.drift.free_rollouts import randomly_played
+from wmq.drift.free_rollouts import randomly_played, sampled_worlds
 from wmq.drift.stage_store import StageStore
+from wmq.evaluation.results import played_by
 from wmq.evaluation.teacher_forced import teacher_forced
+from wmq.inference.agents import Agent
 from wmq.inference.predictor import Predictor, Spreads, StartRow, Tick
 from wmq.memo.forms import Arrays, Shapes
+from wmq.memo.provenance import digest
 from wmq.progress import Counter, Progress
 from wmq.replays.slippi import Game
 
@@ -30,6 +33,7 @@ class DriftPlan:
 
     starts, horizon  of the paired rollouts; worlds, frames: of the worlds
     spreads          of the float model's number heads, for `Tally`
+    agent            plays worlds of models that draw; None for others
     """
 
     games: Sequence[Game]
@@ -38,6 +42,7 @@ class DriftPlan:
     worlds: list[StartRow]
     frames: int
     spreads: Spreads
+    agent: Agent | None
     stages: StageStore
     progress: Progress
 
@@ -91,29 +96,43 @@ class MeasuredModel:
         return self.frames("paired rollouts", len(plan.starts), plan.horizon, roll)
 
     def world_frames(self, controllers: str) -> np.ndarray:
-        """Of the worlds with "real" or "random" controllers, (worlds, frames, frame_size)."""
+        """Of the worlds that "real" or "random" controllers or "agents" play.
+
+        (worlds, frames, frame_size)
+        """
         plan = self.plan
+        agent = plan.agent if controllers == "agents" else None
 
         def roll(tick: Tick) -> np.ndarray:
             states = self.states(plan.worlds)
             games, starts = plan.games, plan.worlds
+            if self.predictor.schema.draws:
+                return sampled_worlds(self.predictor, games, starts, states, plan.frames, agent,
+                                      tick)  # fmt: skip
             if controllers == "random":
                 games = randomly_played(games, starts, plan.frames)
                 starts = [StartRow(world, 0) for world in range(len(starts))]
             return self.predictor.roll(games, starts, states, plan.frames, tick)
 
-        title = f"worlds, {controllers} controllers"
-        return self.frames(title, len(plan.worlds), plan.frames, roll)
+        made_of = digest(self.sha256, agent.sha256) if agent else self.sha256
+        return self.frames(f"worlds, {played_by(controllers)}", len(plan.worlds), plan.frames, roll,
+                           made_of)  # fmt: skip
 
     def frames(
-        self, stage: str, count: int, frames: int, roll: Callable[[Tick], np.ndarray]
-    ) -> np.ndarray:
-        """`count` rollouts of this model, (count, frames, frame_size) int32, kept."""
+        self, stage: str, count: int, frames: int, roll: Callable[[Tick], np.ndarray],
+        made_of: str = "",
+    ) -> np.ndarray:  # fmt: skip
+        """`count` rollouts of this model, (count, frames, frame_size) int32, kept.
+
+        made_of  SHA-256 of all models that take part; "" for this one alone
+        """
         counter = Counter(self.plan.progress, f"{self.name}: {stage}", count * frames)
         shape = (count, frames, self.predictor.schema.frame_size), np.dtype(np.int32)
-        made = self._kept(stage, {"frames": shape}, lambda: {"frames": roll(counter.add)})
+        made = self._kept(stage, {"frames": shape}, lambda: {"frames": roll(counter.add)}, made_of)
         return made["frames"]
 
-    def _kept(self, stage: str, shapes: Shapes, make: Callable[[], Arrays]) -> Arrays:
+    def _kept(
+        self, stage: str, shapes: Shapes, make: Callable[[], Arrays], made_of: str = ""
+    ) -> Arrays:
         """Return a stage of this model."""
-        return self.plan.stages.kept(f"{self.name} {stage}", self.sha256, shapes, make)
+        return self.plan.stages.kept(f"{self.name} {stage}", made_of or self.sha256, shapes, make)

@@ -9,21 +9,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from wmq.dataset.select import beginning
 from wmq.dataset.store import Dataset
-from wmq.drift.compare import REAL, action_counts, summed, world_statistics
+from wmq.drift.compare import REAL, real_counts, summed, without_unused, world_statistics
+from wmq.drift.distances import distances
 from wmq.drift.float_pairs import float_rollouts
-from wmq.drift.free_rollouts import CONTROLLERS
+from wmq.drift.free_rollouts import kinds_of_play, open_players
+from wmq.drift.histograms import histograms
 from wmq.drift.measured_model import ONE_AHEAD, DriftPlan, MeasuredModel
 from wmq.drift.paired import error_change, mean_curve, pair, relative
+from wmq.drift.play import Sums
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
 from wmq.drift.stage_store import StageStore
-from wmq.drift.statistics import Sums
+from wmq.drift.statistics import measures
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import caveat
 from wmq.evaluation.differences import GameSample, percent_change
-from wmq.evaluation.results import Curve, Drift, Pair, Verdict, WorldStatistic, shown_name
+from wmq.evaluation.results import (
+    Curve,
+    Drift,
+    Pair,
+    RealPlay,
+    Verdict,
+    WorldStatistic,
+    shown_name,
+)
 from wmq.evaluation.rollout_error import (
     LEAST_FRAMES,
     LONGEST,
@@ -33,6 +45,7 @@ from wmq.evaluation.rollout_error import (
     true_frames,
 )
 from wmq.game.schema import Schema
+from wmq.inference.agents import Agent
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.integer_predictor import IntegerPredictor, check_and_compile
 from wmq.inference.model_files import IntegerModel, open_pair
@@ -43,6 +56,7 @@ from wmq.replays.slippi import Game
 
 FLOAT, INTEGER, DYNAMIC = "float", "int8", "onnxruntime dynamic"  # names of models
 REFERENCE_GAMES = 100  # of the training split, for the share of each action in real play
+WIDEST = "action pairs"  # of the histograms: thousands of bins, of which worlds use some
 MIDDLE = 20  # frames; the horizon of a verdict beside 1 and the last
 
 
@@ -52,6 +66,7 @@ class DriftSettings:
 
     program         None for the embedded model; onnx: None for the float step beside it
     others          further models, .onnx or .wmq
+    agents          .wmq or .onnx that plays a model that draws; None for the embedded one
     dynamic         also what onnxruntime's quantize_dynamic makes of the float model
     starts, horizon of the paired rollouts; worlds, frames: of each kind of controllers
     games, cut      no more than so many validation games, and frames of each; 0 for all
@@ -63,6 +78,7 @@ class DriftSettings:
     program: Path | None = None
     onnx: Path | None = None
     others: tuple[Path, ...] = ()
+    agents: Path | None = None
     dynamic: bool = False
     starts: int = 300
     horizon: int = 600
@@ -88,9 +104,10 @@ def drift(
     began = time.perf_counter()
     program, step = open_pair(settings.program, settings.onnx)
     exact = OnnxPredictor(step.path, settings.threads)
+    agent = open_players(str(settings.agents) if settings.agents else None, program.schema)
     models = {**_models(settings, exact, program), **(ready or {})}
     dataset = Dataset.open(settings.data)
-    plan = _plan(dataset, settings, exact, progress)
+    plan = _plan(dataset, settings, exact, agent, progress)
     measured = {name: MeasuredModel(name, *model, plan) for name, model in models.items()}
     _check_schemas(measured, program)
     check_and_compile((model.predictor for model in measured.values()), progress)
@@ -101,7 +118,7 @@ def drift(
     errors = {name: position_errors(program.schema, frames, true)
               for name, frames in played.rolled.items()}  # fmt: skip
     pairs, ratios = _pairs(program.schema, sample, played)
-    statistics = _statistics(dataset, plan, program.schema, played.worlds)
+    statistics, real_play = _statistics(dataset, plan, program.schema, played.worlds)
     compared = [name for name in measured if name != FLOAT]
     verdicts: list[Verdict] = []
     for name in compared:
@@ -134,6 +151,7 @@ def drift(
         float_sha256=measured[FLOAT].sha256,
         notes=_notes(dataset, settings, plan),
         command=settings.command,
+        real_play=real_play,
     )  # fmt: skip
 
 
@@ -188,7 +206,8 @@ def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played
     DYNAMIC walks one game a call, which would take longer than all else: it has worlds alone,
     which begin in float's states.
     """
-    found = Played({}, {}, {kind: {} for kind in CONTROLLERS})
+    kinds = kinds_of_play(exact.schema)
+    found = Played({}, {}, {kind: {} for kind in kinds})
     for name, model in measured.items():
         games, worlds = model.plan.games, model.plan.worlds
         if name == DYNAMIC:
@@ -199,7 +218,7 @@ def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played
         if name == FLOAT:
             found.yardsticks.update(float_rollouts(model, exact))
         begun = np.stack([games[s.game].frames[s.row] for s in worlds])
-        for kind in CONTROLLERS:
+        for kind in kinds:
             made = model.world_frames(kind)
             found.worlds[kind][name] = summed(model.predictor.schema, begun, made)
         if name != FLOAT:
@@ -208,8 +227,9 @@ def _play(measured: Mapping[str, MeasuredModel], exact: OnnxPredictor) -> Played
 
 
 def _plan(
-    dataset: Dataset, settings: DriftSettings, model: OnnxPredictor, progress: Progress
-) -> DriftPlan:
+    dataset: Dataset, settings: DriftSettings, model: OnnxPredictor, agent: Agent | None,
+    progress: Progress,
+) -> DriftPlan:  # fmt: skip
     """Return the games and the starts.  Raises WmqError if there are none."""
     infos = dataset.select("val")[: settings.games or None]
     if not infos:
@@ -232,7 +252,7 @@ def _plan(
         "float": model.sha256,
     })  # fmt: skip
     return DriftPlan(games, starts, settings.horizon, worlds, settings.frames, model.spreads,
-                  stages, progress)  # fmt: skip
+                     agent, stages, progress)  # fmt: skip
 
 
 def _too_long(settings: DriftSettings, games: Sequence[Game], option: str, frames: int) -> str:
@@ -280,17 +300,28 @@ def _pairs(
 
 def _statistics(
     dataset: Dataset, plan: DriftPlan, schema: Schema, worlds: dict[str, dict[str, Sums]]
-) -> list[WorldStatistic]:
-    """worlds: controllers -> model -> sums; real play joins those with real controllers."""
+) -> tuple[list[WorldStatistic], RealPlay | UnsetType]:
+    """worlds: controllers -> model -> sums; real play joins those that the real games can judge.
+
+    In version 1 those with real controllers alone.
+    """
     games, starts = plan.games, plan.worlds
     first = np.stack([games[s.game].frames[s.row] for s in starts])
     real = summed(schema, first, true_frames(games, starts, plan.frames))
-    tracks = {name: {REAL: real, **own} if name == "real" else own
+    tracks = {name: {REAL: real, **own} if plan.agent or name == "real" else own
               for name, own in worlds.items()}  # fmt: skip
     training = dataset.select("train")[:REFERENCE_GAMES]
     play = (dataset.load(info, schema) for info in training) if training else games
     sample = GameSample([start.game for start in starts])
-    return world_statistics(sample, action_counts(schema, play), tracks, FLOAT)
+    reference = real_counts(schema, play)
+    if plan.agent is None:
+        return world_statistics(sample, measures(schema, reference), tracks, FLOAT), UNSET
+    tracks, reference = without_unused(tracks, reference, WIDEST)
+    measured = measures(schema, reference)
+    statistics = world_statistics(sample, measured, tracks, FLOAT)
+    found, mean = distances(sample, measured, tracks, REAL)
+    name, sha256 = shown_name(plan.agent.path), plan.agent.sha256
+    return statistics, RealPlay(name, sha256, mean, found, histograms(schema, tracks))
 
 
 def _error_verdicts(

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from wmq.drift.parts import in_parts
 from wmq.evaluation.bootstrap import FEW_GAMES, Interval, caveat, detectable
-from wmq.evaluation.results import Verdict, WorldStatistic
+from wmq.evaluation.results import Verdict, WorldStatistic, played_by
 
 LEVEL = 0.05
 EXCHANGES = 4000
@@ -39,7 +40,11 @@ def exchange_test(
         return 1.0
     rng = np.random.default_rng(seed)
     kept = rng.integers(0, 2, (EXCHANGES, len(one))).astype(np.float64)
-    drawn = of(kept @ other + (1 - kept) @ one) - of(kept @ one + (1 - kept) @ other)
+
+    def difference(after: np.ndarray, left: np.ndarray, before: np.ndarray, rest: np.ndarray):
+        return of(after + left) - of(before + rest)
+
+    drawn = in_parts(difference, (kept, other), (1 - kept, one), (kept, one), (1 - kept, other))
     drawn = drawn[np.isfinite(drawn)]
     # as much as found but for the last bits of sums in another order
     beyond = np.abs(drawn) >= abs(found) * (1 - 1e-9) - 1e-12
@@ -87,7 +92,7 @@ def world_verdict(
     """By the statistic with the smallest probability, after Holm's correction."""
     least = min(statistics, key=lambda s: (s.p[model], s.name, s.controllers))
     differs = least.holm[model] < LEVEL if games >= FEW_GAMES else None
-    measure = f"{least.name}, {least.controllers} controllers"
+    measure = f"{least.name}, {played_by(least.controllers)}"
     counted = "" if differs is None else f"{_counted(model, statistics)}; "
     sentence = (
         f"Over {frames:,} frames {_told(model, differs, games)}: {counted}the farthest is "

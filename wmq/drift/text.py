@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from wmq.drift.significance import LEVEL, with_interval
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Curve, Drift, Verdict, WorldStatistic
+from wmq.evaluation.results import (
+    Curve,
+    Distance,
+    Drift,
+    RealPlay,
+    Verdict,
+    WorldStatistic,
+    played_by,
+)
 
 WIDTH = 80
 SHOWN = (1, 20, 120)  # horizons of the tables, and the last
@@ -15,11 +23,16 @@ LABEL, COLUMN = 36, 11  # widths of the tables of curves
 STATISTIC, NUMBER, BETWEEN, CHANCE = 25, 9, 19, 9  # widths of the table of worlds
 TOLD = {True: "yes", False: "no", None: "?"}
 RULE = "impossible: "
+JUDGED = "int8"  # whose distances have room
+# Tracks of the table of distances, and their titles.
+COMPARED = {"real": "real", "float": "float", "int8": "int8", "onnxruntime dynamic": "dynamic"}
 
 
 def lines(found: Drift) -> Iterator[str]:
     """Verdicts and notes, then all tables."""
     yield from verdict_lines(found)
+    if isinstance(found.real_play, RealPlay):
+        yield from _real_play(found.real_play, found.statistics)
     yield ""
     yield from textwrap.wrap(
         f"{found.model}: {found.starts} starts of {len(found.games)} games with the true "
@@ -41,7 +54,7 @@ def lines(found: Drift) -> Iterator[str]:
         chosen = [s for s in found.statistics if s.controllers == controllers]
         for model in chosen[0].p:
             yield ""
-            yield from textwrap.wrap(f"{model}, {controllers} controllers", WIDTH)
+            yield from textwrap.wrap(f"{model}, {played_by(controllers)}", WIDTH)
             yield from _worlds(model, chosen)
 
 
@@ -58,7 +71,7 @@ def verdict_lines(found: Drift) -> Iterator[str]:
 
 def _verdict(verdict: Verdict, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
     frames = "one frame" if verdict.horizon == 1 else f"{verdict.horizon:,} frames"
-    units = {f"{s.name}, {s.controllers} controllers": s.unit.split(",")[0] for s in statistics}
+    units = {f"{s.name}, {played_by(s.controllers)}": s.unit.split(",")[0] for s in statistics}
     text = f"{verdict.measure} " + with_interval(
         verdict.difference, units.get(verdict.measure, "%")
     )
@@ -118,13 +131,48 @@ def _worlds(model: str, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
     for s in statistics:
         if s in empty:
             continue
-        unit = s.unit.split(",")[0].removeprefix("events ").removesuffix(" from real play")
-        name = f"    {s.name.removeprefix(RULE)}" if RULE in s.name else f"  {s.name}, {unit}"
+        name = f"    {s.name.removeprefix(RULE)}" if RULE in s.name else _label(s)
         cells = "".join(_number(s.tracks[track].value).rjust(NUMBER) for track in (*tracks, model))
         yield name.ljust(STATISTIC) + cells + _difference(s.differences[model], s.holm[model])
     if empty:
         yield from textwrap.wrap(f"0 everywhere: {', '.join(s.name for s in empty)}", WIDTH,
                                  initial_indent="  ", subsequent_indent="    ")  # fmt: skip
+
+
+def _real_play(found: RealPlay, statistics: Sequence[WorldStatistic]) -> Iterator[str]:
+    """One row a statistic: real play, the models, and int8's distance in units of real play."""
+    models = [name for name in COMPARED if name in statistics[0].tracks]
+    for controllers, means in found.mean.items():
+        own = {s.name: s for s in statistics if s.controllers == controllers}
+        yield ""
+        yield from textwrap.wrap(
+            f"Worlds of {played_by(controllers)}, and the distance of {JUDGED} from real play: 1 "
+            f"is as far as half of the real games is from the other half", WIDTH)  # fmt: skip
+        titles = "".join(COMPARED[name].rjust(NUMBER) for name in models)
+        yield " " * STATISTIC + titles + "distance".rjust(BETWEEN)
+        for distance in found.distances:
+            if distance.controllers == controllers:
+                yield _distance(distance, own[distance.name], models)
+        cells = " " * NUMBER * len(models)
+        yield ("  mean".ljust(STATISTIC) + cells + _times(means[JUDGED])).rstrip()
+
+
+def _distance(found: Distance, own: WorldStatistic, models: Sequence[str]) -> str:
+    cells = "".join(_number(own.tracks[name].value).rjust(NUMBER) for name in models)
+    return (_label(own).ljust(STATISTIC) + cells + _times(found.models[JUDGED])).rstrip()
+
+
+def _times(found: Interval) -> str:
+    """A ratio with its interval; large ones in whole numbers."""
+    value, lo, hi = ("-" if v is None else f"{v:.0f}" if v >= 10 else f"{v:.2g}"
+                     for v in (found.value, found.lo, found.hi))  # fmt: skip
+    between = "" if found.lo is None else f" {lo}..{hi}"
+    return f" {value}{between}".rjust(BETWEEN)
+
+
+def _label(found: WorldStatistic) -> str:
+    unit = found.unit.split(",")[0].removeprefix("events ").removesuffix(" from real play")
+    return f"  {found.name}, {unit}"
 
 
 def _number(value: float | None) -> str:

@@ -138,6 +138,51 @@ class WorldStatistic(msgspec.Struct, frozen=True):
     holm: dict[str, float] = {}
 
 
+def played_by(controllers: str) -> str:
+    """Say who plays, as the statistics of a world name it."""
+    return "two agents" if controllers == "agents" else f"{controllers} controllers"
+
+
+class Distance(msgspec.Struct, frozen=True):
+    """How far worlds are from real play in one statistic.
+
+    half    mean distance of two halves of the real games, the unit; None: unknown
+    models  name -> distance of its worlds from all real games, in that unit
+    """
+
+    name: str
+    controllers: str
+    half: float | None
+    models: dict[str, Interval]
+
+
+class WorldHistogram(msgspec.Struct, frozen=True):
+    """Shares of events by their size, of each track, in percent.
+
+    at     lower end of each bin, in `unit`
+    """
+
+    name: str
+    unit: str
+    controllers: str
+    at: list[float]
+    shares: dict[str, list[float]]
+
+
+class RealPlay(msgspec.Struct, frozen=True):
+    """Worlds of a model that draws, beside the same stretches of the real games.
+
+    agent, agent_sha256  the file that plays both players
+    mean                 controllers -> model -> mean of its distances over the statistics
+    """
+
+    agent: str
+    agent_sha256: str
+    mean: dict[str, dict[str, Interval]]
+    distances: list[Distance]
+    histograms: list[WorldHistogram]
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """Whether a model can be told from float at a horizon of so many frames.
 
@@ -162,6 +207,7 @@ class Drift(msgspec.Struct, frozen=True):
     truth     model -> mean distance to the real game, as in Pair; truth_difference: minus float's
     games     SHA-256 of the replays; float_sha256: of the float model
     notes     what a reader has to know of these figures
+    real_play  of a model that draws alone
     seconds, command  as in Suite
     """
 
@@ -183,6 +229,7 @@ class Drift(msgspec.Struct, frozen=True):
     float_sha256: str = ""
     notes: list[str] = []
     command: str = ""
+    real_play: RealPlay | msgspec.UnsetType = msgspec.UNSET
 
 
 class Sensitive(msgspec.Struct, frozen=True):

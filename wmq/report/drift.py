@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from wmq.errors import WmqError
 from wmq.evaluation.bootstrap import Interval
-from wmq.evaluation.results import Curve, Drift, WorldStatistic
+from wmq.evaluation.results import Curve, Drift, RealPlay, WorldStatistic, played_by
 from wmq.report.charts import LARGEST, Line, Mark, drawable, line_chart, point_chart
 from wmq.report.figures import NONE, Cell, difference_html, digits_for, interval_text, number, table
 from wmq.report.html import Html, details, join, tag
+from wmq.report.real_play import check_histograms, colours, distances_part
 from wmq.report.suite import divergence_text
 
 YARDSTICK = "yardstick"
@@ -18,7 +19,6 @@ LONGEST = 10**9  # frames
 SURE = 0.05
 LISTED = 8  # horizons of the table behind a chart
 TOLD = {True: Cell("yes", 1.0), False: Cell("no", 0.0), None: Cell("too few games")}
-TRACK_COLOURS = {"float": 0, "real": 7}
 
 
 def check_curves(name: str, drift: Drift) -> None:
@@ -39,6 +39,7 @@ def check_curves(name: str, drift: Drift) -> None:
         numbers = [v for v in (*curve.mean, *curve.lo, *curve.hi) if v is not None]
         if not all(map(drawable, numbers)):
             raise WmqError(f"{name}: {where}: numbers beyond {LARGEST:.0e}; run `wmq drift` again")
+    check_histograms(name, drift)
 
 
 def _curves(drift: Drift) -> Iterator[tuple[str, Curve]]:
@@ -144,7 +145,10 @@ def worlds_section(drift: Drift) -> list[Html]:
     parts = [tag("p", intro)]
     for controllers in dict.fromkeys(found.controllers for found in drift.statistics):
         cards = [_statistic(s) for s in drift.statistics if s.controllers == controllers]
-        parts += [tag("h3", f"{controllers} controllers"), tag("div", *cards, class_="cards")]
+        parts.append(tag("h3", played_by(controllers)))
+        if isinstance(drift.real_play, RealPlay):
+            parts += distances_part(drift.real_play, drift.statistics, controllers)
+        parts.append(tag("div", *cards, class_="cards"))
     return parts
 
 
@@ -168,9 +172,8 @@ def _difference(found: Interval, sure: bool) -> Html:
 
 
 def _statistic(found: WorldStatistic) -> Html:
-    others = [name for name in found.tracks if name not in TRACK_COLOURS]
-    colours = TRACK_COLOURS | {name: 1 + k % 6 for k, name in enumerate(others)}
-    marks = [Mark(name, colours[name], value) for name, value in found.tracks.items()]
+    colour = colours(list(found.tracks))
+    marks = [Mark(name, colour[name], value) for name, value in found.tracks.items()]
     lines = [tag("li", f"{name} minus float: ", _difference(value, _differs(found, name)),
                  _chance(found, name)) for name, value in found.differences.items()]  # fmt: skip
     points = [tag("li", f"{name}: {interval_text(value, found.unit, digits_for(value), False)}")

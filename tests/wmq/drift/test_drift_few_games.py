@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.made_up import a_drift, curve
 from tests.wmq.drift.test_drift_statistics import SCHEMA, course, game_of
-from wmq.drift.compare import action_counts, summed, world_statistics
+from wmq.drift.compare import real_counts, summed, world_statistics
 from wmq.drift.paired import mean_curve
 from wmq.drift.significance import error_verdict, one_sentence, world_verdict
+from wmq.drift.statistics import measures
 from wmq.drift.text import lines
 from wmq.evaluation.bootstrap import FEW_GAMES, Interval, caveat, detectable, draw_weights
 from wmq.evaluation.differences import GameSample, percent_change
@@ -38,7 +39,8 @@ def test_few_games_give_figures_and_no_verdict(games: int) -> None:
     worlds = [summed(SCHEMA, np.stack([rows[0]] * games), np.stack([rows[1:]] * games))
               for rows in (one, other)]  # fmt: skip
     tracks = {"real": {"real": worlds[0], "float": worlds[0], "int8": worlds[1]}}
-    statistics = world_statistics(sample, action_counts(SCHEMA, [game_of(one)]), tracks, "float")
+    measured = measures(SCHEMA, real_counts(SCHEMA, [game_of(one)]))
+    statistics = world_statistics(sample, measured, tracks, "float")
     far = world_verdict("int8", 60, statistics, games)
     sentence = one_sentence("int8", [near, far], statistics, games)
     enough = games == FEW_GAMES

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wmq.drift.compare import action_counts, summed, world_statistics
+from wmq.drift.compare import real_counts, summed, world_statistics
 from wmq.drift.paired import horizons_to, mean_curve, pair, ratio_curve, relative
 from wmq.drift.significance import exchange_test, holm, world_verdict
 from wmq.drift.statistics import (
-    ACTIONS,
     ESCAPED_AFTER,
     FROZEN_AFTER,
     HIGHEST,
@@ -122,7 +121,7 @@ def test_divergence_is_one_bit_between_disjoint_and_none_between_equal():
 
 
 def test_the_five_rules_and_zones_are_all_reported():
-    names = [measure.name for measure in measures(np.ones(ACTIONS))]
+    names = [measure.name for measure in measures(SCHEMA, {"actions": np.ones(400)})]
     assert len(names) == len(set(names))
     assert set(names) == set(sums(course(2)))
 
@@ -201,9 +200,9 @@ def test_worlds_of_many_games_are_added_up():
     still = course(61)
     jumpy = course(61, on_ground={0: np.arange(61) % 2}, action={0: FALLING})
     worlds = summed(SCHEMA, np.stack([still[0], jumpy[0]]), np.stack([still[1:], jumpy[1:]]))
-    reference = action_counts(SCHEMA, [game_of(still)])
+    measured = measures(SCHEMA, real_counts(SCHEMA, [game_of(still)]))
     same = {"real": {"real": worlds, "float": worlds, "int8": worlds}}
-    found = {s.name: s for s in world_statistics(GameSample([0, 1]), reference, same, "float")}
+    found = {s.name: s for s in world_statistics(GameSample([0, 1]), measured, same, "float")}
     assert found["airborne"].tracks["int8"].value == pytest.approx(100 * 30 / 240)
     # half of the frames, of the second world's first player, are of another action: 60 of 240
     assert found["actions"].tracks["real"].value == pytest.approx(
@@ -219,9 +218,9 @@ def test_only_statistics_that_can_differ_are_counted():
     rows = [course(61, on_ground={0: np.arange(61) % k}, action={0: FALLING}) for k in (2, 3, 4, 5)]
     worlds = [summed(SCHEMA, np.stack([r[0] for r in part]), np.stack([r[1:] for r in part]))
               for part in (rows, rows[::-1])]  # fmt: skip
-    reference = action_counts(SCHEMA, [game_of(rows[0])])
+    measured = measures(SCHEMA, real_counts(SCHEMA, [game_of(rows[0])]))
     tracks = {"real": {"real": worlds[0], "float": worlds[0], "int8": worlds[1]}}
-    statistics = world_statistics(GameSample([0, 1, 2, 3]), reference, tracks, "float")
+    statistics = world_statistics(GameSample([0, 1, 2, 3]), measured, tracks, "float")
     able = [s for s in statistics if s.differences["int8"].lo != s.differences["int8"].hi]
     assert 0 < len(able) < len(statistics)
     least = min(able, key=lambda s: s.p["int8"])
