@@ -260,14 +260,24 @@ class _Player:
                self.made("y"), reach=standing.reach, **where)  # fmt: skip
 
     def _fall(self) -> None:
-        """Let fall whose action needs a ground that there is not."""
-        b, footing = self.b, self.rules.footing
-        falls = np.full(self.named["action"].classes, -1)
-        falls[list(footing.grounded)] = footing.fall
-        b.step("override", self._drawn("action"), self.made(GROUNDED), self._drawn("action"),
-               b.const("falls", falls, "i32"),
-               b.whole(b.value(f"action.{self.player}", "i32", 1, (0, len(falls) - 1))),
-               entries=len(falls))  # fmt: skip
+        """Replace the action of who is drawn to stand and does not: by a fall if he stood, else by
+        what he was in.  `nowhere` is one action more than there are, and says so."""
+        b, player, footing = self.b, self.player, self.rules.footing
+        nowhere = self.named["action"].classes
+        grounded = list(footing.grounded)
+        falls, leaves, kept = np.arange(nowhere), np.full(nowhere, -1), np.arange(nowhere + 1)
+        falls[grounded], leaves[grounded], kept[nowhere] = footing.fall, nowhere, -1
+        instead = b.whole(b.value(f"instead.{player}", "i32", 1, (0, nowhere - 1)))
+        b.step("lookup", self.now("action"), b.const("falls", falls[:, None], "i32"), instead,
+               entries=nowhere)  # fmt: skip
+        told = b.whole(b.value(f"told.{player}", "i32", 1, (0, nowhere)))
+        drawn = self._drawn("action")
+        b.step("override", drawn, self.made(GROUNDED), drawn, b.const("leaves", leaves, "i32"), told,
+               entries=nowhere)  # fmt: skip
+        never = b.whole(f"never.{player}")
+        b.step("override", told, never, instead, b.const("kept", kept, "i32"),
+               b.whole(b.value(f"action.{player}", "i32", 1, (0, nowhere - 1))),
+               entries=nowhere + 1)  # fmt: skip
 
     def _cross(self) -> None:
         b, blast = self.b, self.rules.blast

@@ -143,7 +143,8 @@ class Footing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an action says of the ground, and the ground of the action.
 
     grounded, airborne  actions that are always on the ground, and never
-    fall                what becomes of the former where there is no ground
+    fall                what becomes of the former where there is no ground; who was in another
+                        action goes on with it
     floors              stage -> its floor
     """
 

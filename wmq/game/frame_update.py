@@ -196,8 +196,10 @@ class _RuledUpdate(_Update):
         after[:, grounded] = np.where(footing, after[:, grounded], 0)
         stands = (after[:, grounded] != 0) & (height != NOWHERE)
         after[:, at[1]] = np.where(stands, height, y)
-        falls = (after[:, grounded] == 0) & (self.footed[after[:, action]] == 1)
-        after[:, action] = np.where(falls, self.rules.footing.fall, after[:, action])
+        floating = (after[:, grounded] == 0) & (self.footed[after[:, action]] == 1)
+        before = frames[:, action]
+        fallen = np.where(self.footed[before] == 1, self.rules.footing.fall, before)
+        after[:, action] = np.where(floating, fallen, after[:, action])
 
     def _die(self, frames: np.ndarray, after: np.ndarray, player: int) -> None:
         """Let die who crosses an end."""

@@ -356,6 +356,14 @@ def test_who_stands_where_no_ground_is_falls(place, wanted):
     assert read(found, "y") == pytest.approx(0 if wanted == STAND else place["y"], abs=1e-3)
 
 
+@pytest.mark.parametrize("drawn", [42, 20])
+@pytest.mark.parametrize("before, wanted", [(236, 236), (76, 76), (STAND, AIRBORNE)])
+def test_who_lands_where_no_ground_is_goes_on_as_he_was(drawn, before, wanted):
+    found = after(frame({"y": 60, "ground": 2, "action": before, "state_age": 9}), p1_action=drawn)
+    assert read(found, "action") == wanted and read(found, "on_ground") == 0
+    assert read(found, "state_age") == (10 if wanted == before else 0)
+
+
 @pytest.mark.parametrize(
     "x, y, speed, wanted",
     [(0, -7, -3, -8), (0, 1, -20, -8), (0, -9, -3, -12), (0, -8, -1, -8), (70, -7, -3, -10),
