@@ -272,8 +272,8 @@ class _Player:
                entries=nowhere)  # fmt: skip
         told = b.whole(b.value(f"told.{player}", "i32", 1, (0, nowhere)))
         drawn = self._drawn("action")
-        b.step("override", drawn, self.made(GROUNDED), drawn, b.const("leaves", leaves, "i32"), told,
-               entries=nowhere)  # fmt: skip
+        b.step("override", drawn, self.made(GROUNDED), drawn, b.const("leaves", leaves, "i32"),
+               told, entries=nowhere)  # fmt: skip
         never = b.whole(f"never.{player}")
         b.step("override", told, never, instead, b.const("kept", kept, "i32"),
                b.whole(b.value(f"action.{player}", "i32", 1, (0, nowhere - 1))),
