@@ -6,6 +6,7 @@ import msgspec
 import torch
 
 from calib.step.graph import StepModel
+from calib.step.schema import NUMBER_HEADS
 from calib.step.sizes import module_name
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
@@ -31,12 +32,15 @@ def begin_from(model: WorldModel, base: WorldModel) -> None:
     """Copy all weights that mean the same in both models; the others stay as they are.
 
     An embedding of more classes than the other's has its last row for those that are new; a
-    head's new classes are rare.  A number head of other fields, or whose fields are updated in
-    another way, is not copied.
+    head's new classes are rare.  Number heads of another version are not copied: its rules make
+    them mean something else.
     """
     own, theirs = model.state_dict(), base.state_dict()
+    same = model.schema.version == base.schema.version
+    numbers = tuple(start for head in NUMBER_HEADS
+                    for start in (f"heads.{module_name(head)}.", f"{head}_"))  # fmt: skip
     for name, value in theirs.items():
-        if name not in own or _differs(model, base, name):
+        if name not in own or (name.startswith(numbers) and not same):
             continue
         mine, rows = own[name], len(value) if value.ndim else 0
         if mine.shape == value.shape:
@@ -48,14 +52,3 @@ def begin_from(model: WorldModel, base: WorldModel) -> None:
             elif name.endswith(".bias"):
                 mine[rows:] = RARE
     model.load_state_dict(own)
-
-
-def _differs(model: WorldModel, base: WorldModel, name: str) -> bool:
-    """Tell whether a number head's weight or spread is of fields that both update alike."""
-    for head in ("continuous", "velocity", "dynamics"):
-        if name.startswith((f"heads.{module_name(head)}.", f"{head}_")):
-            mine, theirs = (
-                [(field.name, field.update) for field in m.schema.head(head)] for m in (model, base)
-            )
-            return mine != theirs
-    return False
