@@ -56,4 +56,4 @@ PRESETS = {
     "mamba2-medium": ModelConfig(d_model=384, n_layer=4),
     "mamba2-large": ModelConfig(d_model=512, n_layer=6),
 }
-JITTER = {"world": 0.5}  # share of the chunks that training puts off the truth; else 0
+JITTER = {"world": 0.3}  # share of the chunks that training puts off the truth; else 0
