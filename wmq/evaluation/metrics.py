@@ -40,9 +40,9 @@ CLASS_WEIGHTS = {"percent": 2.0, "action": 2.0, "jumps": 0.5, "l_cancel": 0.3, "
                  "buttons": 1.0, "main": 1.0, "trigger": 1.0}  # fmt: skip
 PLAN_WEIGHTS = {"continuous": 1.0, "velocity": 0.5, "dynamics": 0.5, "binary": 1.0}
 ERRORS = ("pos_mae", "vel_mae", "percent_mae")
-# In spreads: squared below, absolute above.  Speeds of version 2 carry the places, so that an error
-# of a fiftieth of a unit must not be as good as none.
-ROBUST_BETA = {PLAN: 0.1, SAMPLED: 0.01}
+# In spreads: squared below, absolute above.  A spread of version 2 is the size of a jump, and what
+# rules take for nothing is some thousandths of it.
+ROBUST_BETA = {PLAN: 0.1, SAMPLED: 0.003}
 
 
 def robust(error: np.ndarray, version: int = PLAN) -> np.ndarray:

@@ -17,7 +17,7 @@ from calib.step.schema import NUMBER_HEADS
 from calib.step.schema import PLAYERS as PLAYERS
 from wmq.game.controls import control_classes
 from wmq.game.motion import carried, ground_speed, travelled
-from wmq.game.schema import Schema
+from wmq.game.schema import REBIRTH_ACTION, Field, Schema
 
 AXES, GROUND = {"x": 0, "y": 1}, "speed_ground_x"
 Heads = dict[str, np.ndarray]  # by name, (rows, width) float32, natural units
@@ -121,17 +121,46 @@ def present_columns(schema: Schema, head: str, missing: Iterable[str]) -> np.nda
 def spreads(schema: Schema, games: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
     """Measure offset and scale of each number head's targets: mean, twice the mean deviation.
 
+    Where rules carry a number on, what is left is mostly nothing and now and then a jump: there
+    the offset is 0 and the scale the root mean square of what is no nothing, so that a hit or a
+    jump is some units of a head.  Deaths and rebirths do not count, as rules decide them.
+
     `games` are frames (T, frame_size) and controllers (T, n), int32.  Returns
     {head: (offset, scale)}, float32 arrays; both players share a field's figures.
     """
-    games = list(games)
+    games = [(frames[:-1], frames[1:], pads[1:]) for frames, pads in games]
     found = {}
     for head in NUMBER_HEADS:
-        targets = np.concatenate([number_targets(schema, head, frames[:-1], frames[1:], pads[1:])
-                                  for frames, pads in games])  # fmt: skip
-        half = targets.shape[1] // 2
-        both = np.concatenate([targets[:, :half], targets[:, half:]]).astype(np.float64)
+        both = np.concatenate([_of_one(schema, head, *game, player)
+                               for game in games for player in (0, 1)])  # fmt: skip
         offset = both.mean(0)
         scale = np.maximum(2 * np.abs(both - offset).mean(0), 1e-3)
+        for column, field in enumerate(schema.head(head)):
+            if least := _nothing(schema, field):
+                jumps = both[np.abs(both[:, column]) >= least, column]
+                offset[column] = 0
+                scale[column] = np.sqrt((jumps**2).mean()) if len(jumps) else least
         found[head] = tuple(np.tile(v, 2).astype(np.float32) for v in (offset, scale))
     return found
+
+
+def _of_one(schema: Schema, head: str, now: np.ndarray, after: np.ndarray, pads: np.ndarray,
+            player: int) -> np.ndarray:  # fmt: skip
+    """One player's targets that count, (rows, fields) float64."""
+    targets = number_targets(schema, head, now, after, pads).astype(np.float64)
+    half = targets.shape[1] // 2
+    own = targets[:, player * half : (player + 1) * half]
+    if schema.rules is None:
+        return own
+    action = schema.index("action", player)
+    reborn = (after[:, action] == REBIRTH_ACTION) & (now[:, action] != REBIRTH_ACTION)
+    return own[~reborn & ~drawn_classes(schema, now, after).extrapolated[:, player]]
+
+
+def _nothing(schema: Schema, field: Field) -> float:
+    """The size below which the rules take a target of a field for nothing, natural units."""
+    if schema.rules is None:
+        return 0.0
+    least = schema.rules.standing.drift if field.update == "move" else (
+        schema.rules.motion.steady.get(field.name, 0))  # fmt: skip
+    return least / field.quantum
