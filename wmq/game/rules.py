@@ -125,8 +125,12 @@ HELD = (
      360, 361, 364, 369, 371),
     (19, 20, 21),
 )  # fmt: skip
-# Entries, lying after a fall that began in the air, and all that is done at a ledge.
-WEIGHTLESS = (183, 191, *range(252, 264), 322, 323, 324)
+# Death and rebirth, lying after a fall that began in the air, being held, what is done at a ledge
+# but jumps off it, entries, and three specials: actions in which speed_y stays on most frames.
+WEIGHTLESS = (
+    *range(14), 183, 191, 224, 225, 239, 240, 241, 242, *range(252, 261), 262, 322, 323, 324, 350,
+    351, 365,
+)  # fmt: skip
 FADE = round(0.051 * Q16)
 STEADY = {name: round(0.004 * Q16) for name in ("speed_air_x", "speed_y", "speed_ground_x")}
 STEADY |= {name: round(0.01 * Q16) for name in ("speed_attack_x", "speed_attack_y")}
