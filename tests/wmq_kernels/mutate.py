@@ -69,6 +69,7 @@ EQUIVALENT = (
             "hold_above",
             "override",
             "near",
+            "drift",
         )
     ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
