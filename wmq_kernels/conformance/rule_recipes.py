@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from math import isqrt
 
-from wmq_kernels.conformance.builder import numbers
+from wmq_kernels.conformance.builder import Interval, numbers
 from wmq_kernels.conformance.drawing import LARGEST, Drawing, Recipe
 from wmq_kernels.conformance.frame_recipes import bounds
 from wmq_kernels.isa import INT32
@@ -251,39 +252,58 @@ def override(d: Drawing) -> None:
 
 def drift(d: Drawing) -> None:
     states, rows, modes = d.size(3), d.size(3), d.size(3)
-    top = d.rng.choice((9, 9, 1 << 16, INT32[1]))
-    low = -1 if d.wild and d.chance(0.3) else 0
-    tables = {name: numbers(d.rng, rows * modes, (low, top))
-              for name in ("friction", "walk", "most", "slope", "base")}  # fmt: skip
-    if d.chance(0.5):  # so that a push often ends short of what is asked for
-        tables |= {name: [v // 4 for v in tables[name]] for name in ("friction", "slope", "base")}
-    first = d.rng.choice((-1, 0, 0, -1 - d.wild))
-    ways = {name: d.any_i32(name, states, (first, modes - 1 + (d.wild and d.chance(0.3))))
-            for name in ("loose", "held")}  # fmt: skip
-    full = 1 << 16
-    stick = d.rng.choice(
-        [
-            (0, full),
-            (0, full // 2 - 1),
-            (full // 2 + 1, full),
-            (0, 0),
-            (full, full),
-            (full // 2 - 1, full // 2 + 1),
-            (-9, full + 9),
-            INT32,
-        ]
-    )
-    end = d.rng.choice((-1, 1)) * d.rng.choice(tables["walk"] + tables["most"])
-    near = [(-top, top), (-top, top), (end - 1, end + 1), (end, end), INT32]
-    lo, hi = d.rng.choice(near)
-    read = {"x": (max(lo, INT32[0]), min(hi, INT32[1])), "state": (-1, states),
-            "row": (-1, rows), "stick": stick}  # fmt: skip
+    motion = d.rng.choice((_any_motion, _pushed, _pushed, _slowed))
+    sizes, speeds = motion(d, rows * modes)
+    tables = {name: d.i32(name, data) for name, data in sizes.items()}
+    least = d.rng.choice((0, 0, 0, -1, -1 - d.wild))
+    for name in ("loose", "held"):
+        tables[name] = d.any_i32(name, states, (least, modes - (not d.wild or d.chance(0.7))))
+    quarter = 1 << 14  # at an odd one an odd number's share is a tie
+    points = [*INT32, *(k * quarter for k in (-3, 0, 1, 1, 2, 2, 3, 3, 4, 7))]
+    lo, hi = sorted(d.rng.choices(points, k=2))
+    flag, still = ([(0, 0)] * zeros + [(0, 1), (-1, 0), INT32] for zeros in (1, 9))
+    read = {"x": speeds, "still": d.rng.choice(still), "flag": d.rng.choice(flag),
+            "state": (-1, states), "row": (-1, rows)}  # fmt: skip
     out = d.out("i32", 1, INT32)
     d.b.step("drift", {**{name: d.read(name, "i32", 1, within) for name, within in read.items()},
-                       **_held(d), **ways,
-                       **{name: d.i32(name, table) for name, table in tables.items()}, "out": out},
+                       "stick": d.b.read("stick", "i32", 1, (lo, hi)), **tables, "out": out},
              one=1, states=states, rows=rows, modes=modes)  # fmt: skip
     d.b.show("out", out)
+
+
+Motion = tuple[dict[str, list[int]], Interval]  # the tables of drift, and speeds
+
+
+def _any_motion(d: Drawing, count: int) -> Motion:
+    top = d.rng.choice((9, 1 << 16, INT32[1]))
+    low = -1 if d.wild and d.chance(0.5) else 0
+    tables = {name: numbers(d.rng, count, (low, top))
+              for name in ("friction", "walk", "most", "slope", "base")}  # fmt: skip
+    return tables, d.rng.choice([INT32, (-top, top)])
+
+
+def _spread(d: Drawing, count: int, lo: int, hi: int) -> list[int]:
+    return [d.rng.randint(lo, hi) for _ in range(count)]
+
+
+def _pushed(d: Drawing, count: int) -> Motion:
+    """Speeds that a stick pushes, about as often short of what it asks for as up to it."""
+    top = d.rng.choice((9, 1 << 16, 1 << 28))
+    table = partial(_spread, d, count)
+    most, slope = ([v | 1 for v in table(*ends)] for ends in ((1, 4 * top), (1, 2 * top)))
+    tables = {"friction": table(0, top), "walk": table(0, top), "most": most, "slope": slope,
+              "base": table(0, top)}  # fmt: skip
+    return tables, (-top // 2, top // 2)
+
+
+def _slowed(d: Drawing, count: int) -> Motion:
+    """Speeds beyond what any stick asks for, at and beside the one that doubles friction."""
+    top = d.rng.choice((9, 1 << 16, 1 << 28))
+    at, sign = 4 * top + d.rng.randrange(top), d.rng.choice((-1, 1))
+    table = partial(_spread, d, count)
+    tables = {"friction": table(1, 2 * top), "walk": table(at - 1, at + 1),
+              "most": table(1, 2 * top), "slope": table(0, top), "base": table(0, top)}  # fmt: skip
+    return tables, (sign * at, sign * at)
 
 
 RECIPES: dict[str, Recipe] = {
