@@ -382,6 +382,19 @@ const OPS = {
     const t = o.table[entry(o.row[0], p.rows) * N(p.columns) + entry(o.column[0], p.columns)];
     o.out[0] = t === -(2 ** 31) || Math.abs(o.x[0] - t) <= N(p.reach) ? o.flag[0] : 0;
   },
+  drift(o, p) {
+    const a = entry(o.state[0], p.states), m = o.flag[0] === 0 ? o.loose[a] : o.held[a], v = o.x[0];
+    if (o.still[0] !== 0 || m < 0) { o.out[0] = v; return; }
+    const at = entry(o.row[0], p.rows) * N(p.modes) + m;
+    const s = Math.min(Math.max(2 * o.stick[0] - 65536, -65536), 65536);
+    const share = (most) => N(roundShift(big(most) * big(s), 16n)); // what s makes of a table's number
+    const g = share(o.most[at]), push = share(o.slope[at]) + Math.sign(s) * o.base[at];
+    const d = o.friction[at] * (Math.abs(v) > o.walk[at] ? 2 : 1);
+    const slow = Math.sign(v) * Math.max(Math.abs(v) - d, 0);
+    if (s === 0) o.out[0] = slow;
+    else if (s > 0) o.out[0] = v > g ? Math.max(slow, g) : Math.min(v + push, g);
+    else o.out[0] = v < g ? Math.min(slow, g) : Math.max(v + push, g);
+  },
   rms_norm_channels(o, p) {
     const [m, e] = factor(o, p);
     for (let i = 0; i < o.x.length; i++)

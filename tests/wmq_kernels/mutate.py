@@ -69,6 +69,7 @@ EQUIVALENT = (
             "hold_above",
             "override",
             "near",
+            "drift",
         )
     ),
     ("embed", "(row + 1) * dim", "1 -> 2", LONGER),
@@ -96,6 +97,10 @@ EQUIVALENT = (
     ("fall", "v >= lowest", "v > lowest", "a speed that is the terminal one stays it"),
     ("fade", "m <= amount", "m < amount", "amount - amount is 0, and so is the quotient"),
     ("hold_above", "level[k] > y[0]", "level[k] >= y[0]", "a height at the level stays there"),
+    ("drift", "v > asked", "v >= asked", "the speed that is asked for stays it"),
+    ("drift", "v < asked", "v <= asked", "the speed that is asked for stays it"),
+    ("drift", "s > 0", "0 -> 1", "s is even"),
+    ("drift", "s < 0", "0 -> -1", "s is even"),
     ("argmax", "range(1, len(x))", "1 -> 0", "the first element is not above itself"),
 )
 

@@ -10,6 +10,8 @@ import pytest
 from wmq_kernels.conformance.recipes import draw
 from wmq_kernels.context import Context
 from wmq_kernels.engine import frame_kernels, kernels
+from wmq_kernels.engine.operands import OPERANDS, PARAMETERS
+from wmq_kernels.engine.plan import CODE_SIZE
 from wmq_kernels.isa import DTYPES, OPCODE, ROWS, TABLE, Instruction
 from wmq_kernels.oracle import ORACLE
 from wmq_kernels.rangecheck import RULES
@@ -65,6 +67,11 @@ def test_the_formula_speaks_of_every_operand_and_parameter(row: Instruction) -> 
         assert operand.name in words, operand.name
     for parameter in row.parameters:
         assert parameter.name in words | lengths, parameter.name
+
+
+def test_the_rows_of_the_engine_have_a_place_for_every_operand_and_parameter() -> None:
+    assert OPERANDS + 2 * max(len(row.operands) for row in ROWS) <= PARAMETERS
+    assert PARAMETERS + max(len(row.parameters) for row in ROWS) <= CODE_SIZE
 
 
 @each_row

@@ -247,12 +247,20 @@ class Network(Builder):
                   one=1, entries=CLASSES)  # fmt: skip
 
     def _slowed(self, speed: Slice) -> Slice:
-        """Two speeds that fade, and the second also falls."""
+        """Two speeds that fade; the first also drifts, the second falls."""
         shorter, out = (self.temp(name, "i32", 2, (-(1 << 16), 1 << 16))
                         for name in ("shorter", "slowed"))  # fmt: skip
         held = {"still": CLOCK, "flag": BIT}
         self.step("fade", {"x": speed, **held, "out": shorter}, n=2, one=1, amount=5000)
-        self.step("copy", {"x": self._part(shorter, 0, 1), "out": self._part(out, 0, 1)}, n=1)
+        tables = {name: self._ints("i32", 3 * 2, 0, most)
+                  for name, most in (("friction", 1 << 12), ("walk", 1 << 14), ("most", 1 << 16),
+                                     ("slope", 1 << 13), ("base", 1 << 12))}  # fmt: skip
+        self.step("drift", {"x": self._part(shorter, 0, 1), **held, "state": CLASS, "row": AGE,
+                            "stick": Slice("frame", 2, 1),
+                            "loose": self._ints("i32", CLASSES, -1, 1),
+                            "held": self._ints("i32", CLASSES, 0, 1), **tables,
+                            "out": self._part(out, 0, 1)},
+                  one=1, states=CLASSES, rows=3, modes=2)  # fmt: skip
         self.step("fall", {"x": self._part(shorter, 1, 1), **held, "state": CLASS, "row": AGE,
                            "weighs": self._ints("i32", CLASSES, 0, 2),
                            "gravity": self._ints("i32", 3, 0, 1 << 14),

@@ -4,7 +4,7 @@ A recipe adds the instruction to a `Builder`, with random lengths, constants and
 parameters and with operands up to the ends of their types, and shows what it writes.
 `wild` recipes ignore what must fit int64 and draw declared intervals at random: what
 they make may be refused by the range proof, but may never overflow if it is accepted.
-Those of the frame's rules are in `frame_recipes`.
+Those that make the next frame are in `frame_recipes` and `rule_recipes`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import isqrt
 from random import Random
 
 from wmq_kernels import tables
-from wmq_kernels.conformance import frame_recipes
+from wmq_kernels.conformance import frame_recipes, rule_recipes
 from wmq_kernels.conformance.builder import Builder, Interval, numbers, whole
 from wmq_kernels.conformance.drawing import LARGEST, Drawing, Recipe
 from wmq_kernels.isa import INT32
@@ -349,7 +349,7 @@ RECIPES: dict[str, Recipe] = {
     "softplus": softplus, "decay": decay, "drive": drive, "scan": scan,
     "scan_carry": scan_carry, "gate": gate,
     "copy": copy, "rms_norm_digits": rms_norm_digits, "rms_norm_channels": rms_norm_channels,
-    "hadamard": hadamard, **frame_recipes.RECIPES,
+    "hadamard": hadamard, **frame_recipes.RECIPES, **rule_recipes.RECIPES,
 }  # fmt: skip
 
 

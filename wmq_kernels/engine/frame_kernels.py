@@ -246,12 +246,12 @@ def drift(
         return
     at = clamp(np.int64(row[0]), 0, len(most) // modes - 1) * modes + m
     s = clamp(2 * np.int64(stick[0]) - FULL, -FULL, FULL)
-    asked = round_shift(most[at] * s, np.int64(16))
+    asked = round_shift(np.int64(most[at]) * s, np.int64(16))
     lost = np.int64(friction[at])
     if abs(v) > walk[at]:
         lost *= 2
     slow = v - clamp(v, -lost, lost)
-    pushed = v + round_shift(slope[at] * s, np.int64(16))
+    pushed = v + round_shift(np.int64(slope[at]) * s, np.int64(16))
     if s > 0:
         out[0] = max(slow, asked) if v > asked else min(pushed + base[at], asked)
     elif s < 0:

@@ -15,9 +15,9 @@ from random import Random
 import numpy as np
 
 from wmq_kernels.conformance.builder import Builder
-from wmq_kernels.conformance.frame_recipes import longest
 from wmq_kernels.conformance.recipes import RECIPES, draw
 from wmq_kernels.conformance.refusals.hostile import Fields, Refused, changed, step_of
+from wmq_kernels.conformance.rule_recipes import longest
 from wmq_kernels.context import Context
 from wmq_kernels.errors import ProgramError
 from wmq_kernels.isa import INT32, TABLE
@@ -111,6 +111,12 @@ TOO_FAR: dict[str, dict[str, tuple[int, ...]]] = {
     "inside": {"least": (), "most": ()},
     "fall": {"gravity": (-1, INT32[0]), "terminal": (-1, INT32[0])},
     "hold_above": {"least": (), "most": ()},
+    "drift": {
+        "most": (-1, INT32[0]),
+        "loose": (-2, INT32[1]),
+        "held": (-2, INT32[1]),
+        **{name: (-1,) for name in ("friction", "walk", "slope", "base")},
+    },
 }
 PARAMETERS_TOO_FAR = {
     "lo and hi turned": {"lo": 1, "hi": 0},

@@ -13,7 +13,7 @@ from math import isqrt
 from random import Random
 
 from wmq_kernels.conformance.builder import Builder, Interval
-from wmq_kernels.conformance.frame_recipes import longest
+from wmq_kernels.conformance.rule_recipes import longest
 from wmq_kernels.conformance.trials.boundaries import (
     I32_LIMITS,
     ROUNDED,
@@ -260,6 +260,54 @@ def override() -> Trial:
                       "x": [(-7, 0, 7, *INT32)]}, {"table": table}, entries=len(table))  # fmt: skip
 
 
+def _drift(inputs: dict[str, list[Sequence[int]]], modes: int,
+           **tables: list[int]) -> Trial:  # fmt: skip
+    """One state and one row, unless the inputs and tables say more; a mode a column."""
+    held: dict[str, list[Sequence[int]]] = {
+        name: [(0,)] for name in ("x", "still", "flag", "state", "row")
+    }
+    plain = {name: [0] * modes for name in ("friction", "walk", "most", "slope", "base")}
+    ways = {"loose": list(range(modes)), "held": list(range(modes))}
+    constants = {**ways, **plain, **tables}
+    return _combined("drift", {**held, **inputs}, constants, states=len(constants["loose"]),
+                     rows=len(constants["most"]) // modes, modes=modes)  # fmt: skip
+
+
+STICKS = _around_ends(0, 1 << 14, 1 << 15, 3 << 14, 1 << 16)
+
+
+def drift_speeds(friction: int, walk: int, most: int) -> Trial:
+    """Speeds at and beside what is asked for, what is walked, and a step to either."""
+    push, base = 7, 4
+    ends = [at + sign * step for at in (0, walk, most, most // 2) for sign in (-1, 1)
+            for step in (0, friction, 2 * friction, push + base, base + push // 2)]  # fmt: skip
+    speeds = [sign * v for v in ends for sign in (-1, 1) if abs(v) < INT32[1]]
+    return _drift({"x": [_around_ends(*speeds)], "stick": [STICKS]}, 1, friction=[friction],
+                  walk=[walk], most=[most], slope=[push], base=[base])  # fmt: skip
+
+
+def drift_steps(name: str, size: int) -> Trial:
+    """Sticks at which the speed that is asked for, or the push, moves on by a unit."""
+    full = 1 << 16
+    steps = some_steps_of(-size, size)
+    sticks = {d + full // 2 + (s >> 1) for s in around(size, 0, 16, steps, (-full, full))
+              for d in (0, 1)}  # fmt: skip
+    # At an end of int32 friction takes all: what is asked for is left.  From 0 the push is.
+    tables = {"friction": INT32[1], "most": INT32[1] if name == "slope" else 0} | {name: size}
+    speeds = INT32 if name == "most" else (0,)
+    return _drift({"x": [speeds], "stick": [sorted(sticks)]}, 1,
+                  **{name: [size] for name, size in tables.items()})  # fmt: skip
+
+
+def drift_tables() -> Trial:
+    """States and rows on both sides of their tables, every mode and every kind of flag."""
+    return _drift({"x": [(5,)], "still": [(-1, 0, INT32[1])], "flag": [(-1, 0, *INT32)],
+                   "state": [_around_ends(0, 3)], "row": [_around_ends(0, 2)], "stick": [(0,)]},
+                  2, loose=[0, 1, -1, 1], held=[1, -1, 0, 0], friction=[0] * 6, walk=[0] * 6,
+                  most=[99] * 6, slope=[1, 2, 3, 4, 5, 6],
+                  base=[10, 20, 30, 40, 50, 60])  # fmt: skip
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "timed, all edges": timed,
     "strike, all edges": strike,
@@ -284,4 +332,11 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "hold_above, all edges": hold_above,
     "hold_above, tables": hold_above_tables,
     "override, all edges": override,
+    **{f"drift, friction {friction}, walk {walk}, most {most}":
+       partial(drift_speeds, friction, walk, most)
+       for friction, walk, most in ((3, 20, 40), (0, 0, 9), (5, 50, 0), (1 << 16, 1 << 17, 1 << 18),
+                                    (INT32[1],) * 3)},
+    **{f"drift, {name} {size}": partial(drift_steps, name, size)
+       for name in ("most", "slope") for size in (1, 3, 12_345, 1 << 15, 99_999, INT32[1])},
+    "drift, tables": drift_tables,
 }  # fmt: skip
