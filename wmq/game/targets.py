@@ -128,11 +128,11 @@ def spreads(schema: Schema, games: Iterable[tuple[np.ndarray, np.ndarray]]) -> d
     `games` are frames (T, frame_size) and controllers (T, n), int32.  Returns
     {head: (offset, scale)}, float32 arrays; both players share a field's figures.
     """
-    games = [(frames[:-1], frames[1:], pads[1:]) for frames, pads in games]
+    played = [(frames[:-1], frames[1:], pads[1:]) for frames, pads in games]
     found = {}
     for head in NUMBER_HEADS:
         both = np.concatenate([_of_one(schema, head, *game, player)
-                               for game in games for player in (0, 1)])  # fmt: skip
+                               for game in played for player in (0, 1)])  # fmt: skip
         offset = both.mean(0)
         scale = np.maximum(2 * np.abs(both - offset).mean(0), 1e-3)
         for column, field in enumerate(schema.head(head)):
