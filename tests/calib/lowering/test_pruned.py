@@ -27,7 +27,7 @@ from wmq_kernels.engine import Engine
 from wmq_kernels.reference import Reference
 
 pytest_plugins = ("tests.support.calibrating",)
-SCHEMA, SET = Schema(), read_set("self-play")
+SCHEMA, SET = Schema(), read_set("self-play", 1)
 SMALL = CONFIG | {"d_model": 32, "n_layer": 1, "d_state": 8, "projectiles": False}
 INNER, STATE, HEADS = 64, 8, 4
 FRAMES = 24
