@@ -14,17 +14,16 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from numba import njit
 
+from wmq.inference.model_files import embedded_model
 from wmq_kernels import tables
 from wmq_kernels.engine import kernels
 from wmq_kernels.isa import COARSE_BITS, SIGMOID_BITS, SIGMOID_STEP_BITS, SOFTPLUS_REACH
 from wmq_kernels.loading import load
 
-EMBEDDED = Path(__file__).parents[1] / "wmq" / "embedded" / "mamba2-medium.wmq"
 SIGMOID = np.array(tables.sigmoid_table(), np.int32)
 SOFTPLUS = np.array(tables.softplus_table(), np.int32)
 COARSE, FINE = np.array(tables.decay_coarse()), np.array(tables.decay_fine())
@@ -188,7 +187,7 @@ def runs(length: int, bits: int) -> Iterator[np.ndarray]:
 
 def embedded(op: str, *names: str) -> list[tuple[int, ...]]:
     """These parameters of the embedded program's steps, each combination once."""
-    program, _ = load(EMBEDDED)
+    program, _ = load(embedded_model(".wmq"))
     steps = [s for s in program.steps if s.op.startswith(op)]
     return sorted({tuple(s.parameters[name] for name in names) for s in steps})
 

@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from wmq.errors import WmqError
+from wmq.inference.draws import DrawSource, Sampling
 from wmq.inference.model_files import IntegerModel, embedded_model, open_program
 from wmq.rollout.controllers import parse_source
 from wmq.rollout.rollout import both_controllers
 from wmq.rollout.starts import match_start
 from wmq_kernels.engine import Engine, State, kernels
 from wmq_kernels.isa import CARRY_BITS
-from wmq_kernels.program import NUMPY, Program, Step
+from wmq_kernels.program import NUMPY, Draws, Program, Step
 
 EVERY = 4  # frames between two comparisons of whole states
 MEMORY = 10_000  # frames, at which it is told what a state leaves behind
@@ -111,15 +112,18 @@ def scans(program: Program) -> list[int]:
     return [i for i, step in enumerate(program.steps) if step.op.startswith("scan")]
 
 
-def match(model: IntegerModel, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first frame of a match, and frames + 1 rows of random controllers, seed 0."""
+def match(model: IntegerModel, frames: int) -> tuple[np.ndarray, np.ndarray, Draws | None]:
+    """The first frame of a match, frames + 1 rows of random controllers, and draws, of seed 0."""
     start = match_start(model.schema, "battlefield", ("fox", "falco"))
     random = parse_source("random", "--p1")
     new = both_controllers((random, random), start, frames, 0)
-    return start.given, np.concatenate([start.controllers, new])
+    draws = DrawSource(model.schema, 1, Sampling.of_worlds([0])).next(frames)
+    drawn = draws and Draws(draws.words[0], draws.forced[0])
+    return start.given, np.concatenate([start.controllers, new]), drawn
 
 
-def layer_errors(program: Program, given: np.ndarray, pads: np.ndarray) -> list[LayerError]:
+def layer_errors(program: Program, given: np.ndarray, pads: np.ndarray,
+                 draws: Draws | None) -> list[LayerError]:  # fmt: skip
     """The scans of a run over len(pads) - 1 frames; the first are given, the rest its own."""
     engine, places = Engine(program), scans(program)
     followers = [Follower(program, program.steps[i]) for i in places]
@@ -127,7 +131,8 @@ def layer_errors(program: Program, given: np.ndarray, pads: np.ndarray) -> list[
     made = given[:1]
     for t in range(frames):
         now = given[t : t + 1] if t < len(given) else made
-        made = engine.run(state, now, pads[t : t + 2], 1).frames
+        by = draws and Draws(draws.words[t : t + 1], draws.forced[t : t + 1])
+        made = engine.run(state, now, pads[t : t + 2], 1, draws=by).frames
         for follower in followers:
             follower.follow(engine, state)
             if t % EVERY == 0 or t == frames - 1:
@@ -230,8 +235,8 @@ def interleaved(runs: Sequence[Callable], repeats: int) -> list[float]:
 
 def rollout_seconds(models: Sequence[IntegerModel], frames: int, repeats: int) -> list[float]:
     def run_of(model: IntegerModel) -> Callable:
-        engine, (given, pads) = Engine(model.program), match(model, frames)
-        return lambda: engine.run(engine.zero_state(), given, pads, frames)
+        engine, (given, pads, draws) = Engine(model.program), match(model, frames)
+        return lambda: engine.run(engine.zero_state(), given, pads, frames, draws=draws)
 
     return interleaved([run_of(model) for model in models], repeats)
 

@@ -55,21 +55,33 @@ def golden() -> str:
     """The given frame of the standard rollout, and its hashes after some frames."""
     from wmq.inference.integer_predictor import IntegerPredictor
     from wmq.inference.model_files import open_program
-    from wmq.rollout.controllers import parse_source
-    from wmq.rollout.rollout import both_controllers, roll
+    from wmq.rollout.controllers import Source
+    from wmq.rollout.match import open_agents
+    from wmq.rollout.rollout import agent_sha256, both_controllers, roll
     from wmq.rollout.starts import match_start
 
     model = open_program()
     start = match_start(model.schema, "battlefield", ("fox", "falco"))
-    worlds, random = IntegerPredictor(model), parse_source("random", "--p1")
+    worlds, usual = IntegerPredictor(model), start.usual_source(model.schema)
+
+    def table(kind: str, most: int) -> list[str]:
+        sources = Source(kind), Source(kind)
+        agents = open_agents(sources, "int8", "auto", model.schema)
+        rows = []
+        for frames in (count for count in GOLDEN_FRAMES if count <= most):
+            pads = both_controllers(sources, start, frames, 0)
+            rolled = roll(worlds, start, [pads], [0], agents=agents)
+            rows.append(f"| {frames:,} | `{rolled.sha256}` | {rolled.saturations} |")
+        title = ["| frames | `rollout_sha256` | saturations |", "|---|---|---|"]
+        named = [f"Both agents' `model_sha256` is `{agent_sha256(agents)[0]}`.", ""]
+        return [*(named if kind == "agent" else []), *title, *rows]
+
     values = ", ".join(map(str, start.given[0].tolist()))
     lines = ["The given frame:", "", "```", *wrapped(values), "```", ""]
-    lines += [f"The model's `model_sha256` is `{model.sha256}`.", ""]
-    lines += ["| frames | `rollout_sha256` | saturations |", "|---|---|---|"]
-    for frames in GOLDEN_FRAMES:
-        pads = both_controllers((random, random), start, frames, 0)
-        rolled = roll(worlds, start, [pads], [0])
-        lines.append(f"| {frames:,} | `{rolled.sha256}` | {rolled.saturations} |")
+    lines += [f"The model's `model_sha256` is `{model.sha256}`.", "", *table(usual, 3600)]
+    if usual == "agent":
+        lines += ["", "The same world with random play of both players instead of agents:", "",
+                  *table("random", 60)]  # fmt: skip
     return "\n".join([*lines, ""])
 
 

@@ -1,15 +1,18 @@
 """Embedded calibration sets: play that comes with the package, so that a model can be
 calibrated without a replay.
 
-`NAME.safetensors` holds `frames` (games, frames, frame_size) and `controllers` (games,
-frames, 26), int32 as in `wmq.game.schema`; the frames are a model's own rollouts.
+A set has a file for each version of the schema: `NAME.safetensors` for version 1,
+`NAME-v2.safetensors` for version 2.  It holds `frames` (games, frames, frame_size) and
+`controllers` (games, frames, 26), int32 as in `wmq.game.schema`; the frames are a model's own
+rollouts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from calib.errors import CalibrationError
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
 LARGEST = 1 << 26  # bytes of a file
+LATER = re.compile(r"-v([2-9])$")  # version of the schema in a file's name; without it, 1
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,30 @@ class CalibrationSet:
     controllers: np.ndarray
 
 
+def files() -> list[Path]:
+    """List the files that come with the package."""
+    return sorted(FOLDER.glob(f"*{SUFFIX}"))
+
+
 def names() -> list[str]:
     """List the sets that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+    return sorted({LATER.sub("", path.stem) for path in files()})
 
 
-def read_set(name: str) -> CalibrationSet:
-    """Read an embedded set by its name, in any case.  Raises CalibrationError."""
+def read_set(name: str, version: int) -> CalibrationSet:
+    """Read an embedded set by its name, in any case, for models of a version of the schema.
+
+    Raises CalibrationError.
+    """
     if name.lower() not in names():
         known = ", ".join(names()) or "none is in this installation"
         raise CalibrationError(f"{name}: no such calibration set; give --set with one of those "
                                f"that come with wmq ({known}), or --data DATASET")  # fmt: skip
-    return read_file(FOLDER / f"{name.lower()}{SUFFIX}")
+    path = FOLDER / f"{name.lower()}{'' if version == 1 else f'-v{version}'}{SUFFIX}"
+    if path not in files():
+        raise CalibrationError(f"{name}: the set has no frames of schema version {version}, which "
+                               "the model is of; give --data DATASET")  # fmt: skip
+    return replace(read_file(path), name=name.lower())
 
 
 def read_file(path: str | os.PathLike[str]) -> CalibrationSet:

@@ -12,6 +12,10 @@ from random import Random
 
 import pytest
 
+from tests.support.rollout_models import wmq
+from tests.support.ruled_frames import RULED
+from wmq.inference.model_files import embedded_model, ships_agent
+from wmq.rollout.starts import match_start
 from wmq_kernels.conformance.builder import Builder
 from wmq_kernels.conformance.building import build
 from wmq_kernels.conformance.recipes import draw
@@ -21,10 +25,12 @@ from wmq_kernels.rangecheck import certified
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "engines/javascript"
-MODEL, SPEC = ROOT / "wmq/embedded/mamba2-medium.wmq", ROOT / "docs/SPEC.md"
+SPEC = ROOT / "docs/SPEC.md"
 EVERY = 10  # of the pack's cases
 NODE = shutil.which("node")
+AGENT = [embedded_model(".wmq", "agent")] if ships_agent() else []
 
+pytest_plugins = ("tests.support.match_models",)
 pytestmark = pytest.mark.needs("node", "" if NODE else "it is not installed")
 
 
@@ -33,8 +39,8 @@ def node(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def roll(frames: int) -> None:
-    done = node(ENGINE / "rollout.mjs", MODEL, SPEC, frames)
+def roll(frames: int, *agent: Path) -> None:
+    done = node(ENGINE / "rollout.mjs", embedded_model(".wmq"), SPEC, frames, *agent)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr[-1000:]
     assert [line.split()[0] for line in lines] == [
@@ -45,11 +51,27 @@ def roll(frames: int) -> None:
 
 def test_the_first_frames_of_the_standard_rollout_are_those_of_the_page() -> None:
     roll(60)
+    if AGENT:
+        roll(60, *AGENT)
 
 
 @pytest.mark.soak
 def test_a_minute_of_the_standard_rollout_is_that_of_the_page() -> None:
-    roll(3600)
+    roll(3600, *AGENT)
+
+
+def test_a_match_has_the_hash_that_the_engine_gives_it(match_models: Path, tmp_path: Path) -> None:
+    """Sections 10 and 11 with small models: agents in a world that draws, and random play in it."""
+    world, agent = match_models / "world.wmq", match_models / "agent.wmq"
+    given = match_start(RULED, "battlefield", ("fox", "falco")).given[0].tolist()
+    for source, players in ((f"agent:{agent}", [agent]), ("random", [])):
+        made = wmq("rollout", world, "--p1", source, "--p2", source, "--frames", 60, "--json")
+        page = tmp_path / "page.md"
+        page.write_text(f"The given frame:\n```\n{given}\n```\n{json.loads(made.stdout)}")
+        done = node(ENGINE / "rollout.mjs", world, page, 60, *players)
+        assert done.returncode == 0, done.stderr[-1000:]
+        short, whole = done.stdout.splitlines()
+        assert short.startswith("1 ") and "as in the page" in whole, done.stdout
 
 
 def test_it_passes_a_sample_of_the_conformance_pack(tmp_path: Path) -> None:

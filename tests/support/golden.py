@@ -4,6 +4,10 @@
 
 prints, as one JSON object, the hashes that this process gets (numba reads its settings when
 it is imported) and what was compiled for it.  Needs the base dependencies alone.
+
+    python -m tests.support.golden renew
+
+writes the hashes of the embedded models, after they were replaced, to golden.json.
 """
 
 from __future__ import annotations
@@ -13,31 +17,30 @@ import json
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
 from tests.wmq_kernels import machine_code
+from wmq.inference.draws import DrawSource, Sampling
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.inference.model_files import open_program
-from wmq.rollout.controllers import parse_source
-from wmq.rollout.hash_chain import rollout_sha256
-from wmq.rollout.rollout import both_controllers, roll
+from wmq.rollout.controllers import Source, parse_source
+from wmq.rollout.match import Agents, open_agents
+from wmq.rollout.rollout import Rollout, agent_sha256, both_controllers, roll
 from wmq.rollout.starts import Start, match_start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State, kernels
-from wmq_kernels.program import Program, encode, model_sha256
+from wmq_kernels.program import Draws, Program, encode, model_sha256
 from wmq_kernels.reference import Reference
 
-# The embedded model and `wmq rollout --frames N` of it: random play with seed 0.
-MODEL_SHA256 = "59eabf7eda1eeb9fda3b42cdb003d8feb4b2c30a658eb8fbf5accbad077254ce"
-EMBEDDED = {
-    6: "b68d7685948816c1fff8f156fff228d90fbdf4e1fdabfbab6580a31ee119316e",
-    60: "489f353a50022618ac47af1c87f43664e1f55c387e135f3a42981e99e2a9e319",
-    600: "2b38a829fa1fd3be30d242699f879cd2f8dae618462bf797dcbaa48fdd08b614",
-    3600: "d13ab68dde8459fd379fe61740f9f61014b1208fd48d73dea05138e42eb5de5b",
-}
+# The embedded models, and N -> rollout_sha256 of `wmq rollout --frames N`: a match with seed 0, of
+# two embedded agents if the world draws, else of random play.
+FILE = Path(__file__).with_suffix(".json")
+GOLDEN = json.loads(FILE.read_text("utf-8"))
+EMBEDDED = {int(frames): sha256 for frames, sha256 in GOLDEN["rollout_sha256"].items()}
 
 # network(seed): the model_sha256 of its file, and the digest of N frames of it.
 PROGRAM_SHA256 = (
@@ -73,25 +76,45 @@ def a_start(stage: str = "battlefield", characters: tuple[str, str] = ("fox", "f
     return match_start(embedded_worlds().schema, stage, characters)
 
 
-def random_play(frames: int, seed: int = 0) -> np.ndarray:
-    """Controllers of both players from a match's start, (frames, 26) int32."""
-    random = parse_source("random", "--p1")
-    return both_controllers((random, random), a_start(), frames, seed)
+@cache
+def embedded_agents(kernels: str = "auto") -> Agents:
+    """Those of both players, or none if the embedded world does not draw."""
+    schema = embedded_worlds(kernels).schema
+    return open_agents(usual_sources(), "int8", kernels, schema)
 
 
-def embedded(frames: int, kernels: str = "auto") -> str:
+def usual_sources() -> tuple[Source, Source]:
+    usual = parse_source(a_start().usual_source(embedded_worlds().schema), "--p1")
+    return usual, usual
+
+
+def rolled(frames: int, seeds: Sequence[int], kernels: str = "auto", threads: int = 1,
+           start: Start | None = None) -> Rollout:  # fmt: skip
+    """Worlds with these seeds, played as by `wmq rollout` that names no controllers."""
+    start = start or a_start()
+    pads = [both_controllers(usual_sources(), start, frames, seed) for seed in seeds]
+    worlds, agents = embedded_worlds(kernels), embedded_agents(kernels)
+    return roll(worlds, start, pads, seeds, threads, agents=agents)
+
+
+def embedded(frames: int, kernels: str = "auto", threads: int = 1) -> str:
     """rollout_sha256 of `wmq rollout --frames N`."""
-    return roll(embedded_worlds(kernels), a_start(), [random_play(frames)], [0]).sha256
+    return rolled(frames, [0], kernels, threads).sha256
 
 
-def embedded_by_a_team(frames: int, kernels: str, threads: int) -> str:
-    """The same with so many threads at each frame."""
-    worlds, start, new = embedded_worlds(kernels), a_start(), random_play(frames)
-    pads = np.concatenate([start.controllers, new])
-    steps = len(pads) - 1
-    run = worlds.engine.run(worlds.engine.zero_state(), start.given, pads, steps, threads=threads)
-    made = run.frames[len(start.given) - 1 :]
-    return rollout_sha256(worlds.sha256, start.given, start.controllers, new, made)
+def drawn(frames: int, seed: int = 0) -> Draws | None:
+    """What the embedded world draws by in its first frames, (frames, draws) each."""
+    draws = DrawSource(embedded_worlds().schema, 1, Sampling.of_worlds([seed])).next(frames)
+    return draws and Draws(draws.words[0], draws.forced[0])
+
+
+def renew() -> None:
+    """Write what the embedded models compute now: the oracle's word for it is in `make soak`."""
+    agent = agent_sha256(embedded_agents())[0]
+    sha256 = {str(frames): embedded(frames) for frames in EMBEDDED}
+    found = {"model_sha256": embedded_worlds().sha256, "agent_sha256": agent,
+             "rollout_sha256": sha256}  # fmt: skip
+    FILE.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 def controllers(seed: int, frames: int) -> np.ndarray:
@@ -156,6 +179,8 @@ def main(arguments: Sequence[str]) -> None:
     from numba.core import config
     from numba.core.registry import cpu_target
 
+    if list(arguments) == ["renew"]:
+        return renew()
     embedded_frames, synthetic_frames = map(int, arguments)
     found: dict[str, Any] = {"numba": numba.__version__, "compiled": not config.DISABLE_JIT}
     if found["compiled"]:

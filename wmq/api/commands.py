@@ -15,7 +15,7 @@ from wmq.files.output_path import output_path
 from wmq.progress import Progress, silent
 from wmq.rollout.files import as_stored, read_rollout
 from wmq.rollout.limits import MOST_THREADS
-from wmq.verification.recompute import Verification
+from wmq.verification.recompute import Verification, check_model, open_played
 from wmq.verification.recompute import verify as verify_stored
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def verify(
     rollout: FilePath | Trajectory,
     model: Model | FilePath | None = None,
     *,
+    agents: tuple[FilePath | None, FilePath | None] = (None, None),
     kernels: str = "auto",
     threads: int = 1,
 ) -> Verification:
@@ -37,6 +38,7 @@ def verify(
 
     rollout  a .npz of `wmq rollout -o` or of `Trajectory.save`, or a trajectory
     model    that made it; by default the embedded one for a file, its own for a trajectory
+    agents   the .wmq file of each player whom an agent played; None for the embedded agent
     kernels, threads  of a model that is opened here, as for `wmq.load`
     Raises WmqError if the rollout cannot be read, or was made by another model.  A difference
     is no error: see `same`, `first` and `altered` of the result.
@@ -47,7 +49,10 @@ def verify(
     else:
         stored = read_rollout(file_path("rollout", rollout))
     opened = model if isinstance(model, Model) else load(model, kernels=kernels, threads=threads)
-    return verify_stored(stored, opened._predictor, opened._threads)
+    check_model(stored, opened._predictor)
+    one, two = (None if path is None else str(file_path("agents", path)) for path in agents)
+    played = open_played(stored, (one, two), opened.kernels or "auto")
+    return verify_stored(stored, opened._predictor, opened._threads, agents=played)
 
 
 def calibrate(

@@ -146,8 +146,8 @@ class Model:
         controllers  "agent", "agent:FILE", "random", "idle", "replay" or "script:FILE" for both
                      players or a pair of them; or those of all frames: integers (n, 26) or
                      (n, 2, 13), or a list with one entry a frame as `World.step` takes it; with
-                     `worlds`, one of these for each.  By default "replay" of a real game, else
-                     "random"
+                     `worlds`, one of these for each.  By default "replay" of a real game;
+                     "agent" in a match of a world that draws; else "random"
         seed, worlds  of what is drawn and of random controllers: world k has seed + k
         decode       as in `start`
         Raises WmqError.
@@ -160,10 +160,12 @@ class Model:
         seeds = [seed + world for world in range(count)]
         one_of("decode", decode, list(DECODES))
         agents = NO_AGENTS
-        if controllers is None or _is_sources(controllers):
+        if controllers is None:
+            controllers = begin.usual_source(self.schema)
+        if _is_sources(controllers):
             sources, frames = _sources(controllers, begin, frames)
             pads = [both_controllers(sources, begin, frames, own) for own in seeds]
-            agents = open_agents(sources, self.arithmetic, self.kernels or "auto")
+            agents = open_agents(sources, self.arithmetic, self.kernels or "auto", self.schema)
         else:
             pads = _from_rows(controllers, frames, worlds)
         rolled = roll(self._predictor, begin, pads, seeds, self._threads, agents=agents,
@@ -224,10 +226,9 @@ def _sources(
     controllers: Any, begin: Start, frames: int | None
 ) -> tuple[tuple[Source, Source], int]:
     """Read the sources of both players, and for how many frames."""
-    given = begin.usual_source if controllers is None else controllers
-    pair = (given, given) if isinstance(given, str) else tuple(given)
+    pair = (controllers, controllers) if isinstance(controllers, str) else tuple(controllers)
     if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-        raise WmqError(f"controllers {given!r}: give one source, or one for each player")
+        raise WmqError(f"controllers {controllers!r}: give one source, or one for each player")
     sources = parse_source(pair[0], "controllers"), parse_source(pair[1], "controllers")
     return sources, begin.usual_frames(pair) if frames is None else frames
 

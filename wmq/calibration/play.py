@@ -123,7 +123,7 @@ def from_dataset(
 
 def from_set(name: str, schema: Schema) -> CalibrationPlay:
     """Take an embedded set.  Raises CalibrationError, or WmqError if it is of another schema."""
-    found = read_set(name)
+    found = read_set(name, schema.version)
     widths = found.frames.shape[2], found.controllers.shape[2]
     if widths != (schema.frame_size, FULL.controllers_size):
         raise WmqError(f"{name}: the set has other fields than the model; give --data DATASET")

@@ -23,6 +23,8 @@ NAMES = "\n\n".join(
     for title, names in (("Stages", STAGES), ("Characters", CHARACTERS))
 )
 
+USUAL = "replay for a game; agent in a match, if MODEL draws; else random"
+
 
 def match_options(command: Callable) -> Callable:
     """--stage, --p1-character, --p2-character; None where not given."""
@@ -46,9 +48,9 @@ def controller_options(command: Callable) -> Callable:
     for option in (
         click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True,
                      help="Seed of what is drawn: random controllers, agents, a sampled world."),
-        click.option("--p2", metavar=metavar, show_default="replay for a game, else random",
+        click.option("--p2", metavar=metavar, show_default=USUAL,
                      help="Controller of player 2."),
-        click.option("--p1", metavar=metavar, show_default="replay for a game, else random",
+        click.option("--p1", metavar=metavar, show_default=USUAL,
                      help="Controller of player 1."),
     ):  # fmt: skip
         command = option(command)
@@ -75,9 +77,12 @@ def open_start(
     return match_start(schema, stage or STAGE, names)
 
 
-def controller_texts(start: Start, p1: str | None, p2: str | None) -> tuple[str, str]:
-    """Fill in --p1 and --p2: the replay's own controllers in a game, random ones in a match."""
-    return p1 or start.usual_source, p2 or start.usual_source
+def controller_texts(
+    start: Start, schema: Schema, p1: str | None, p2: str | None
+) -> tuple[str, str]:
+    """Fill in --p1 and --p2 with what is usual from the start in a world of this schema."""
+    usual = start.usual_source(schema)
+    return p1 or usual, p2 or usual
 
 
 def parse_controllers(texts: tuple[str, str]) -> tuple[Source, Source]:

@@ -80,8 +80,18 @@ def _print(listed: list[dict[str, Any]], found: RecipeFigures | None) -> None:
         click.echo(textwrap.fill(recipe["what"], 96, initial_indent="    ",
                                  subsequent_indent="    "))  # fmt: skip
     if found:
-        click.echo(f"\nthe embedded model, {found.frames:,} frames, the beginnings of "
+        click.echo(f"\n{_measured(found)}, {found.frames:,} frames, the beginnings of "
                    f"{found.games} games")  # fmt: skip
+
+
+def _measured(found: RecipeFigures) -> str:
+    """Name the model that the figures are of."""
+    from wmq.files.digest import file_sha256
+    from wmq.inference.model_files import embedded_model
+
+    if found.onnx_sha256 == file_sha256(embedded_model(".onnx")):
+        return "the embedded model"
+    return f"of a model that was embedded before, {found.onnx_sha256[:16]}.."
 
 
 def _cell(name: str, figures: dict[str, Any]) -> str:

@@ -102,6 +102,7 @@ def report(
     from wmq.cli.progress import progress_bar
     from wmq.report.compare import compare, open_pair
     from wmq.report.load import check_models, read_results
+    from wmq.rollout.match import open_agents
     from wmq.rollout.rollout import both_controllers
 
     page, worlds = _targets(folder, out, viewer)
@@ -112,13 +113,14 @@ def report(
         check_models(folder, results, {"float": models[0].sha256, "int8": models[1].sha256})
     characters = (p1_character, p2_character)
     begin = _start(models[0].schema, data, start, stage, characters)
-    texts = controller_texts(begin, p1, p2)
+    texts = controller_texts(begin, models[0].schema, p1, p2)
     sources = parse_controllers(texts)
+    agents = open_agents(sources, models[0].arithmetic, "auto", models[0].schema)
     frames = begin.usual_frames(texts) if frames is None else frames
     pads = both_controllers(sources, begin, frames, seed)
     compile_first(models[1])
     with progress_bar() as progress:
-        found = compare(models, begin, pads, seed, texts, cores(), progress)
+        found = compare(models, begin, pads, seed, texts, cores(), progress, agents)
     facts = _facts(found)
     if page and results:
         from wmq.files.atomic import write_atomically

@@ -117,7 +117,11 @@ def rollout(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Roll out a model, each frame from the one before.  Without MODEL, the embedded one."""
+    """Roll out a model, each frame from the one before.  Without MODEL, the embedded one.
+
+    A model that draws (schema version 2) is a world for two players: in a match, the embedded
+    agent plays both if nobody else is named.
+    """
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import check_output, write_rollout
     from wmq.rollout.match import open_agents
@@ -126,13 +130,13 @@ def rollout(
     target = check_output(out) if out else None
     opened = open_model(model, arithmetic, kernels)
     begin = open_start(opened.schema, start, stage, (p1_character, p2_character), warmup)
-    texts = controller_texts(begin, p1, p2)
+    texts = controller_texts(begin, opened.schema, p1, p2)
     sources = parse_controllers(texts)
     frames = begin.usual_frames(texts) if frames is None else frames
     if frames * worlds > LARGEST:
         raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
                        f"{LARGEST:,} frames in all")  # fmt: skip
-    agents = open_agents(sources, opened.arithmetic, kernels)
+    agents = open_agents(sources, opened.arithmetic, kernels, opened.schema)
     seeds = [seed + world for world in range(worlds)]
     pads = [both_controllers(sources, begin, frames, own) for own in seeds]
     compile_first(opened)

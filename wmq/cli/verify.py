@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +11,6 @@ from wmq.cli.file_types import PROGRAM, ROLLOUT
 from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import kernels_option, threads_option
 from wmq.errors import WmqError
-
-if TYPE_CHECKING:
-    from wmq.rollout.files import Stored
-    from wmq.rollout.match import Agents
 
 
 @click.command(name="verify", epilog="Example: wmq verify model.wmq minute.npz")
@@ -35,7 +30,7 @@ def verify(files: tuple[str, ...], agent1: str | None, agent2: str | None, threa
     """
     from wmq.cli.progress import progress_bar
     from wmq.rollout.files import read_rollout
-    from wmq.verification.recompute import check_model
+    from wmq.verification.recompute import check_model, open_played
     from wmq.verification.recompute import verify as verify_rollout
 
     if len(files) > 2:
@@ -43,7 +38,7 @@ def verify(files: tuple[str, ...], agent1: str | None, agent2: str | None, threa
     stored = read_rollout(files[-1])
     model = open_model(files[0] if len(files) == 2 else None, "int8", kernels)
     check_model(stored, model)
-    agents = _agents(stored, (agent1, agent2), kernels)
+    agents = open_played(stored, (agent1, agent2), kernels)
     compile_first(model)
     with progress_bar() as progress:
         found = verify_rollout(stored, model, threads, progress, agents)
@@ -86,14 +81,3 @@ def verify(files: tuple[str, ...], agent1: str | None, agent2: str | None, threa
             )
     if not found.same:
         sys.exit(1)
-
-
-def _agents(stored: Stored, named: tuple[str | None, str | None], kernels: str) -> Agents:
-    """Open the agents that played: one file of both is opened once."""
-    from wmq.inference.agents import open_agent
-
-    opened = {path: open_agent(path, "int8", kernels)
-              for path, wanted in zip(named, stored.agents, strict=True) if wanted}  # fmt: skip
-    one, two = (opened[path] if wanted else None
-                for path, wanted in zip(named, stored.agents, strict=True))  # fmt: skip
-    return one, two

@@ -19,7 +19,7 @@ from wmq.errors import WmqError
 from wmq.game.schema import Schema
 from wmq.inference.agents import Agent, open_agent
 from wmq.inference.draws import Sampling
-from wmq.inference.model_files import ModelError, check_form, embedded_model
+from wmq.inference.model_files import check_form, ships_agent
 from wmq.inference.predictor import BLOCK, Predictor, StartRow, Tick
 from wmq.inference.scheduling import in_threads
 from wmq.replays.slippi import Game
@@ -46,14 +46,10 @@ def open_players(path: str | None, schema: Schema) -> Agent | None:
         return None
     if path:
         check_form(Path(path))
-    else:
-        try:
-            embedded_model(".wmq", "agent")
-        except ModelError:
-            raise WmqError("this version of wmq ships no agent to play the worlds; name one with "
-                           "--agents FILE.wmq") from None  # fmt: skip
-    floats = bool(path) and str(path).lower().endswith(".onnx")
-    agent = open_agent(path, "float32" if floats else "int8")
+    elif not ships_agent():
+        raise WmqError("this version of wmq ships no agent to play the worlds; name one with "
+                       "--agents FILE.wmq")  # fmt: skip
+    agent = open_agent(path, "float32")  # the same for every world, whatever that runs in
     if agent.schema != Schema(schema.projectiles, schema.version, True):
         raise WmqError(f"--agents {agent.path}: sees other fields than the world has; give an "
                        "agent of the world's schema")  # fmt: skip

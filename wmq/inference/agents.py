@@ -86,8 +86,8 @@ class FloatAgent:
 
     arithmetic = "float32"
 
-    def __init__(self, path: str | os.PathLike[str] | None = None):
-        """The embedded agent for None.  Raises ModelError or CalibrationError."""
+    def __init__(self, path: str | os.PathLike[str]):
+        """Raises ModelError or CalibrationError."""
         self.step = OnnxStep(model_path(path, ".onnx", "agent"))
         self.path, self.schema = self.step.path, self.step.schema
         check_role(self.path, self.schema, "agent")
@@ -117,8 +117,13 @@ class FloatActors:
 
 
 def open_agent(path: str | None, arithmetic: str, kernels: str = "auto") -> Agent:
-    """Open the agent of a player: the embedded one for None.  Raises WmqError."""
-    if path and path.lower().endswith(".onnx" if arithmetic == "int8" else ".wmq"):
-        other = ".wmq" if arithmetic == "int8" else ".onnx"
-        raise WmqError(f"agent {path}: the world runs in {arithmetic}; give a {other} file")
-    return IntegerAgent(path, kernels) if arithmetic == "int8" else FloatAgent(path)
+    """Open the agent of a player: the embedded one, in integers, for None.
+
+    arithmetic  of the world: beside one in float32 an agent may be either
+    Raises WmqError.
+    """
+    if path is None or path.lower().endswith(".wmq"):
+        return IntegerAgent(path, kernels)
+    if arithmetic == "int8":
+        raise WmqError(f"agent {path}: the world runs in int8; give a .wmq file")
+    return FloatAgent(path)

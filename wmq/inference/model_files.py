@@ -58,6 +58,11 @@ class FloatModel:
         return {head: self.step.weights[f"{head}_scale"] for head in self.step.sizes.number_heads}
 
 
+def ships_agent() -> bool:
+    """Say whether an agent comes with the package."""
+    return (EMBEDDED / (EMBEDDED_NAMES["agent"] + ".wmq")).is_file()
+
+
 def embedded_model(suffix: str, role: Role = "world") -> Path:
     """Return the model that ships with the package, `.wmq` or `.onnx`.  Raises ModelError."""
     path = EMBEDDED / (EMBEDDED_NAMES[role] + suffix)

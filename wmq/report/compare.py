@@ -17,6 +17,7 @@ from wmq.inference import model_files
 from wmq.inference.float_predictor import OnnxPredictor
 from wmq.inference.integer_predictor import IntegerPredictor
 from wmq.progress import Progress
+from wmq.rollout.match import NO_AGENTS, Agents
 from wmq.rollout.rollout import Rollout, RolloutModel, roll
 from wmq.rollout.starts import WARMUP, Start
 
@@ -67,16 +68,19 @@ def open_pair(
 
 def compare(
     models: tuple[RolloutModel, RolloutModel], start: Start, pads: np.ndarray, seed: int,
-    controllers: tuple[str, str], threads: int, progress: Progress,
+    controllers: tuple[str, str], threads: int, progress: Progress, agents: Agents = NO_AGENTS,
 ) -> Comparison:  # fmt: skip
-    """Roll both out; pads (n, 26) int32 are the controllers of the new frames."""
+    """Roll both out; pads (n, 26) int32 are the controllers of the new frames.
+
+    agents  play in the place of a player's pads, the same in both worlds
+    """
     rollouts = {}
     for name, model in zip((FLOAT, INT8), models, strict=True):
 
         def show(what: str, done: int, total: int, note: str = "", model: str = name) -> None:
             progress(f"{what} {model}", done, total, note)
 
-        rollouts[name] = roll(model, start, [pads], [seed], threads, show)
+        rollouts[name] = roll(model, start, [pads], [seed], threads, show, agents)
     return Comparison(rollouts, controllers)
 
 

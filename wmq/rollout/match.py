@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wmq.dataset.select import exchange_frames
+from wmq.errors import WmqError
 from wmq.game.schema import Schema
 from wmq.inference.agents import Actors, Agent, open_agent
 from wmq.inference.draws import AGENT_SLOTS, Decode, Sampling
@@ -21,13 +22,20 @@ Agents = tuple[Agent | None, Agent | None]
 NO_AGENTS: Agents = (None, None)
 
 
-def open_agents(sources: tuple[Source, Source], arithmetic: str, kernels: str) -> Agents:
+def open_agents(
+    sources: tuple[Source, Source], arithmetic: str, kernels: str, schema: Schema
+) -> Agents:
     """Open the agents among the controllers; one file in both seats is opened once.
 
+    schema  of the world that they play in
     Raises WmqError.
     """
     opened = {source: open_agent(source.path or None, arithmetic, kernels)
               for source in dict.fromkeys(sources) if source.kind == "agent"}  # fmt: skip
+    for agent in opened.values():
+        if agent.schema != Schema(schema.projectiles, schema.version, True):
+            raise WmqError(f"agent {agent.path}: sees other fields than the world has; give an "
+                           "agent of the world's schema, or let it play another world")  # fmt: skip
     return opened.get(sources[0]), opened.get(sources[1])
 
 

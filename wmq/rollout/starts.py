@@ -21,6 +21,7 @@ from wmq.errors import WmqError
 from wmq.files.names import printable
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import FIRST_FRAME, FULL, LEGAL_STAGES, Schema
+from wmq.inference.model_files import ships_agent
 from wmq.rollout.controllers import AT_REST
 from wmq.rollout.limits import MINUTE
 
@@ -45,10 +46,15 @@ class Start:
     first: int
     following: np.ndarray | None = None
 
-    @property
-    def usual_source(self) -> str:
-        """The controllers of a rollout that names none: those of the game, or random play."""
-        return "random" if self.following is None else "replay"
+    def usual_source(self, schema: Schema) -> str:
+        """The controllers of a rollout that names none: those of the game; in a match of a world
+        that draws, the embedded agent; else random play.
+
+        schema  of the world
+        """
+        if self.following is not None:
+            return "replay"
+        return "agent" if schema.draws and ships_agent() else "random"
 
     def usual_frames(self, sources: Sequence[str]) -> int:
         """Count the new frames of a rollout: a minute, or the rest of a game that it follows."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from wmq.errors import WmqError
 from wmq.game.names import CONTROLLER_FIELDS
+from wmq.inference.agents import open_agent
 from wmq.progress import Progress, silent
 from wmq.rollout import hash_chain
 from wmq.rollout.files import Stored
@@ -91,6 +92,18 @@ def check_agents(stored: Stored, agents: Agents) -> None:
             here = f"here it is {found[:16]}.." if found else "here there is none"
             raise WmqError(f"{stored.path}: player {player} was the agent {wanted[:16]}.., {here}; "
                            f"name its file with --agent{player}")  # fmt: skip
+
+
+def open_played(stored: Stored, named: tuple[str | None, str | None], kernels: str) -> Agents:
+    """Open the agents that played; one file of both is opened once.
+
+    named  the file of each player, None for the embedded agent; nothing for who was none
+    Raises WmqError.
+    """
+    asked = [(bool(sha256), path) for sha256, path in zip(stored.agents, named, strict=True)]
+    opened = {path: open_agent(path, "int8", kernels) for played, path in asked if played}
+    one, two = (opened[path] if played else None for played, path in asked)
+    return one, two
 
 
 def recompute(

@@ -10,7 +10,6 @@ import pytest
 from calib.errors import UnfitWeight
 from calib.lowering.lower import lower
 from calib.recipe import read_recipe
-from calib.sets import read_set
 from calib.simulation.program_weights import held_linear
 from calib.statistics.collect import collect
 from calib.statistics.results import Statistics
@@ -19,15 +18,17 @@ from calib.step.runner import CalibrationGame
 from calib.weights.quantize import WeightQuantizer
 from calib.weights.transforms import Transforms
 from tests.support.calibrating import run
+from tests.support.small_chain import made_play
 from tests.support.small_step import CONFIG, random_play, random_weights
 from wmq.calibration.play import calibration_game
 from wmq.game.schema import Q16, Schema
-from wmq.inference.model_files import embedded_model
+from wmq.inference.draws import forced_draws
+from wmq.inference.model_files import embedded_model, schema_of
 from wmq_kernels.engine import Engine
 from wmq_kernels.reference import Reference
 
 pytest_plugins = ("tests.support.calibrating",)
-SCHEMA, SET = Schema(), read_set("self-play")
+SCHEMA = Schema()
 SMALL = CONFIG | {"d_model": 32, "n_layer": 1, "d_state": 8, "projectiles": False}
 INNER, STATE, HEADS = 64, 8, 4
 FRAMES = 24
@@ -55,13 +56,16 @@ def scaled(factor: float, *places: tuple[str, slice]) -> dict[str, np.ndarray]:
 
 
 def float_heads(step: StepModel, game: CalibrationGame) -> dict[str, np.ndarray]:
-    """Teacher-forced, the state carried: name -> (T, width)."""
+    """Teacher-forced, what was drawn too, the state carried: name -> (T, width)."""
     session = onnxruntime.InferenceSession(to_bytes(step.model))
     names, state = [o.name for o in session.get_outputs()], step.sizes.zero_state()
     rows = []
     for t in range(len(game.numbers)):
         inputs = {k: getattr(game, k)[t : t + 1]
                   for k in ("numbers", "classes", "controllers", "next_controllers")}  # fmt: skip
+        if game.drawn.size:
+            inputs["uniforms"] = np.zeros(game.drawn[t : t + 1].shape, np.float32)
+            inputs["forced"] = game.drawn[t : t + 1]
         rows.append(dict(zip(names, session.run(None, inputs | state), strict=True)))
         state = {k: rows[-1][f"next_{k}"] for k in state}
     return {k: np.concatenate([r[k] for r in rows]) for k in rows[0] if "next_" not in k}
@@ -78,11 +82,14 @@ def lowered(step: StepModel, statistics: Statistics, recipe: str = "static-best"
                  Transforms(changes.smoothing, hadamard=changes.hadamard))  # fmt: skip
 
 
-def decibels(program, step: StepModel, frames: np.ndarray, pads: np.ndarray) -> dict[str, float]:
+def decibels(program, step: StepModel, frames: np.ndarray, pads: np.ndarray,
+             schema: Schema = SCHEMA) -> dict[str, float]:  # fmt: skip
     """Signal to noise of each head, what no head can hold left out."""
+    game = calibration_game(schema, frames, pads)
+    draws = forced_draws(game.drawn) if schema.draws else None
     run_ = Engine(program).run(Engine(program).zero_state(), frames[:-1], pads, len(frames) - 1,
-                               heads=True)  # fmt: skip
-    wanted, ratios = float_heads(step, calibration_game(SCHEMA, frames, pads)), {}
+                               heads=True, draws=draws)  # fmt: skip
+    wanted, ratios = float_heads(step, game), {}
     for name, (start, count) in program.heads.items():
         scale = program.meta["head_scales"][name]
         most = program.values["heads"].hi * scale
@@ -234,15 +241,17 @@ def test_a_spread_of_zero_can_be_taken_out_of_a_held_head(tmp_path, play):
 
 def test_the_embedded_model_with_a_dead_layer_follows_its_float_step(tmp_path):
     whole = read_step(embedded_model(".onnx"))
+    schema = schema_of(whole.schema, "embedded")
     weights = {name: array.copy() for name, array in whole.weights.items()}
     weights["layers.3.mamba.in_proj.weight"][:] = 0
     weights["layers.2.mamba.in_proj.weight"][: whole.sizes.d_inner] *= np.float32(1e-5)  # z
     metadata = {key: whole.metadata[key] for key in ("wmq.run", "wmq.training")}
     path = tmp_path / "pruned.onnx"
     path.write_bytes(to_bytes(build_step(whole.config, whole.schema, weights, metadata)))
-    frames, pads = (part[0][:FRAMES] for part in (SET.frames, SET.controllers))
+    frames, pads = (part[100 : 100 + FRAMES] for part in made_play(schema))
     ratios = []
     for step in (whole, read_step(path)):
-        statistics = collect(step, [calibration_game(SCHEMA, frames, pads)])
-        ratios.append(decibels(lowered(step, statistics, "static-digits"), step, frames, pads))
+        statistics = collect(step, [calibration_game(schema, frames, pads)])
+        program = lowered(step, statistics, "static-digits")
+        ratios.append(decibels(program, step, frames, pads, schema))
     assert all(ratios[1][head] > ratios[0][head] - LOST for head in ratios[0])

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 import wmq
-from tests.support.golden import EMBEDDED, MODEL_SHA256
+from tests.support.golden import EMBEDDED, GOLDEN
 from tests.support.made_games import made_game
 from tests.support.rollout_models import wmq as command
 from wmq.files.digest import file_sha256
 from wmq.game.schema import Q16
+from wmq.inference.model_files import embedded_model
 
 pytest_plugins = ("tests.support.rollout_models",)
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_embedded_model_makes_its_golden_frames() -> None:
     model = wmq.load()
-    assert model.sha256 == MODEL_SHA256 and model.path.name == "mamba2-medium.wmq"
+    assert model.sha256 == GOLDEN["model_sha256"] and model.path == embedded_model(".wmq")
     assert model.rollout(60).sha256 == EMBEDDED[60]
 
 

@@ -31,7 +31,7 @@ from wmq.bench.worker.matches import LENGTH, beginnings
 from wmq.bench.worker.messages import EMPTY, WHOLE, Request, Setup
 from wmq.bench.worker.process import Worker
 from wmq.game.frame_update import next_frames
-from wmq.inference.model_files import open_program, schema_of
+from wmq.inference.model_files import embedded_model, open_program, schema_of
 from wmq.inference.onnx_session import OnnxStep
 from wmq.models.presets import ModelConfig
 from wmq.models.world import WorldModel
@@ -247,7 +247,7 @@ runpy.run_module({module[-1]!r}, run_name="__main__", alter_sys=True)
 
 def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:
     setup = Setup("onnxruntime", "float32", 1, str(models / "small.wmq"),
-                  str(ROOT / "wmq" / "embedded" / "mamba2-medium.onnx"), str(tmp_path))  # fmt: skip
+                  str(embedded_model(".onnx")), str(tmp_path))  # fmt: skip
     with Worker(workers.command(setup), tmp_path / "err") as worker:
         assert "of another size" in worker.started.reason
 

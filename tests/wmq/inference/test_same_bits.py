@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.support import golden
-from tests.support.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
+from tests.support.golden import EMBEDDED, GOLDEN, SEEDS, SYNTHETIC, embedded_worlds
 from tests.support.ways import WAYS, Way, gone
 from tests.wmq_kernels.programs import each_kind
+from wmq.inference.draws import Sampling
 from wmq.inference.predictor import Worlds
-from wmq.rollout.hash_chain import rollout_sha256
-from wmq.rollout.rollout import roll
+from wmq.rollout.rollout import agent_sha256
 from wmq.rollout.starts import Start
 from wmq_kernels.conformance.network import START, network
 from wmq_kernels.engine import Engine, State
@@ -28,9 +29,10 @@ Results = dict[str, Future[dict[str, Any]]]
 
 
 def test_the_golden_hashes_are_those_of_the_embedded_model() -> None:
-    assert embedded_worlds().sha256 == golden.MODEL_SHA256, (
-        "the embedded model was changed: renew MODEL_SHA256 and EMBEDDED in "
-        "tests/support/golden.py (wmq rollout --frames N)"
+    agent = agent_sha256(golden.embedded_agents())[0]
+    found = {"model_sha256": embedded_worlds().sha256, "agent_sha256": agent}
+    assert found == {name: GOLDEN[name] for name in found}, (
+        "the embedded models were changed: python -m tests.support.golden renew"
     )
 
 
@@ -62,7 +64,7 @@ def test_the_engine_gets_the_golden_hashes(frames: int, kind: str) -> None:
 @each_kind
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_threads_that_share_a_frame_get_the_golden_hash(threads: int, kind: str) -> None:
-    assert golden.embedded_by_a_team(60, kind, threads) == EMBEDDED[60]
+    assert golden.embedded(60, kind, threads) == EMBEDDED[60]
 
 
 @pytest.fixture(scope="module")
@@ -103,47 +105,49 @@ def test_each_way_of_compiling_made_other_code(results: Results) -> None:
 @cache
 def alone(seed: int) -> str:
     """The hash of a world that was the only one."""
-    return roll(embedded_worlds(), golden.a_start(), [random_play(FRAMES, seed)], [seed]).sha256
+    return golden.rolled(FRAMES, [seed]).sha256
 
 
 @each_kind
 @pytest.mark.parametrize("threads", [1, 2, 8])
 @pytest.mark.parametrize("count", [1, 3, 64, 257])
 def test_a_world_in_a_batch_is_the_world_alone(count: int, threads: int, kind: str) -> None:
-    pads = [random_play(FRAMES, seed) for seed in range(count)]
-    batch = roll(embedded_worlds(kind), golden.a_start(), pads, range(count), threads)
+    batch = golden.rolled(FRAMES, range(count), kind, threads)
     assert [world.sha256 for world in batch.worlds] == [alone(seed) for seed in range(count)]
     assert batch.worlds[0].sha256 == EMBEDDED[FRAMES]
 
 
 @pytest.mark.parametrize("seeds", [(0, 5, 9), (5, 0, 9), (9, 5, 0), (0, 0, 0)], ids=str)
 def test_a_world_is_the_same_at_any_place(seeds: tuple[int, ...]) -> None:
-    pads = [random_play(FRAMES, seed) for seed in seeds]
-    batch = roll(embedded_worlds(), golden.a_start(), pads, seeds, threads=2)
+    batch = golden.rolled(FRAMES, seeds, threads=2)
     assert [world.sha256 for world in batch.worlds] == [alone(seed) for seed in seeds]
 
 
 class Played:
-    """A world of the embedded model that is advanced by any number of frames at a time."""
+    """A world that was played, made once more by any number of frames at a time."""
 
     def __init__(self, start: Start, seed: int, frames: int) -> None:
-        self.start, self.new, self.made = start, random_play(frames, seed), start.given
-        self.pads = np.concatenate([start.controllers, self.new])
-        self.world: Worlds = embedded_worlds().worlds(1)
+        self.played = golden.rolled(frames, [seed], start=start).worlds[0]
+        self.pads = np.concatenate([start.controllers, self.played.controllers])
+        self.made = start.given
+        self.world: Worlds = embedded_worlds().worlds(1, sampling=Sampling.of_worlds([seed]))
+
+    def begun_again(self) -> Played:
+        twin = copy(self)
+        twin.world = embedded_worlds().worlds(1, sampling=Sampling.of_worlds([self.played.seed]))
+        return twin
 
     def advance(self, frames: int) -> None:
         done = len(self.made) - 1
-        frames = min(frames, len(self.new) - done)
+        frames = min(frames, len(self.pads) - 1 - done)
         if frames > 0:
             pads = self.pads[done : done + frames + 1]
             (block,) = self.world.advance(self.made[None, -1:], pads[None], frames)
             self.made = np.concatenate([self.made, block])
 
     @property
-    def sha256(self) -> str:
-        start = self.start
-        return rollout_sha256(embedded_worlds().sha256, start.given, start.controllers, self.new,
-                              self.made[1:])  # fmt: skip
+    def same(self) -> bool:
+        return np.array_equal(self.made[1:], self.played.frames)
 
 
 STARTS = [("battlefield", ("fox", "falco")), ("dream-land", ("marth", "sheik")),
@@ -158,16 +162,17 @@ def test_worlds_from_other_starts_in_between_change_nothing(block: int) -> None:
     for _ in range(60):
         for turn, world in enumerate(worlds):
             world.advance(block + turn)
-    assert worlds[0].sha256 == worlds[3].sha256 == EMBEDDED[60]
-    assert len({world.sha256 for world in worlds}) == 3
+    assert all(world.same for world in worlds)
+    assert worlds[0].played.sha256 == worlds[3].played.sha256 == EMBEDDED[60]
+    assert len({world.played.sha256 for world in worlds}) == 3
 
 
 def test_worlds_from_other_starts_in_other_threads_change_nothing() -> None:
-    worlds = [Played(golden.a_start(*STARTS[i % 4]), (0, 1, 2, 0)[i % 4], 60) for i in range(16)]
+    alone = [Played(golden.a_start(*STARTS[i]), (0, 1, 2, 0)[i], 60) for i in range(4)]
+    worlds = [world.begun_again() for world in 4 * alone]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda world: [world.advance(5) for _ in range(12)], worlds))
-    assert [world.sha256 for world in worlds] == [worlds[i % 4].sha256 for i in range(16)]
-    assert worlds[0].sha256 == worlds[3].sha256 == EMBEDDED[60]
+    assert all(world.same for world in worlds)
 
 
 def moved(state: State) -> State:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import wmq
+from tests.support.embedded import embed
 from tests.support.ruled_frames import RULED
 from tests.support.small_chain import made_play
 from wmq.cli import main
@@ -24,7 +25,7 @@ from wmq.rollout.rollout import Rollout, roll
 from wmq.rollout.starts import Start
 from wmq_kernels.program import Draws
 
-pytest_plugins = ("tests.support.match_models",)
+pytest_plugins = ("tests.support.match_models", "tests.support.rollout_models")
 FRAMES = 12
 
 
@@ -162,13 +163,17 @@ def test_a_match_is_stored_and_verified(
     assert changed.exit_code == 1 and "p1.pad.X" in changed.output
 
 
-def test_worlds_and_agents_are_told_apart(match_models: Path) -> None:
+def test_worlds_and_agents_are_told_apart(
+    match_models: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(monkeypatch, match_models, tmp_path, ("world.wmq",))
     world, agent = match_models / "world.wmq", match_models / "agent.wmq"
     for arguments, text in (
         (("rollout", agent, "--frames", 2), "is an agent, not a world"),
         (("rollout", world, "--p1", f"agent:{world}", "--frames", 2), "is a world, not an agent"),
         (("rollout", world, "--p1", "agent:none.wmq", "--frames", 2), "no such file"),
         (("rollout", world, "--p1", f"agent:{agent.with_suffix('.onnx')}"), "give a .wmq file"),
+        (("rollout", models / "small.wmq", "--p1", f"agent:{agent}"), "sees other fields"),
         (("rollout", world, "--p1", "agent", "--frames", 2), "ships none"),
         (("rollout", agent.with_suffix(".onnx"), "--frames", 2), "is an agent, not a world"),
         (("info", agent.with_suffix(".onnx")), "is an agent, not a world"),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.support import golden
-from tests.support.golden import EMBEDDED, SEEDS, SYNTHETIC, embedded_worlds, random_play
+from tests.support.golden import EMBEDDED, SEEDS, SYNTHETIC
 from tests.support.ways import LONG_WAYS, gone
 from tests.wmq.inference.test_same_bits import Results, assert_golden
 from wmq.inference.model_files import open_program
-from wmq.rollout.rollout import roll
 from wmq_kernels.engine import Engine
+from wmq_kernels.program import Draws
 from wmq_kernels.reference import Reference
 
 FRAMES = 600
@@ -24,14 +24,17 @@ pytestmark = pytest.mark.soak
 def test_engine_equals_oracle_over_600_frames_of_the_embedded_model() -> None:
     model = open_program()
     start = golden.a_start()
-    pads = np.concatenate([start.controllers, random_play(FRAMES)])
+    played = golden.rolled(FRAMES, [0]).worlds[0]
+    pads, draws = np.concatenate([start.controllers, played.controllers]), golden.drawn(FRAMES)
     engine, oracle = Engine(model.program), Reference(model.program)
     state = engine.zero_state()
-    ours = engine.run(state, start.given, pads, FRAMES, heads=True)
-    assert ours.heads is not None
+    ours = engine.run(state, start.given, pads, FRAMES, heads=True, draws=draws)
+    assert ours.heads is not None and np.array_equal(ours.frames, played.frames)
     now = start.given.tolist()
     for row in range(FRAMES):
-        true = oracle.run(now, pads[row : row + 2].tolist(), 1, heads=True)
+        one = slice(row, row + 1)
+        by = draws and Draws(draws.words[one], draws.forced[one])
+        true = oracle.run(now, pads[row : row + 2].tolist(), 1, heads=True, draws=by)
         assert ours.frames[row].tolist() == true.frames[0], f"frame {row}"
         assert true.heads is not None
         assert ours.heads[row].tolist() == true.heads[0], f"heads of frame {row}"
@@ -62,12 +65,9 @@ def test_another_way_of_compiling_gives_the_same_bits_for_long(name: str, result
 
 def test_257_worlds_are_the_same_in_any_order_any_batch_and_any_threads() -> None:
     seeds = list(range(WORLDS))
-    pads = [random_play(FRAMES, seed) for seed in seeds]
-    start = golden.a_start()
 
     def rolled(some: list[int], threads: int) -> list[str]:
-        batch = roll(embedded_worlds(), start, [pads[seed] for seed in some], some, threads)
-        return [world.sha256 for world in batch.worlds]
+        return [world.sha256 for world in golden.rolled(FRAMES, some, threads=threads).worlds]
 
     together = rolled(seeds, threads=2)
     assert together[0] == EMBEDDED[FRAMES]
@@ -80,6 +80,5 @@ def test_257_worlds_are_the_same_in_any_order_any_batch_and_any_threads() -> Non
 @pytest.mark.parametrize("worlds", [3, 64])
 def test_a_minute_of_many_worlds_has_the_golden_world_first_and_last(worlds: int) -> None:
     seeds = [0, *range(1, worlds - 1), 0]
-    pads = [random_play(3600, seed) for seed in seeds]
-    batch = roll(embedded_worlds(), golden.a_start(), pads, seeds, threads=8)
+    batch = golden.rolled(3600, seeds, threads=8)
     assert batch.worlds[0].sha256 == batch.worlds[-1].sha256 == EMBEDDED[3600]

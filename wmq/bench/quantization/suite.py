@@ -17,7 +17,7 @@ from wmq.drift import DriftSettings, drift
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, Suite, write_result
 from wmq.files.atomic import write_atomically
-from wmq.inference.model_files import embedded_model, model_path
+from wmq.inference.model_files import embedded_model, model_path, ships_agent
 from wmq.progress import Progress
 from wmq.sensitivity.run import SensitivitySettings, sensitivity
 
@@ -89,18 +89,26 @@ def _program(suite: Suite, settings: SuiteSettings, progress: Progress) -> Path:
 
 def _page(settings: SuiteSettings, program: Path, onnx: Path, frames: int,
           progress: Progress) -> bytes:  # fmt: skip
-    """Make the page, where both models play on from the middle of the longest game."""
+    """Make the page, where both models play on from the middle of the longest game.
+
+    The game's controllers fit no world that draws, which takes another course: there the embedded
+    agent plays.
+    """
     from wmq.report.compare import compare, dataset_start, open_pair
     from wmq.report.load import read_results
     from wmq.report.page import make_page
-    from wmq.rollout.controllers import parse_source
+    from wmq.rollout.controllers import Source
+    from wmq.rollout.match import open_agents
     from wmq.rollout.rollout import both_controllers
 
     models = open_pair(str(onnx), str(program))
     start = dataset_start(models[0].schema, str(settings.data), None)
     assert start.following is not None  # it is in a game
     frames = max(1, min(frames, len(start.following)))
-    sources = (parse_source("replay", "--p1"), parse_source("replay", "--p2"))
+    schema = models[0].schema
+    player = "agent" if schema.draws and ships_agent() else "replay"
+    sources = Source(player), Source(player)
+    agents = open_agents(sources, models[0].arithmetic, "auto", schema)
     pads = both_controllers(sources, start, frames, 0)
-    found = compare(models, start, pads, 0, ("replay", "replay"), settings.threads, progress)
+    found = compare(models, start, pads, 0, (player, player), settings.threads, progress, agents)
     return make_page(read_results(settings.folder), found)

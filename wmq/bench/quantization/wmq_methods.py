@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from calib import sets
 from calib.recipe import DEFAULT, Recipe, names, read_recipe
-from calib.sets import read_set
 from wmq.calibration.calibrate import calibrate
 from wmq.dataset.select import usable
 from wmq.dataset.store import Dataset
@@ -146,7 +145,7 @@ def _training_games(context: MethodContext) -> list[str]:
 
 def _play(context: MethodContext) -> list[str]:
     """List what identifies all play that a recipe may take."""
-    return [*_training_games(context), *(read_set(name).sha256 for name in sets.names())]
+    return [*_training_games(context), *map(file_sha256, sets.files())]
 
 
 def _embedded_source() -> str:
