@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, ROBUST_BETA
+from wmq.evaluation.metrics import CLASS_WEIGHTS, HEAD_WEIGHTS, ROBUST_BETA, ROBUST_WEIGHT
 from wmq.game.schema import Q16, Field, Schema
 from wmq.game.targets import NUMBER_HEADS, PLAYERS, head_index, number_targets
 from wmq.models.world import WorldModel
@@ -35,7 +35,7 @@ def loss_terms(model: WorldModel, heads: dict[str, Tensor], batch: Batch) -> dic
         values = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ROBUST_BETA[schema.version],
                                   reduction="none")  # fmt: skip
         weight = _weight(batch, head_index(schema, head), _both(schema.head(head)))
-        terms[head] = _mean(values, weight)
+        terms[head] = ROBUST_WEIGHT[schema.version] * _mean(values, weight)
     index = head_index(schema, "binary")
     target = torch.from_numpy(after[:, index]).float()
     values = F.binary_cross_entropy_with_logits(flat["binary"], target, reduction="none")
