@@ -43,14 +43,14 @@ ERRORS = ("pos_mae", "vel_mae", "percent_mae")
 # In spreads: squared below, absolute above.  A spread of version 2 is the size of a jump, and what
 # rules take for nothing is some thousandths of it.
 ROBUST_BETA = {PLAN: 0.1, SAMPLED: 0.003}
-# What a spread costs: jumps of version 2 are rare, and a network that leaves them out plays no game.
+# What a spread costs: the jumps of version 2 are rare, but without them nobody plays.
 ROBUST_WEIGHT = {PLAN: 1.0, SAMPLED: 6.0}
 
 
 def robust(error: np.ndarray, version: int = PLAN) -> np.ndarray:
-    """Smooth L1 of a standardized error (Girshick 2015, eq. 3), with a version's beta and weight."""
+    """Smooth L1 of a standardized error (Girshick 2015, eq. 3, with beta of a schema's version)."""
     size, beta = np.abs(error), ROBUST_BETA[version]
-    return ROBUST_WEIGHT[version] * np.where(size < beta, size * size / (2 * beta), size - beta / 2)
+    return np.where(size < beta, size * size / (2 * beta), size - beta / 2)
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -165,7 +165,9 @@ class Tally:
         share = 1 / kept.sum()
         count = alive.repeat(len(fields) // 2, axis=1)[:, kept].sum() * share
         scaled = error * np.array([f.scale for f in fields], dtype=np.float32)[kept]
-        self._sum(head, robust(error / self.scales[head][kept], self.schema.version), count, share)
+        version = self.schema.version
+        costs = ROBUST_WEIGHT[version] * robust(error / self.scales[head][kept], version)
+        self._sum(head, costs, count, share)
         self._sum(f"{head}.squared", scaled * scaled, count, share)
         named = [f.name for f, k in zip(fields, kept, strict=True) if k]
         groups = {"percent_mae": ("percent",),
