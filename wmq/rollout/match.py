@@ -48,15 +48,16 @@ class Seats:
 
         frames, controllers  (worlds, n, ..): new ones since the last call
         """
-        following = np.zeros((self.worlds, 2 * SIZE), np.int32)
+        following = np.zeros((self.worlds, 2, SIZE), np.int32)
+        halves = controllers.reshape(*controllers.shape[:2], 2, SIZE)
         for actors, players in self.actors:
             seen = [exchange_frames(self.schema, frames) if player else frames
                     for player in players]  # fmt: skip
-            own = [controllers[..., player * SIZE : (player + 1) * SIZE] for player in players]
+            own = [halves[:, :, player] for player in players]
             acted = actors.act(np.concatenate(seen), np.concatenate(own))
-            for player, pads in zip(players, np.split(acted, len(players)), strict=True):
-                following[:, player * SIZE : (player + 1) * SIZE] = pads
-        return following
+            for seat, player in enumerate(players):
+                following[:, player] = acted[seat * self.worlds : (seat + 1) * self.worlds]
+        return following.reshape(self.worlds, 2 * SIZE)
 
     def fill(self, controllers: np.ndarray, following: np.ndarray) -> None:
         """Write what the agents gave into the controllers of one frame, (worlds, 26)."""
