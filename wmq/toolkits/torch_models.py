@@ -37,7 +37,8 @@ def world_model(step: StepModel) -> WorldModel:
 
 
 def bfloat16(plain: WorldModel) -> WorldModel:
-    """Convert weights, constants and, with inputs of that type, activations; not EXACT.
+    """Convert weights, constants and, with inputs of that type, activations; not EXACT, nor
+    temperature and min-p of the draws.
 
     Its `forward` keeps the recurrent state and the decay in float32, its `step` does not.
     """
@@ -45,6 +46,8 @@ def bfloat16(plain: WorldModel) -> WorldModel:
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] in EXACT:
             parameter.data = plain.get_parameter(name).data.clone()
+    if plain.schema.draws:
+        model.decode = plain.decode.clone()
     return model
 
 

@@ -257,7 +257,8 @@ def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("--only", "tensorflow"), "--only tensorflow: in no row's name"),
-        (("only.wmq",), "give an integer program and a float model"),
+        (("a.wmq", "a.onnx", "b.onnx"), "give an integer program and a float model"),
+        (("only.wmq",), "only.wmq: no such file"),
         (("--json", "--markdown"), "only one of them"),
         (("--chart", "speed.gif"), "end the name with .svg or .png"),
         (("--chart", "no/such/speed.svg"), "its folder does not exist"),

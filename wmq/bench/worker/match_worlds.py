@@ -37,13 +37,13 @@ class Match:
         """Let random controllers play where there is no agent."""
         schema, seeds = world.schema, [0]
         self.frame, self._pads = beginnings(schema, 1)
-        self.controllers = self._pads[:, 0]
+        self.controllers, self._turn = self._pads[:, 0], 0
         self._worlds = world.worlds(1, sampling=Sampling.of_worlds(seeds))
         self._seats = Seats(schema, (agent, agent), seeds, "sample")
 
     def advance(self, steps: int) -> None:
         """Play `steps` frames."""
-        pads = self._pads[:, np.arange(steps + 1) % LENGTH]
+        pads = self._pads[:, (self._turn + np.arange(steps + 1)) % LENGTH]
         pads[:, 0] = self.controllers
         if self._seats.played:
             frames = np.empty((1, steps + 1, self.frame.shape[1]), np.int32)
@@ -52,3 +52,4 @@ class Match:
         else:
             frames = self._worlds.advance(self.frame[:, None], pads, steps)
         self.frame, self.controllers = frames[:, -1], pads[:, -1]
+        self._turn += steps

@@ -77,6 +77,7 @@ class SessionWorlds:
         self.values = {name: _filled(port, batch) for name, port in ports.items()}
         self.bindings = [self._bound(0), self._bound(1)]
         self._encode(0)
+        self.draws.go_to(0)
 
     def call(self, steps: int) -> None:
         """Run the session alone, the same frame again and again; the states go on."""

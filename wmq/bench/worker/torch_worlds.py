@@ -71,6 +71,7 @@ class TorchWorlds:
         self.draws = DrawSource(plain.schema, batch, Sampling.of_worlds(range(batch)))
         self.state = plain.zero_state(batch)
         self.inputs = self._encoded(0)
+        self.draws.go_to(0)
         self.heads: dict[str, Tensor] = {}
 
     def call(self, steps: int) -> None:
