@@ -82,7 +82,6 @@ class CalibrationReader(CalibrationDataReader):
 
     def _play(self) -> Iterator[Feeds]:
         inputs = [port.name for port in self._step.session.get_inputs()]
-        draws = len(self._step.schema.draws)
         for group, length in self._groups():
             state = self._step.zero_state(len(group))
             for t in range(length):
@@ -91,10 +90,11 @@ class CalibrationReader(CalibrationDataReader):
                     "classes": np.stack([game.classes[t] for game in group]),
                     "controllers": np.stack([game.controllers[t] for game in group]),
                     "next_controllers": np.stack([game.next_controllers[t] for game in group]),
-                    "uniforms": np.zeros((len(group), draws), np.float32),
-                    "forced": np.stack([game.drawn[t] for game in group]) if draws else None,
                     **state,
                 }
+                if self._step.schema.draws:
+                    feeds["forced"] = np.stack([game.drawn[t] for game in group])
+                    feeds["uniforms"] = np.zeros(feeds["forced"].shape, np.float32)
                 feeds = {name: feeds[name] for name in inputs}
                 yield feeds
                 found = self._step.session.run([f"next_{name}" for name in state], feeds)

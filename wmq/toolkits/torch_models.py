@@ -107,7 +107,7 @@ class _Flat(nn.Module):
         drawn = 2 if self.model.schema.draws else 0
         inputs, flat = given[:4], given[4 + drawn :]
         state = list(zip(flat[::2], flat[1::2], strict=True))
-        compute = drawing(self.model) if drawn else self.model.step
+        compute: Compute = drawing(self.model) if drawn else self.model.step
         heads, after = compute(*inputs, state, *given[4 : 4 + drawn])
         return (*(heads[name] for name in _outputs(self.model)),
                 *(value for pair in after for value in pair))  # fmt: skip
