@@ -27,6 +27,7 @@ from wmq.rollout.controllers import Source, parse_source
 from wmq.rollout.limits import (
     LARGEST,
     LARGEST_SEED,
+    LONGEST_DELAY,
     LONGEST_WARMUP,
     MOST_THREADS,
     MOST_WORLDS,
@@ -136,6 +137,7 @@ class Model:
         seed: int = 0,
         worlds: int | None = None,
         decode: Decode = "sample",
+        delay: int = 0,
     ) -> Trajectory:
         """Roll the model out: each frame from the one it made before.
 
@@ -150,6 +152,7 @@ class Model:
                      "agent" in a match of a world that draws; else "random"
         seed, worlds  of what is drawn and of random controllers: world k has seed + k
         decode       as in `start`
+        delay        frames by which agents see the match late, up to 60
         Raises WmqError.
         """
         begin = self._begin(stage, players, start, warmup)
@@ -159,17 +162,21 @@ class Model:
             frames = whole("frames", frames, 1, LARGEST // count)
         seeds = [seed + world for world in range(count)]
         one_of("decode", decode, list(DECODES))
+        delay = whole("delay", delay, 0, LONGEST_DELAY)
         agents = NO_AGENTS
         if controllers is None:
             controllers = begin.usual_source(self.schema)
         if _is_sources(controllers):
             sources, frames = _sources(controllers, begin, frames)
             pads = [both_controllers(sources, begin, frames, own) for own in seeds]
-            agents = open_agents(sources, self.arithmetic, self.kernels or "auto", self.schema)
+            agents = open_agents(sources, self.arithmetic, self.kernels or "auto", self.schema,
+                                 delay)  # fmt: skip
+        elif delay:
+            raise WmqError(f"delay {delay}: only agents see late, and none plays; leave it out")
         else:
             pads = _from_rows(controllers, frames, worlds)
         rolled = roll(self._predictor, begin, pads, seeds, self._threads, agents=agents,
-                      decode=decode)  # fmt: skip
+                      decode=decode, delay=delay)  # fmt: skip
         return Trajectory(rolled, worlds is not None, self.path)
 
     def _begin(self, stage: str | None, players: Sequence[str] | None, start: Replay | None,

@@ -82,7 +82,7 @@ class World:
         twin = World.__new__(World)
         vars(twin).update(vars(self))
         twin._worlds = self._predictor.worlds(1, self._threads, states, self._sampling)
-        twin._worlds.draws.steps[:] = self._present().draws.steps
+        twin._worlds.draws.go_to(self._present().draws.steps)
         return twin
 
     def __copy__(self) -> World:

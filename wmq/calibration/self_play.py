@@ -64,7 +64,7 @@ def _rolled(step: SessionStep, key: str, true: np.ndarray, pads: np.ndarray, cac
     frames = state.pop("frames")
     at = frames.shape[1]  # frames that are there
     worlds = StepWorlds(step, state, len(true), Sampling.of_worlds(range(len(true))))
-    worlds.draws.steps[:] = at - 1
+    worlds.draws.go_to(at - 1)
     made[:, :at] = frames
     tick(len(true) * at)
     saved = time.monotonic()

@@ -7,14 +7,15 @@ import json
 import click
 
 from wmq.cli.bench_quantization import quantization
-from wmq.cli.file_types import MODEL, PICTURE
+from wmq.cli.file_types import MODEL, PICTURE, PROGRAM
 from wmq.cli.options import CommandGroup, echo_embedded
 from wmq.errors import WmqError
 
 EPILOG = """\b
 Examples:
   wmq bench speed
-  wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg"""
+  wmq bench speed --only wmq --only onnxruntime --batch 1 --chart speed.svg
+  wmq bench speed world.wmq --match agent.wmq --only match --batch 1"""
 
 
 @click.group(name="bench", cls=CommandGroup, epilog=EPILOG)
@@ -26,7 +27,14 @@ bench.add_command(quantization)
 
 
 @bench.command(name="speed", epilog=EPILOG)
-@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL.wmq MODEL.onnx]")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL.wmq [MODEL.onnx]]")
+@click.option(
+    "--match",
+    type=PROGRAM,
+    metavar="AGENT.wmq",
+    help="Also measure a match: two of these agents in the world, the world alone, and the "
+    "embedded program.",
+)
 @click.option(
     "--only",
     multiple=True,
@@ -66,6 +74,7 @@ bench.add_command(quantization)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def speed(
     models: tuple[str, ...],
+    match: str | None,
     only: tuple[str, ...],
     batches: tuple[int, ...],
     seconds: float,
@@ -77,26 +86,30 @@ def speed(
 ) -> None:
     """Measure frames per second of wmq, onnxruntime and torch, and the hardware limit.
 
-    Without models, measures the embedded pair.  All rows and batches take about 40 minutes.
+    Without models, measures the embedded pair; without MODEL.onnx, the one beside MODEL.wmq.  A
+    world that draws is drawn from, and an agent sees one frame again and again.  All rows and
+    batches take about 40 minutes.
     """
     from wmq.bench.speed import text as tables
     from wmq.bench.speed.contenders import chosen
     from wmq.bench.speed.measure import SpeedSettings, measure
     from wmq.cli.progress import progress_bar
 
-    if len(models) not in (0, 2):
+    if len(models) > 2:
         raise WmqError("give an integer program and a float model, MODEL.wmq MODEL.onnx, or none")
     if markdown and as_json:
         raise WmqError("--markdown and --json: only one of them can be printed")
-    rows, batches = tuple(chosen(only)), tuple(dict.fromkeys(batches))
+    rows, batches = tuple(chosen(only, match is not None)), tuple(dict.fromkeys(batches))
+    if match is not None and 1 not in batches:
+        raise WmqError(f"--match {match}: a match is one world; add --batch 1")
     out = None
     if chart:
         from wmq.bench.speed.chart import draw
         from wmq.files.pictures import check_picture
 
         out = check_picture(chart)
-    program, onnx = models or (None, None)
-    settings = SpeedSettings(rows, batches, seconds, repeats, profile, program, onnx)
+    program, onnx = (*models, None, None)[:2]
+    settings = SpeedSettings(rows, batches, seconds, repeats, profile, program, onnx, match)
     with progress_bar() as progress:
         found = measure(settings, progress)
     if as_json:

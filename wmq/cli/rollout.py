@@ -21,7 +21,7 @@ from wmq.cli.models import compile_first, open_model
 from wmq.cli.options import counted, echo_embedded, kernels_option, threads_option
 from wmq.errors import WmqError
 from wmq.files.names import printable
-from wmq.rollout.limits import LARGEST, LONGEST_WARMUP, MOST_WORLDS
+from wmq.rollout.limits import LARGEST, LONGEST_DELAY, LONGEST_WARMUP, MOST_WORLDS
 
 if TYPE_CHECKING:
     from wmq.inference.draws import Decode
@@ -34,6 +34,7 @@ Examples:
   wmq rollout --stage dream-land --p1-character marth --seed 7 -o minute.npz
   wmq rollout --start game.slp@1200 --p1 replay --p2 random
   wmq rollout world.wmq --p1 agent:fox.wmq --p2 agent:fox.wmq --worlds 64
+  wmq rollout world.wmq --p1 agent:fox.wmq --p2 replay --start game.slp@1200 --delay 12
 
 \b
 A script lists controls for ranges of frames, counted from the first new frame:
@@ -81,6 +82,14 @@ Where lines overlap, all buttons count, and the last stick or trigger."""
     help="Draw hits, actions and agents' controllers, or take the likeliest always.",
 )
 @click.option(
+    "--delay",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="FRAMES",
+    help=f"Frames by which agents see the match late, up to {LONGEST_DELAY}.",
+)
+@click.option(
     "--worlds",
     type=click.IntRange(1, MOST_WORLDS),
     default=1,
@@ -111,6 +120,7 @@ def rollout(
     p2: str | None,
     seed: int,
     decode: Decode,
+    delay: int,
     worlds: int,
     threads: int,
     kernels: str,
@@ -136,12 +146,12 @@ def rollout(
     if frames * worlds > LARGEST:
         raise WmqError(f"{counted(worlds, 'world')} of {counted(frames, 'frame')}: more than "
                        f"{LARGEST:,} frames in all")  # fmt: skip
-    agents = open_agents(sources, opened.arithmetic, kernels, opened.schema)
+    agents = open_agents(sources, opened.arithmetic, kernels, opened.schema, delay)
     seeds = [seed + world for world in range(worlds)]
     pads = [both_controllers(sources, begin, frames, own) for own in seeds]
     compile_first(opened)
     with progress_bar() as progress:
-        rolled = roll(opened, begin, pads, seeds, threads, progress, agents, decode)
+        rolled = roll(opened, begin, pads, seeds, threads, progress, agents, decode, delay)
     if target:
         write_rollout(target, rolled)
     if as_json:
@@ -180,6 +190,7 @@ def _plain(rolled: Rollout, sources: tuple[str, str]) -> dict:
         "first_frame": rolled.start.first,
         "p1": sources[0],
         "p2": sources[1],
+        **({"delay": rolled.delay} if rolled.delay else {}),
         "impossible_per_1000": round(sum(rates) / len(rates), 4),
         "worlds": [
             {
@@ -200,7 +211,8 @@ def _print(rolled: Rollout, sources: tuple[str, str]) -> None:
 
     frames, worlds = len(rolled.worlds[0].frames), len(rolled.worlds)
     summaries = _summaries(rolled)
-    click.echo(f"{rolled.start.label}; player 1 {sources[0]}, player 2 {sources[1]}")
+    late = f"; agents see {counted(rolled.delay, 'frame')} late" if rolled.delay else ""
+    click.echo(f"{rolled.start.label}; player 1 {sources[0]}, player 2 {sources[1]}{late}")
     if worlds == 1:
         for player, summary in enumerate(summaries[0], 1):
             _print_player(player, summary)

@@ -36,5 +36,5 @@ def exchange_players(
 def exchange_frames(schema: Schema, frames: np.ndarray) -> np.ndarray:
     """Exchange players 1 and 2 in frames (.., frame_size)."""
     half = len(schema.fields)
-    order = [*range(half, 2 * half), *range(half), 2 * half]
-    return frames[..., order]
+    one, two, stage = frames[..., :half], frames[..., half : 2 * half], frames[..., 2 * half :]
+    return np.concatenate([two, one, stage], axis=-1)

@@ -73,7 +73,7 @@ class IntegerAgent:
 class IntegerActors:
     def __init__(self, engine: Engine, draws: DrawSource):
         self.engine, self.draws = engine, draws
-        self.group = engine.zero_group(len(draws.steps))
+        self.group = engine.zero_group(draws.count)
 
     def act(self, frames: np.ndarray, own: np.ndarray) -> np.ndarray:
         count = frames.shape[1]
@@ -103,7 +103,7 @@ class FloatAgent:
 class FloatActors:
     def __init__(self, step: OnnxStep, draws: DrawSource):
         self.step, self.draws = step, draws
-        self.state = step.zero_state(len(draws.steps))
+        self.state = step.zero_state(draws.count)
 
     def act(self, frames: np.ndarray, own: np.ndarray) -> np.ndarray:
         draws = self.draws.next(frames.shape[1])

@@ -166,14 +166,17 @@ def open_float(path: str | os.PathLike[str] | None = None) -> FloatModel:
 
 
 def open_pair(
-    program: str | os.PathLike[str] | None, float_step: str | os.PathLike[str] | None
-) -> tuple[IntegerModel, FloatModel]:
+    program: str | os.PathLike[str] | None, float_step: str | os.PathLike[str] | None,
+    role: Role | None = "world",
+) -> tuple[IntegerModel, FloatModel]:  # fmt: skip
     """Open an integer program and the float step that it was made from, as by `float_step_of`.
 
+    role  as in `open_program`
     A program that names no file it was calibrated from must be of the same training run.
     Raises ModelError if they don't belong together, ProgramError or CalibrationError.
     """
-    integer, exact = open_program(program), open_float(float_step_of(program, float_step))
+    integer = open_program(program, role)
+    exact = open_float(float_step_of(program, float_step))
     if reason := _mismatch(integer, exact):
         raise ModelError(f"{integer.path}: was not made from {exact.path} ({reason}); give the "
                          "float step that it was calibrated from")  # fmt: skip

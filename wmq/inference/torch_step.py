@@ -6,11 +6,14 @@ numbers enter unrounded, so that only the arithmetic is finer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from calib.step.graph import StepModel
 from calib.step.nodes import NEVER
@@ -22,6 +25,9 @@ from wmq.models.base import model_of
 from wmq.models.world import WorldModel
 from wmq_kernels.program import BY_WORD, Draws
 
+# (numbers, controllers, classes, next_controllers, state of each layer, ..) -> heads, state
+Compute = Callable[..., tuple[dict[str, Any], list[tuple[Any, Any]]]]
+
 
 class TorchStep:
     """`WorldModel.step` as a `wmq.inference.float_predictor.Step`; its state is in its own type."""
@@ -30,6 +36,7 @@ class TorchStep:
         self.dtype = torch.float64 if double else torch.float32
         self.model = model_of(step).eval().to(self.dtype)
         self.schema = self.model.schema
+        self.compute = drawing(self.model) if self.schema.draws else self.model.step
 
     def zero_state(self, batch: int = 1) -> State:
         """Return the state at the start of a game."""
@@ -44,20 +51,17 @@ class TorchStep:
         schema = self.schema
         numbers = frames[:, schema.number_index] * schema.number_unit.astype(np.float64)
         layers = range(self.model.config.n_layer)
-        drawer = Drawer(self.model, frames, draws) if draws is not None else None
-        heads, after = self.model.step(
+        drawn = draw_inputs(draws) if draws is not None else ()
+        heads, after = self.compute(
             self._tensor(numbers),
             self._tensor(controllers / Q16),
             torch.from_numpy(frames[:, schema.class_index].astype(np.int64)),
             self._tensor(next_controllers / Q16),
             [(self._tensor(state[f"conv.{n}"]), self._tensor(state[f"state.{n}"]))
              for n in layers],
-            drawer.choose if drawer else None,
+            *drawn,
         )  # fmt: skip
-        found = {name: values.numpy() for name, values in heads.items()}
-        if drawer:
-            found["drawn"] = drawer.drawn
-        return found, self._arrays(after)
+        return {name: values.numpy() for name, values in heads.items()}, self._arrays(after)
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.dtype)
@@ -70,36 +74,60 @@ class TorchStep:
         }
 
 
-class Drawer:
-    """Draws of a step in torch, by the words and the rule of the float step's ONNX."""
+def draw_inputs(draws: Draws) -> tuple[Tensor, Tensor]:
+    """Make the uniforms and forced classes of `drawing`."""
+    forced = torch.from_numpy(draws.forced.astype(np.int64))
+    return torch.from_numpy(uniforms(draws.words)), forced
 
-    def __init__(self, model: WorldModel, frames: np.ndarray, draws: Draws):
-        self.model, self.frames, self.forced = model, frames, draws.forced
-        self.uniforms = uniforms(draws.words)
-        self.classes: list[torch.Tensor] = []
 
-    @property
-    def drawn(self) -> np.ndarray:
-        """What was drawn, (batch, draws) int64."""
-        return torch.stack(self.classes, dim=1).numpy()
+def drawing(model: WorldModel, compute: Compute | None = None) -> Compute:
+    """Turn the step of a model that draws into one of tensors alone, which can be traced.
 
-    def choose(self, number: int, logits: torch.Tensor) -> torch.Tensor:
-        """Choose a class for each row of logits (batch, classes)."""
-        draw = self.model.schema.draws[number]
+    compute  takes what `model.step`, or `model.forward`, takes; None for `model.step`
+    The new step takes uniforms (.., draws) and forced (.., draws) int64 as its last arguments, and
+    gives "drawn" (.., draws) int64 among its heads.
+    """
+    compute = compute or model.step
+    decoding = model.decode.tolist()
+
+    def step(numbers: Tensor, controllers: Tensor, classes: Tensor, following: Tensor,
+             state: list[tuple[Tensor, Tensor]], uniforms: Tensor, forced: Tensor,
+             ) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:  # fmt: skip
+        drawer = _Drawer(model, classes, uniforms, forced, *decoding)
+        given = numbers, controllers, classes, following, state
+        heads, after = compute(*given, drawer.choose)
+        return heads | {"drawn": torch.stack(drawer.drawn, dim=-1)}, after
+
+    return step
+
+
+class _Drawer:
+    """Draws in torch, by the words and the rule of the float step's ONNX."""
+
+    def __init__(self, model: WorldModel, classes: Tensor, uniforms: Tensor, forced: Tensor,
+                 temperature: float, min_p: float):  # fmt: skip
+        self.model, self.classes, self.uniforms, self.forced = model, classes, uniforms, forced
+        self.temperature, self.least = temperature, math.log(min_p)
+        self.drawn: list[Tensor] = []
+
+    def choose(self, number: int, logits: Tensor) -> Tensor:
+        """Choose a class for each row of logits (.., classes)."""
+        schema = self.model.schema
+        draw = schema.draws[number]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if draw.field == MASKED:
-            at = self.frames[:, self.model.schema.index(draw.field, draw.player)]
-            allowed = self.model.allowed[torch.from_numpy(at.astype(np.int64))]
+            at = list(schema.class_index).index(schema.index(draw.field, draw.player))
+            allowed = self.model.allowed[self.classes[..., at]]
             logits = logits + (allowed.to(logits.dtype) - 1) * NEVER
-        temperature, min_p = self.model.decode.tolist()
-        exponent = (logits - logits.amax(1, keepdim=True)) / temperature
-        weights = torch.where(exponent >= np.log(min_p), exponent.exp(), 0)
-        sums = weights.cumsum(1)
-        share = torch.from_numpy(self.uniforms[:, number, None]).to(logits.dtype)
-        count = (sums <= sums[:, -1:] * share).sum(1).clamp(max=logits.shape[1] - 1)
-        forced = torch.from_numpy(self.forced[:, number].astype(np.int64))
-        free = torch.where(forced == BY_WORD, count, logits.argmax(1))
-        self.classes.append(torch.where(forced >= 0, forced, free))
-        return self.classes[-1]
+        exponent = (logits - logits.amax(-1, keepdim=True)) / self.temperature
+        weights = torch.where(exponent >= self.least, exponent.exp(), 0)
+        sums = weights.cumsum(-1)
+        share = self.uniforms[..., number, None].to(logits.dtype)
+        count = (sums <= sums[..., -1:] * share).sum(-1).clamp(max=logits.shape[-1] - 1)
+        forced = self.forced[..., number]
+        free = torch.where(forced == BY_WORD, count, logits.argmax(-1))
+        self.drawn.append(torch.where(forced >= 0, forced, free))
+        return self.drawn[-1]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from wmq.files.output_path import output_path
 from wmq.game.schema import Q16, VERSIONS, Schema
 from wmq.inference.draws import DECODES, Decode
 from wmq.rollout.hash_chain import NOBODY, Match
+from wmq.rollout.limits import LONGEST_DELAY
 from wmq.rollout.rollout import Rolled, Rollout, match_of
 from wmq.rollout.starts import Start
 from wmq.rollout.table import arrow_table, csv_text
@@ -29,7 +30,7 @@ from wmq.rollout.table import arrow_table, csv_text
 FORMAT_VERSION = 2
 SUFFIXES = (".npz", ".csv", ".arrow", ".parquet")
 LARGEST = 1 << 31  # bytes of a rollout that is read back
-HEADER = ("format", "schema", "projectiles", "first_frame", "sampled")  # one integer each
+HEADER = ("format", "schema", "projectiles", "first_frame", "sampled", "delay")  # one integer each
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Stored:
     frames       (worlds, n, frame_size) int32
     controllers  (worlds, n, 26) int32
     worlds       hex SHA-256 of each world, as stored
-    decode, agents  as in `Rollout`
+    decode, agents, delay  as in `Rollout`
     """
 
     path: Path
@@ -53,10 +54,11 @@ class Stored:
     worlds: tuple[str, ...]
     decode: Decode
     agents: tuple[str, str]
+    delay: int = 0
 
     def match(self, world: int) -> Match | None:
         """What the hash of a world covers besides the model's file."""
-        return match_of(self.schema, self.seeds[world], self.agents, self.decode)
+        return match_of(self.schema, self.seeds[world], self.agents, self.decode, self.delay)
 
 
 def check_output(path: str | os.PathLike[str], option: str = "-o") -> Path:
@@ -94,6 +96,7 @@ def _write_table(sink: io.BytesIO, rollout: Rollout, suffix: str) -> None:
 
 def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
     start, worlds = rollout.start, rollout.worlds
+    late = {"delay": np.array(rollout.delay)} if rollout.delay else {}
     digest = [np.frombuffer(bytes.fromhex(world.sha256), np.uint8) for world in worlds]
     return {
         "format": np.array(FORMAT_VERSION),
@@ -102,6 +105,7 @@ def _arrays(rollout: Rollout) -> dict[str, np.ndarray]:
         "first_frame": np.array(start.first),
         "arithmetic": np.frombuffer(rollout.arithmetic.encode(), np.uint8),
         "sampled": np.array(int(rollout.decode == "sample")),
+        **late,
         "model_sha256": np.frombuffer(bytes.fromhex(rollout.model_sha256), np.uint8),
         "agents_sha256": np.stack(
             [np.frombuffer(bytes.fromhex(agent or NOBODY), np.uint8) for agent in rollout.agents]
@@ -130,6 +134,7 @@ def as_stored(rollout: Rollout) -> Stored:
         worlds=tuple(world.sha256 for world in worlds),
         decode=rollout.decode,
         agents=rollout.agents,
+        delay=rollout.delay,
     )
 
 
@@ -149,6 +154,7 @@ def as_rollout(stored: Stored) -> Rollout:
         seconds=0.0,
         decode=stored.decode,
         agents=stored.agents,
+        delay=stored.delay,
     )
 
 
@@ -179,6 +185,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
     header = {}
+    arrays.setdefault("delay", np.array(0))  # is there only where agents saw late
     for name in HEADER:
         if arrays[name].shape != () or arrays[name].dtype != np.int64:
             raise ValueError(f"{name} is not one integer")
@@ -189,6 +196,8 @@ def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
             f"program has format {FORMAT_VERSION}, schema {' and '.join(map(str, VERSIONS))}: "
             "make it again"
         )
+    if not 0 <= header["delay"] <= LONGEST_DELAY:
+        raise ValueError(f"delay {header['delay']} is not in 0..{LONGEST_DELAY}")
     schema = Schema(bool(header["projectiles"]), header["schema"])
     worlds, count = arrays["frames"].shape[:2]
     g = len(arrays["given"])
@@ -226,6 +235,7 @@ def _stored(path: Path, arrays: dict[str, np.ndarray]) -> Stored:
         worlds=tuple(row.tobytes().hex() for row in arrays["world_sha256"]),
         decode=DECODES[0 if header["sampled"] else 1],
         agents=_agents(arrays["agents_sha256"]),
+        delay=header["delay"],
     )
 
 

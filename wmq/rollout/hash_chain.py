@@ -15,7 +15,7 @@ Where models draw, what they draw by is covered too:
                     their controllers)
 
 An agent's is 32 zeros where the controllers come from elsewhere; decode is 1 for "sample" and 0
-for "mode".
+for "mode".  Where agents see late, "wmq-match-2" 0 begins it, and the delay follows decode as u8.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 DOMAIN = b"wmq-rollout-1\0"
-MATCH_DOMAIN, NOBODY = b"wmq-match-1\0", "00" * 32
+MATCH_DOMAIN, LATE_DOMAIN = b"wmq-match-1\0", b"wmq-match-2\0"
+NOBODY = "00" * 32
 WORLDS_DOMAIN = b"wmq-rollouts-1\0"
 
 
@@ -37,11 +38,13 @@ class Match:
 
     agents  SHA-256 of each player's agent, hex; "" for other controllers
     decode  "sample" or "mode"
+    delay   in frames, by which agents see late
     """
 
     seed: int
     agents: tuple[str, str] = ("", "")
     decode: str = "sample"
+    delay: int = 0
 
 
 def start_link(model_sha256: str, given: np.ndarray, controllers: np.ndarray,
@@ -56,6 +59,8 @@ def start_link(model_sha256: str, given: np.ndarray, controllers: np.ndarray,
         decode = int(match.decode == "sample").to_bytes(1, "little")
         seed = match.seed.to_bytes(8, "little")
         begin = MATCH_DOMAIN + bytes.fromhex(model_sha256) + agents + seed + decode
+        if match.delay:
+            begin = LATE_DOMAIN + begin[len(MATCH_DOMAIN) :] + match.delay.to_bytes(1, "little")
     count = len(given).to_bytes(4, "little")
     return hashlib.sha256(begin + count + _le(given) + _le(controllers)).digest()
 

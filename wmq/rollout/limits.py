@@ -6,3 +6,4 @@ LARGEST = 20_000_000  # frames in all worlds
 MOST_WORLDS, MOST_THREADS = 100_000, 1024
 LONGEST_WARMUP = 100_000  # frames
 LARGEST_SEED = 2**62
+LONGEST_DELAY = 60  # frames by which agents see a match late, at most

@@ -73,6 +73,7 @@ class Rollout:
     """All worlds from one start; steps and seconds count the given frames too.
 
     agents  SHA-256 of the agent of each player, hex; "" for other controllers
+    delay   in frames, by which they saw late
     """
 
     arithmetic: str
@@ -86,6 +87,7 @@ class Rollout:
     seconds: float
     decode: Decode = "sample"
     agents: tuple[str, str] = ("", "")
+    delay: int = 0
 
     @property
     def sha256(self) -> str:
@@ -121,12 +123,14 @@ def roll(
     progress: Progress = silent,
     agents: Agents = NO_AGENTS,
     decode: Decode = "sample",
+    delay: int = 0,
 ) -> Rollout:
     """Roll out one world for each (n, 26) array of controllers, of the same n.
 
     seeds   of what the models draw, and labels
     agents  play in the place of a player's controllers
     decode  how models that draw do it
+    delay   in frames, by which the agents see late
     A single world may have several threads.
     """
     steps = sum(len(start.given) - 1 + len(pads) for pads in controllers)
@@ -138,7 +142,8 @@ def roll(
     def play(group: list[int]) -> list[Rolled]:
         pads = [controllers[world] for world in group]
         own = [seeds[world] for world in group]
-        return _play(model, start, pads, own, team, counter.add, stop, agents, decode)
+        return _play(model, start, pads, own, team, counter.add, stop, agents, decode,
+                     delay)  # fmt: skip
 
     began = time.perf_counter()
     rolled: dict[int, Rolled] = {}
@@ -148,14 +153,14 @@ def roll(
     seconds = time.perf_counter() - began
     worlds = tuple(rolled[world] for world in range(len(controllers)))
     return Rollout(model.arithmetic, model.kernels, model.path, model.sha256, model.schema, start,
-                   worlds, steps, seconds, decode, agent_sha256(agents))  # fmt: skip
+                   worlds, steps, seconds, decode, agent_sha256(agents), delay)  # fmt: skip
 
 
 def match_of(
-    schema: Schema, seed: int, agents: tuple[str, str], decode: Decode
+    schema: Schema, seed: int, agents: tuple[str, str], decode: Decode, delay: int = 0
 ) -> hash_chain.Match | None:
     """Say what a world's hash covers besides its file: None for worlds that do not draw."""
-    return hash_chain.Match(seed, agents, decode) if schema.draws else None
+    return hash_chain.Match(seed, agents, decode, delay) if schema.draws else None
 
 
 def agent_sha256(agents: Agents) -> tuple[str, str]:
@@ -167,6 +172,7 @@ def agent_sha256(agents: Agents) -> tuple[str, str]:
 def _play(
     model: RolloutModel, start: Start, controllers: Sequence[np.ndarray], seeds: Sequence[int],
     team: int, tick: Tick, stop: Event, agents: Agents, decode: Decode,
+    delay: int,
 ) -> list[Rolled]:  # fmt: skip
     """Play some worlds side by side; between two blocks, tell the steps done and look at `stop`."""
     count, given = len(controllers), len(start.given)
@@ -179,7 +185,7 @@ def _play(
     for first in range(0, steps, BLOCK):
         last = min(first + BLOCK, steps)
         if seats.played:
-            play_frames(worlds, seats, frames, pads, first, last, given)
+            play_frames(worlds, seats, frames, pads, first, last, given, delay)
         else:
             now = frames[:, first : max(min(last, given), first + 1)]
             made = worlds.advance(now, pads[:, first : last + 1], last - first)
@@ -193,7 +199,7 @@ def _play(
     sha256 = [
         hash_chain.rollout_sha256(
             model.sha256, start.given, start.controllers, own, made,
-            match_of(model.schema, seed, agent_sha256(agents), decode),
+            match_of(model.schema, seed, agent_sha256(agents), decode, delay),
         )
         for seed, own, made in zip(seeds, new, played, strict=True)
     ]  # fmt: skip

@@ -81,6 +81,7 @@ class CalibrationReader(CalibrationDataReader):
             yield group, min(len(game.numbers) for game in group)
 
     def _play(self) -> Iterator[Feeds]:
+        inputs = [port.name for port in self._step.session.get_inputs()]
         for group, length in self._groups():
             state = self._step.zero_state(len(group))
             for t in range(length):
@@ -91,6 +92,10 @@ class CalibrationReader(CalibrationDataReader):
                     "next_controllers": np.stack([game.next_controllers[t] for game in group]),
                     **state,
                 }
+                if self._step.schema.draws:
+                    feeds["forced"] = np.stack([game.drawn[t] for game in group])
+                    feeds["uniforms"] = np.zeros(feeds["forced"].shape, np.float32)
+                feeds = {name: feeds[name] for name in inputs}
                 yield feeds
                 found = self._step.session.run([f"next_{name}" for name in state], feeds)
                 state = dict(zip(state, found, strict=True))

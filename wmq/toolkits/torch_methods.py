@@ -6,13 +6,22 @@ import numpy as np
 import torch
 
 from wmq.export.onnx import usual_frames
+from wmq.game.schema import Schema
+from wmq.inference.draws import DrawSource
 from wmq.inference.float_predictor import StepPredictor
 from wmq.inference.model_files import FloatModel, open_float
+from wmq.inference.torch_step import Compute, drawing
 from wmq.models.world import WorldModel
 from wmq.toolkits import torch_models
 from wmq.toolkits.backends import BACKENDS
 from wmq.toolkits.methods import MOST, TORCH_ALONE, Method, MethodContext
-from wmq.toolkits.torch_predictor import SequencePredictor, TorchModelStep, TorchSequence
+from wmq.toolkits.torch_predictor import (
+    SequencePredictor,
+    TorchModelStep,
+    TorchSequence,
+    drawn_by,
+)
+from wmq_kernels.program import Draws
 
 PLAN, ALL = "torch dynamic 22 of 26", "torch dynamic 26 of 26"  # and the back end's name
 LEFT_FLOAT = 3  # outputs of the smallest heads, l_cancel and hurtbox
@@ -52,8 +61,11 @@ def _sequence(
     dtype: torch.dtype, notes: tuple[str, ...],
 ) -> Method:  # fmt: skip
     """Make a method that may take many frames at once: nothing in it depends on the call."""
-    step = model.step if dtype == torch.float32 else None  # the step knows one type alone
-    sequence = TorchSequence(plain, model.forward, step, dtype)
+    step: Compute | None = model.step if dtype == torch.float32 else None  # knows one type alone
+    forward: Compute = model.forward
+    if plain.schema.draws:
+        step, forward = step and drawing(model), drawing(model, model.forward)
+    sequence = TorchSequence(plain, forward, step, dtype)
     predictor = SequencePredictor(sequence, opened.spreads, context.threads)
     return Method(predictor, predictor.lanes, MOST, torch_models.int8_layers(model), 0,
                _float_operations(sequence), torch_models.stored_bytes(model), notes)  # fmt: skip
@@ -72,7 +84,7 @@ def _dynamic(
              and _same(step, _dynamic_step(plain, other, as_planned)[0])]  # fmt: skip
     if twins:
         notes.append(f"the same bits as {twins[0]} on {PROBE} frames")
-    eager = TorchModelStep(plain, model.step)
+    eager = TorchModelStep(plain, drawing(model) if plain.schema.draws else model.step)
     int8_layers = torch_models.int8_layers(model)
     return Method(predictor, 1, TORCH_ALONE, int8_layers, 0, _float_operations(eager),
                torch_models.stored_bytes(model), tuple(notes))  # fmt: skip
@@ -106,9 +118,10 @@ def _same(one: TorchModelStep, other: TorchModelStep) -> bool:
     states = [one.zero_state(), other.zero_state()]
     for t in range(PROBE):
         rows = frames[t : t + 1], pads[t : t + 1], pads[t + 1 : t + 2]
+        draws = _likeliest(one.schema)
         found = []
         for place, step in enumerate((one, other)):
-            heads, states[place] = step.step(*rows, states[place])
+            heads, states[place] = step.step(*rows, states[place], draws)
             found.append(heads)
         if not all(np.array_equal(found[0][head], found[1][head]) for head in found[0]):
             return False
@@ -117,11 +130,19 @@ def _same(one: TorchModelStep, other: TorchModelStep) -> bool:
 
 def _inputs(plain: WorldModel, batch: int) -> tuple[torch.Tensor, ...]:
     frames, pads = usual_frames(plain.schema, batch + 1)
-    return TorchModelStep(plain, plain.step).inputs(frames[:batch], pads[:batch], pads[1:])
+    inputs = TorchModelStep(plain, plain.step).inputs(frames[:batch], pads[:batch], pads[1:])
+    return *inputs, *drawn_by(_likeliest(plain.schema))
+
+
+def _likeliest(schema: Schema) -> Draws | None:
+    """Draw the likeliest in one frame of one game; None of a model that does not draw."""
+    draws = DrawSource(schema, 1, None).next(1)
+    return Draws(draws.words[:, 0], draws.forced[:, 0]) if draws else None
 
 
 def _float_operations(step: TorchModelStep) -> int:
     frames, pads = usual_frames(step.schema, 2)
     state = step.layers(step.zero_state())
     inputs = step.inputs(frames[:1], pads[:1], pads[1:])
-    return torch_models.float_operations(lambda: step.compute(*inputs, state))
+    drawn = drawn_by(_likeliest(step.schema))
+    return torch_models.float_operations(lambda: step.compute(*inputs, state, *drawn))

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calib.step.graph import StepModel
-from wmq.models.presets import ModelConfig
+from wmq.inference.torch_step import Compute, drawing
+from wmq.models.base import model_of
 from wmq.models.world import WorldModel
 from wmq.toolkits.methods import Lacking
 from wmq.toolkits.silence import silenced
@@ -32,13 +33,12 @@ EXACT = ("A_log", "dt_bias")  # float32 also in the bfloat16 form: exponents of 
 
 def world_model(step: StepModel) -> WorldModel:
     """Build the model in float32, with the float step's weights."""
-    model = WorldModel(ModelConfig(**step.config)).eval()
-    model.load_state_dict({name: torch.from_numpy(a) for name, a in step.weights.items()})
-    return model
+    return model_of(step).eval()
 
 
 def bfloat16(plain: WorldModel) -> WorldModel:
-    """Convert weights, constants and, with inputs of that type, activations; not EXACT.
+    """Convert weights, constants and, with inputs of that type, activations; not EXACT, nor
+    temperature and min-p of the draws.
 
     Its `forward` keeps the recurrent state and the decay in float32, its `step` does not.
     """
@@ -46,6 +46,8 @@ def bfloat16(plain: WorldModel) -> WorldModel:
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] in EXACT:
             parameter.data = plain.get_parameter(name).data.clone()
+    if plain.schema.draws:
+        model.decode = plain.decode.clone()
     return model
 
 
@@ -66,9 +68,10 @@ def dynamic(plain: WorldModel, backend: str, floating: Sequence[str] = ()) -> Wo
 
 
 def traced(model: WorldModel, state: list[tuple[Tensor, Tensor]], inputs: tuple[Tensor, ...],
-           backend: str) -> Callable[..., Any]:  # fmt: skip
-    """Trace `model.step` for one game, without Python between its operations.
+           backend: str) -> Compute:  # fmt: skip
+    """Trace `model.step`, or `drawing` of it, for one game, without Python between its operations.
 
+    inputs  all that is no state, in the order of the step
     The same operations in the same order give the same bits, at twice the speed, and other
     threads can go on meanwhile.
     """
@@ -78,27 +81,35 @@ def traced(model: WorldModel, state: list[tuple[Tensor, Tensor]], inputs: tuple[
         module = torch.jit.trace(_Flat(model).eval(), (*inputs, *flat), check_trace=False)
 
     def step(*given: Any) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
-        *inputs, layers = given
-        found = module(*inputs, *(value for pair in layers for value in pair))
-        heads = dict(zip(model.head_names, found, strict=False))
+        inputs, layers, drawn = given[:4], given[4], given[5:]
+        found = module(*inputs, *drawn, *(value for pair in layers for value in pair))
+        heads = dict(zip(_outputs(model), found, strict=False))
         after = found[len(heads) :]
         return heads, list(zip(after[::2], after[1::2], strict=True))
 
     return step
 
 
+def _outputs(model: WorldModel) -> tuple[str, ...]:
+    """Name the heads in their order, and what is drawn."""
+    return (*model.head_names, "drawn") if model.schema.draws else model.head_names
+
+
 class _Flat(nn.Module):
-    """`WorldModel.step` with tensors alone, which is what can be traced."""
+    """A step with tensors alone, which is what can be traced; what it draws by comes before the
+    state."""
 
     def __init__(self, model: WorldModel):
         super().__init__()
         self.model = model
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        numbers, controllers, classes, following, *flat = given
+        drawn = 2 if self.model.schema.draws else 0
+        inputs, flat = given[:4], given[4 + drawn :]
         state = list(zip(flat[::2], flat[1::2], strict=True))
-        heads, after = self.model.step(numbers, controllers, classes, following, state)
-        return (*(heads[name] for name in self.model.head_names),
+        compute: Compute = drawing(self.model) if drawn else self.model.step
+        heads, after = compute(*inputs, state, *given[4 : 4 + drawn])
+        return (*(heads[name] for name in _outputs(self.model)),
                 *(value for pair in after for value in pair))  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def recompute(
     check_model(stored, model)
     check_agents(stored, agents)
     rollout = roll(model, stored.start, list(stored.controllers), stored.seeds, threads, progress,
-                   agents, stored.decode)  # fmt: skip
+                   agents, stored.decode, stored.delay)  # fmt: skip
     names = frame_names(stored.schema)
     differences = []
     for number, world in enumerate(rollout.worlds):

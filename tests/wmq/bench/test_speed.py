@@ -151,11 +151,12 @@ def test_worlds_of_the_integer_program_play_as_alone(pair: tuple[Path, Path], th
         worlds = integer_worlds._ManyWorlds(engine, opened.schema, 7, pool, threads)
         worlds.advance(4)
         worlds.advance(4)
+    played = np.concatenate([group.now for group in worlds.groups])
     for number in range(7):
         state, now = engine.zero_state(), frames[number : number + 1]
         for _ in range(2):
             now = engine.run(state, now, pads[number, :5], 4).frames[-1:]
-        assert (worlds.frames[number] == now[0]).all()
+        assert (played[number] == now[0]).all()
 
 
 def test_quantized_forms_multiply_integers_and_stay_near(
@@ -256,7 +257,8 @@ def test_pair_of_two_sizes_is_refused(models: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("--only", "tensorflow"), "--only tensorflow: in no row's name"),
-        (("only.wmq",), "give an integer program and a float model"),
+        (("a.wmq", "a.onnx", "b.onnx"), "give an integer program and a float model"),
+        (("only.wmq",), "only.wmq: no such file"),
         (("--json", "--markdown"), "only one of them"),
         (("--chart", "speed.gif"), "end the name with .svg or .png"),
         (("--chart", "no/such/speed.svg"), "its folder does not exist"),

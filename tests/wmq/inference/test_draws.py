@@ -66,6 +66,20 @@ def test_a_world_that_begins_again_has_the_words_of_its_new_seed() -> None:
     np.testing.assert_array_equal(found.words[1], draw_words(9, 5, 0, 2, 3))
 
 
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=5), st.integers(0, 2**40))
+def test_a_source_goes_on_from_any_step(cuts: list[int], begin: int) -> None:
+    source = DrawSource(RULED, 2, Sampling(((5, 3), (6, 4))))
+    source.next(1)
+    source.go_to(np.array([begin, 7]))
+    for count in cuts:
+        first, other = source.steps
+        found = source.next(count)
+        assert found is not None and found.words.shape == found.forced.shape
+        np.testing.assert_array_equal(found.words[0], draw_words(5, 3, first, count, 4))
+        np.testing.assert_array_equal(found.words[1], draw_words(6, 4, other, count, 4))
+    assert source.steps.tolist() == [begin + sum(cuts), 7 + sum(cuts)]
+
+
 @pytest.mark.parametrize("sampling", [None, Sampling(((1, 3),), "mode")])
 def test_without_sampling_the_likeliest_is_asked_for(sampling: Sampling | None) -> None:
     found = DrawSource(RULED, 1, sampling).next(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.ruled_frames import RULED
 from tests.support.small_chain import made_play
 from wmq.cli import main
 from wmq.dataset.select import exchange_frames
+from wmq.errors import WmqError
 from wmq.inference.agents import FloatAgent, IntegerAgent
 from wmq.inference.draws import draw_words
 from wmq.inference.float_predictor import OnnxPredictor
@@ -50,12 +52,14 @@ def agent(match_models: Path) -> IntegerAgent:
 
 
 def played(world: IntegerPredictor, agent: IntegerAgent, seeds: list[int], threads: int = 1,
-           given: int = 3) -> Rollout:  # fmt: skip
-    return roll(world, start(given), idle(len(seeds)), seeds, threads, agents=(agent, agent))
+           given: int = 3, delay: int = 0) -> Rollout:  # fmt: skip
+    return roll(world, start(given), idle(len(seeds)), seeds, threads, agents=(agent, agent),
+                delay=delay)  # fmt: skip
 
 
-def stated(world: IntegerPredictor, agent: IntegerAgent, seed: int) -> tuple[list, list]:
-    """Sections M2 to M4 of the specification, a frame and a model at a time."""
+def stated(world: IntegerPredictor, agent: IntegerAgent, seed: int,
+           delay: int = 0) -> tuple[list, list]:  # fmt: skip
+    """Sections M2 to M5 of the specification, a frame and a model at a time."""
     begin, g = start(), 3
     states = [agent.engine.zero_state() for _ in (0, 1)]
     state = world.engine.zero_state()
@@ -63,7 +67,8 @@ def stated(world: IntegerPredictor, agent: IntegerAgent, seed: int) -> tuple[lis
     for t in range(g - 1 + FRAMES):
         halves = []
         for player in (0, 1):
-            seen = exchange_frames(RULED, frames[t]) if player else frames[t]
+            late = frames[max(t - delay, 0)]
+            seen = exchange_frames(RULED, late) if player else late
             own = pads[t][13 * player : 13 * player + 13]
             draws = Draws(draw_words(seed, 4 + player, t, 1, 3), np.full((1, 3), -1, np.int32))
             run = agent.engine.run(states[player], own[None], seen[None], 1, draws=draws)
@@ -86,6 +91,16 @@ def test_a_match_is_the_loop_of_the_specification(
     np.testing.assert_array_equal(found.controllers, pads)
 
 
+@pytest.mark.parametrize("delay", [1, 2, 5, 60])
+def test_agents_see_a_match_late(world: IntegerPredictor, agent: IntegerAgent, delay: int) -> None:
+    found = played(world, agent, [5], delay=delay)
+    frames, pads = stated(world, agent, 5, delay)
+    np.testing.assert_array_equal(found.worlds[0].frames, frames)
+    np.testing.assert_array_equal(found.worlds[0].controllers, pads)
+    together = played(world, agent, [4, 5], 2, delay=delay)
+    assert together.worlds[1].sha256 == found.sha256
+
+
 def test_a_match_is_the_same_in_company_and_by_threads(
     world: IntegerPredictor, agent: IntegerAgent
 ) -> None:
@@ -97,15 +112,21 @@ def test_a_match_is_the_same_in_company_and_by_threads(
     assert played(world, agent, [2], threads=2).sha256 == alone[1]
 
 
-def test_the_first_link_is_as_specified(world: IntegerPredictor, agent: IntegerAgent) -> None:
-    found, begin = played(world, agent, [7]), start()
+@pytest.mark.parametrize("delay", [0, 9])
+def test_the_first_link_is_as_specified(
+    world: IntegerPredictor, agent: IntegerAgent, delay: int
+) -> None:
+    found, begin = played(world, agent, [7], delay=delay), start()
+    late = struct.pack("<B", delay) if delay else b""
 
     def packed(rows: np.ndarray) -> bytes:
         return b"".join(struct.pack(f"<{len(row)}i", *row) for row in rows.tolist())
 
+    domain = b"wmq-match-2\0" if delay else b"wmq-match-1\0"
     link = hashlib.sha256(
-        b"wmq-match-1\0" + bytes.fromhex(world.sha256) + 2 * bytes.fromhex(agent.sha256)
-        + struct.pack("<QBI", 7, 1, 3) + packed(begin.given) + packed(begin.controllers)
+        domain + bytes.fromhex(world.sha256) + 2 * bytes.fromhex(agent.sha256)
+        + struct.pack("<QB", 7, 1) + late + struct.pack("<I", 3)
+        + packed(begin.given) + packed(begin.controllers)
     ).digest()  # fmt: skip
     only = found.worlds[0]
     for pad, frame in zip(only.controllers, only.frames, strict=True):
@@ -161,6 +182,46 @@ def test_a_match_is_stored_and_verified(
     np.savez(tmp_path / "changed.npz", **arrays)
     changed = command("verify", model, tmp_path / "changed.npz", *named)
     assert changed.exit_code == 1 and "p1.pad.X" in changed.output
+
+
+def test_a_late_match_is_stored_and_verified(match_models: Path, tmp_path: Path) -> None:
+    late, prompt, model = tmp_path / "late.npz", tmp_path / "a.npz", match_models / "world.wmq"
+    player = match_models / "agent.wmq"
+    usual = ("rollout", model, "--p1", f"agent:{player}", "--frames", 8, "--json")
+    made = [json.loads(command(*usual, *more).output)
+            for more in (("-o", prompt), ("--delay", 0), ("--delay", 3, "-o", late))]  # fmt: skip
+    hashes = [one["rollout_sha256"] for one in made]
+    assert hashes[0] == hashes[1] != hashes[2] and made[2]["delay"] == 3
+    same = command("verify", model, late, "--agent1", player)
+    assert same.exit_code == 0 and hashes[2] in same.output
+    assert read_rollout(late).delay == 3 and read_rollout(prompt).delay == 0
+    with np.load(prompt) as content:
+        assert "delay" not in content.files
+        arrays = dict(content)
+    np.savez(tmp_path / "other.npz", **arrays, delay=np.array(3))
+    other = command("verify", model, tmp_path / "other.npz", "--agent1", player)
+    assert other.exit_code == 1 and "changed: " in other.output
+    np.savez(tmp_path / "bad.npz", **arrays, delay=np.array(61))
+    bad = command("verify", model, tmp_path / "bad.npz", "--agent1", player)
+    assert bad.exit_code == 2 and "delay 61 is not in 0..60" in bad.output
+    whole = wmq.load(model).rollout(8, controllers=(f"agent:{player}", "random"), delay=3)
+    assert whole.sha256 == hashes[2]
+
+
+def test_a_delay_that_cannot_be_is_one_line(match_models: Path) -> None:
+    model, seat = match_models / "world.wmq", f"agent:{match_models / 'agent.wmq'}"
+    for delay, p1, text in (
+        (-1, seat, "delay -1: give a whole number of frames in 0..60"),
+        (61, seat, "delay 61: give a whole number of frames in 0..60"),
+        (5, "idle", "delay 5: only agents see late, and none plays"),
+    ):
+        found = command("rollout", model, "--p1", p1, "--frames", 2, "--delay", delay)
+        assert found.exit_code == 2 and text in found.output and found.output.count("\n") == 1
+        with pytest.raises(WmqError, match="delay"):
+            wmq.load(model).rollout(2, controllers=(p1, "random"), delay=delay)
+    rows = np.zeros((2, 26), np.int32)
+    with pytest.raises(WmqError, match="delay 5: only agents see late"):
+        wmq.load(model).rollout(controllers=rows, delay=5)
 
 
 def test_worlds_and_agents_are_told_apart(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wmq.bench.speed.measure import OURS, SpeedReport
+from wmq.bench.speed.measure import MATCH, OURS, SpeedReport
 from wmq.files.pictures import save_picture
 
-COLORS = {OURS: "#1b6ca8", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
+COLORS = {OURS: "#1b6ca8", MATCH: "#2a7f3f", "onnxruntime": "#c8843c", "torch": "#8a8a8a"}
 
 
 def draw(report: SpeedReport, out: Path) -> None:

@@ -16,12 +16,14 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from wmq.bench.speed.contenders import THREADS, WAYS, Contender
+from wmq.bench.speed.contenders import EMBEDDED, THREADS, WAYS, Contender
 from wmq.bench.speed.hardware_limit import Limit, between, limit
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.process import Worker, command
+from wmq.errors import WmqError
+from wmq.game.schema import Schema
 from wmq.inference.model_facts import FrameCost, frame_cost
-from wmq.inference.model_files import model_path, open_program
+from wmq.inference.model_files import IntegerModel, float_step_of, open_program
 from wmq.progress import Progress
 
 BATCHES = (1, 8, 64, 512)
@@ -29,14 +31,15 @@ SIZES = tuple(1 << bits for bits in (18, 20, 22, 23, 24, 25, 27))  # bytes that 
 MACHINE_SECONDS = 0.1  # of a reading or of products, at most
 PROFILE_SECONDS = 3.0
 PAUSE = 0.05  # seconds in which a library's threads go to sleep
-OURS = "wmq"
+OURS, MATCH = "wmq", "match"
 
 
 @dataclass(frozen=True)
 class SpeedSettings:
     """What to measure.
 
-    program, onnx  paths, or None for the embedded models
+    program, onnx  paths, or None for the embedded models; no onnx: the one beside the program
+    match          path of the agent of the rows of a match, or None for no such rows
     seconds        of a measurement
     """
 
@@ -47,6 +50,7 @@ class SpeedSettings:
     profile: bool = False
     program: str | None = None
     onnx: str | None = None
+    match: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ class ContenderSpeed:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of one of our rows / that of another library's, with the same threads."""
+    """The median of one of our rows / that of another library's, with the same threads.
+
+    Or of a row of a match / that of the embedded program beside it.
+    """
 
     ours: str
     row: str
@@ -101,7 +108,11 @@ class Peak:
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """All that was measured; profile: path -> instruction -> microseconds of a frame."""
+    """All that was measured.
+
+    program, onnx, agent  names of the files, "" for none
+    profile               path -> instruction -> microseconds of a frame
+    """
 
     program: str
     onnx: str
@@ -113,6 +124,7 @@ class SpeedReport:
     limits: tuple[Limit, ...]
     peaks: tuple[Peak, ...]
     profile: dict[str, dict[str, float]]
+    agent: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,14 +177,19 @@ def measure(settings: SpeedSettings, progress: Progress) -> SpeedReport:
 
     Raises WmqError or ProgramError for the models.
     """
-    program = open_program(settings.program)
-    onnx = model_path(settings.onnx, ".onnx")
+    program = open_program(settings.program, None)
+    agent = _agent_of(program, settings)
+    others = any(row.library not in (OURS, MATCH) for row in settings.rows)
+    onnx = None
+    if settings.onnx or settings.program is None or others:
+        onnx = float_step_of(settings.program, settings.onnx)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wmq-bench-"))
         crew = _Crew(stack, Path(folder))
 
         def setup(kind: str, variant: str, threads: int) -> Setup:
-            return Setup(kind, variant, threads, str(program.path), str(onnx), folder)
+            return Setup(kind, variant, threads, str(program.path), str(onnx or ""), folder,
+                         str(agent.path) if agent else "")  # fmt: skip
 
         brief = min(settings.seconds, MACHINE_SECONDS)
         peaks = {
@@ -193,7 +210,7 @@ def measure(settings: SpeedSettings, progress: Progress) -> SpeedReport:
             for batch in settings.batches
             for row in settings.rows
             for way in WAYS[row.library]
-            if batch >= row.least_batch
+            if row.takes(batch)
         }
         answers = _rounds(crew, [*peaks.values(), *tasks.values()], settings.repeats, progress)
         profiles = {}
@@ -211,9 +228,23 @@ def measure(settings: SpeedSettings, progress: Progress) -> SpeedReport:
                   for row in settings.rows for batch in settings.batches
                   for way in WAYS[row.library] if (row, batch, way) in tasks)  # fmt: skip
     return SpeedReport(
-        program.path.name, onnx.name, settings.seconds, settings.repeats, work, cells,
-        tuple(ratios(cells)), tuple(tops.values()), found_peaks, profiles,
+        program.path.name, onnx.name if onnx else "", settings.seconds, settings.repeats, work,
+        cells, (*ratios(cells), *match_ratios(cells)), tuple(tops.values()), found_peaks, profiles,
+        agent.path.name if agent else "",
     )  # fmt: skip
+
+
+def _agent_of(world: IntegerModel, settings: SpeedSettings) -> IntegerModel | None:
+    """Open what plays the match.  Raises WmqError if it does not fit the world."""
+    if settings.match is None:
+        return None
+    agent, schema = open_program(settings.match, "agent"), world.schema
+    if world.schema.agent:
+        raise WmqError(f"{world.path}: is an agent, not a world; leave --match out")
+    if agent.schema != Schema(schema.projectiles, schema.version, True):
+        raise WmqError(f"--match {agent.path}: sees other fields than {world.path.name} has; give "
+                       "an agent of the world's schema")  # fmt: skip
+    return agent
 
 
 def _rounds(crew: _Crew, tasks: Sequence[_Task], repeats: int,
@@ -255,7 +286,7 @@ def _limits(work: FrameCost, settings: SpeedSettings,
 def _cell(row: Contender, batch: int, way: str, answers: Sequence[Answer],
           tops: dict[tuple[int, int], Limit]) -> ContenderSpeed:  # fmt: skip
     figure, reason = _figure(answers)
-    top = tops.get((batch, row.threads))
+    top = tops.get((batch, row.threads)) if row.library != MATCH else None
     share = figure.median / top.frames_per_second if figure and top else None
     return ContenderSpeed(row.name, row.library, row.threads, batch, way, figure, reason, share)
 
@@ -265,8 +296,18 @@ def ratios(cells: Sequence[ContenderSpeed]) -> Iterable[Ratio]:
     for ours in cells:
         for other in cells:
             alike = (ours.batch, ours.threads) == (other.batch, other.threads)
-            if not (alike and ours.library == OURS != other.library):
+            if not (alike and ours.library == OURS and other.library not in (OURS, MATCH)):
                 continue
             if ours.figure and other.figure:
+                ratio = ours.figure.median / other.figure.median
+                yield Ratio(ours.row, other.row, other.threads, other.batch, other.way, ratio)
+
+
+def match_ratios(cells: Sequence[ContenderSpeed]) -> Iterable[Ratio]:
+    """Divide the rows of a match by that of the embedded program."""
+    played = [cell for cell in cells if cell.library == MATCH and cell.figure]
+    for other in played:
+        for ours in played:
+            if EMBEDDED in other.row and ours is not other and ours.figure and other.figure:
                 ratio = ours.figure.median / other.figure.median
                 yield Ratio(ours.row, other.row, other.threads, other.batch, other.way, ratio)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wmq.bench.markdown import table
-from wmq.bench.speed.measure import OURS, ContenderSpeed, Rates, SpeedReport
+from wmq.bench.speed.measure import MATCH, OURS, ContenderSpeed, Rates, SpeedReport
 from wmq.bench.worker.messages import WHOLE
 from wmq.memo.machine import machine
 
@@ -21,7 +21,10 @@ WHAT = (
 
 def plain(report: SpeedReport) -> dict[str, Any]:
     """Turn a report into plain data for JSON."""
-    return {"machine": machine(LIBRARIES), **asdict(report)}
+    found = asdict(report)
+    if not report.agent:
+        del found["agent"]
+    return {"machine": machine(LIBRARIES), **found}
 
 
 def text(report: SpeedReport) -> Iterator[str]:
@@ -31,6 +34,7 @@ def text(report: SpeedReport) -> Iterator[str]:
     for threads, batch in dict.fromkeys((cell.threads, cell.batch) for cell in report.cells):
         yield ""
         yield from _columns(report, threads, batch)
+    yield from _match(report)
     yield ""
     yield from _machine(report)
     yield from _left_out(report)
@@ -65,14 +69,16 @@ def markdown(report: SpeedReport) -> Iterator[str]:
         yield ""
         yield from table(["", "", *titles], [[*at, *(found.get(b, "-") for b in batches)]
                                              for at, found in divided.items()])  # fmt: skip
+    yield from _match(report)
     yield from _left_out(report)
 
 
 def _heading(report: SpeedReport) -> str:
     here = machine(LIBRARIES)
     versions = ", ".join(f"{name} {here[name]}" for name in ("python", *LIBRARIES) if name in here)
-    return (f"{here['processor']}, {here['cores']} cores, {versions}; {report.program} and "
-            f"{report.onnx}; measured {report.repeats} times for {report.seconds:g} s")  # fmt: skip
+    models = " and ".join(filter(None, (report.program, report.onnx, report.agent)))
+    return (f"{here['processor']}, {here['cores']} cores, {versions}; {models}; "
+            f"measured {report.repeats} times for {report.seconds:g} s")  # fmt: skip
 
 
 def _best(report: SpeedReport, threads: int) -> str:
@@ -83,7 +89,11 @@ def _best(report: SpeedReport, threads: int) -> str:
 
 def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
     """List all rows with so many threads and worlds."""
-    cells = [c for c in report.cells if (c.threads, c.batch) == (threads, batch) and c.figure]
+    cells = [
+        c
+        for c in report.cells
+        if (c.threads, c.batch) == (threads, batch) and c.figure and c.library != MATCH
+    ]
     if not cells:
         return
     best = _best(report, threads)
@@ -108,6 +118,20 @@ def _columns(report: SpeedReport, threads: int, batch: int) -> Iterator[str]:
     yield from table(["", "session", "frame", f"{ours} / session", f"{ours} / frame",
                       "share of limit"], lines)  # fmt: skip
     yield from _fastest(cells, found, ours)
+
+
+def _match(report: SpeedReport) -> Iterator[str]:
+    """List the rows of a match, and how fast each is beside the embedded program."""
+    cells = [cell for cell in report.cells if cell.library == MATCH and cell.figure]
+    if not cells:
+        return
+    found = {ratio.ours: ratio.ratio for ratio in report.ratios}
+    yield ""
+    yield "one match, 1 thread"
+    yield ""
+    yield from table(["", "frame", "/ embedded program"],
+                     [[cell.row.partition(",")[0], _range(cell.figure),
+                       _times(found.get(cell.row))] for cell in cells])  # fmt: skip
 
 
 def _fastest(

@@ -17,6 +17,7 @@ KINDS = {
     "wmq": "wmq.bench.worker.integer_worlds",
     "onnxruntime": "wmq.bench.worker.onnx_worlds",
     "torch": "wmq.bench.worker.torch_worlds",
+    "match": "wmq.bench.worker.match_worlds",
     "machine": "wmq.bench.worker.peaks",
 }
 

@@ -1,4 +1,4 @@
-"""The integer program in our engine: whole frames always."""
+"""The integer program in our engine, a world or an agent by itself: whole frames always."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from wmq.bench.speed.hardware_limit import group_size
-from wmq.bench.worker.matches import LENGTH, beginnings
+from wmq.bench.worker.matches import LENGTH, ports
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.profile import profile
 from wmq.bench.worker.timing import measured
 from wmq.game.schema import Schema
+from wmq.inference.draws import DrawSource, Sampling
 from wmq.inference.model_files import open_program
 from wmq_kernels.engine import Engine
 
@@ -24,16 +25,15 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
     Raises ProgramError if this machine lacks it.
     """
-    opened = open_program(setup.program)
+    opened = open_program(setup.program, None)
     engine = Engine(opened.program, setup.variant)
 
     def answer(request: Request) -> Answer:
         if request.do == "profile":
-            frames, pads = beginnings(opened.schema, 1)
-            return Answer(table=profile(engine, frames[:, None], pads, request.seconds))
+            return Answer(table=profile(engine, opened.schema, request.seconds))
         if request.batch == 1:
-            advance = _one_world(engine, opened.schema, setup.threads)
-            return measured(advance, 1, request.seconds)
+            world = Group(engine, opened.schema, *ports(opened.schema, 1))
+            return measured(lambda n: world.advance(n, setup.threads), 1, request.seconds)
         with ThreadPoolExecutor(setup.threads) as pool:
             worlds = _ManyWorlds(engine, opened.schema, request.batch, pool, setup.threads)
             return measured(worlds.advance, request.batch, request.seconds, STRETCH)
@@ -41,31 +41,38 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     return answer
 
 
-def _one_world(engine: Engine, schema: Schema, threads: int) -> Callable[[int], object]:
-    """Play one world; `threads` share the work of each frame."""
-    frames, pads = beginnings(schema, 1)
-    state, now = engine.zero_state(), frames[:1].copy()
+class Group:
+    """Some of all worlds side by side; the seed of what they draw is their number.
 
-    def advance(steps: int) -> None:
-        run = engine.run(state, now, pads[0, np.arange(steps + 1) % LENGTH], steps, threads=threads)
-        now[:] = run.frames[-1:]
+    now  (worlds, n) int32: the present frames, or an agent's present controllers
+    """
 
-    return advance
+    def __init__(self, engine: Engine, schema: Schema, first: np.ndarray, given: np.ndarray,
+                 number: int = 0):  # fmt: skip
+        """first, given: see `ports`; number: of the first of these worlds."""
+        self.now, self._given = first.copy(), given
+        self._engine, self._group = engine, engine.zero_group(len(first))
+        seeds = range(number, number + len(first))
+        self._draws = DrawSource(schema, len(first), Sampling.of_worlds(seeds))
+
+    def advance(self, steps: int, threads: int = 1) -> None:
+        """Play `steps` frames; `threads` share the work of each."""
+        given = self._given[:, np.arange(self._engine.program.roles.rows(steps)) % LENGTH]
+        run = self._engine.run_group(self._group, self.now[:, None], given, steps,
+                                     threads=threads, draws=self._draws.next(steps))  # fmt: skip
+        self.now[:] = run.made[:, -1]
 
 
 class _ManyWorlds:
-    """Groups of worlds, each advanced by a thread of its own or by one after the other.
-
-    frames  (worlds, frame_size) int32, the present ones
-    """
+    """Groups of worlds, each advanced by a thread of its own or by one after the other."""
 
     def __init__(self, engine: Engine, schema: Schema, worlds: int, pool: ThreadPoolExecutor,
                  threads: int):  # fmt: skip
-        self._engine, self._pool, self._threads = engine, pool, threads
-        self.frames, self._pads = beginnings(schema, worlds)
+        self._pool, self._threads = pool, threads
         size = group_size(worlds, threads)
-        cuts = [slice(first, min(first + size, worlds)) for first in range(0, worlds, size)]
-        self._groups = [(cut, engine.zero_group(cut.stop - cut.start)) for cut in cuts]
+        first, given = ports(schema, worlds)
+        self.groups = [Group(engine, schema, first[at : at + size], given[at : at + size], at)
+                       for at in range(0, worlds, size)]  # fmt: skip
 
     def advance(self, steps: int) -> None:
         """Play `steps` frames of every world."""
@@ -74,7 +81,5 @@ class _ManyWorlds:
 
     def _advance(self, rank: int, steps: int) -> None:
         """Play one thread's groups."""
-        turns = np.arange(steps + 1) % LENGTH
-        for cut, group in self._groups[rank :: self._threads]:
-            now, pads = self.frames[cut][:, None], self._pads[cut][:, turns]
-            self.frames[cut] = self._engine.run_group(group, now, pads, steps).frames[:, -1]
+        for group in self.groups[rank :: self._threads]:
+            group.advance(steps)

@@ -6,11 +6,23 @@ import numpy as np
 
 from wmq.game.names import CHARACTERS, STAGES
 from wmq.game.schema import Schema
-from wmq.rollout.controllers import random_controllers
+from wmq.rollout.controllers import SIZE, random_controllers
 from wmq.rollout.starts import match_start
 
 LENGTH = 256  # frames of controllers, which then begin again
 DISTINCT = 32  # worlds with controllers of their own
+
+
+def ports(schema: Schema, worlds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make what an integer program is fed with at first, and what it is given, LENGTH rows of it.
+
+    A world: frames (worlds, frame_size) and controllers (worlds, LENGTH, 26).  An agent: his own
+    controllers (worlds, 13) and frames (worlds, LENGTH, frame_size), always the first one.
+    """
+    frames, pads = beginnings(schema, worlds)
+    if not schema.agent:
+        return frames, pads
+    return pads[:, 0, :SIZE], np.repeat(frames[:, None], LENGTH, axis=1)
 
 
 def beginnings(schema: Schema, worlds: int) -> tuple[np.ndarray, np.ndarray]:

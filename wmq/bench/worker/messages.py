@@ -16,7 +16,8 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind      of `wmq.bench.worker.KINDS`; variant is its affair
     threads   that it computes with
-    program   path of the integer program; onnx: of the float step
+    program   path of the integer program; onnx: of the float step, "" for none
+    agent     path of what plays a match, "" for none
     folder    for files that workers of a run share
     """
 
@@ -26,6 +27,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: str
     onnx: str
     folder: str
+    agent: str = ""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

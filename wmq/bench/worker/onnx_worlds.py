@@ -1,4 +1,4 @@
-"""The float step and its quantized forms in onnxruntime, at its best.
+"""The float step and its quantized forms in onnxruntime, at its best: a world, or an agent.
 
 Inputs and outputs are bound to memory once.  There are two sets of states, which a step
 reads and writes in turn, so that none is copied.  A split variant has as many sessions as
@@ -19,10 +19,13 @@ from wmq.bench.worker.matches import LENGTH, beginnings
 from wmq.bench.worker.messages import Answer, Request, Setup
 from wmq.bench.worker.onnx_variants import quantized
 from wmq.bench.worker.timing import measured
+from wmq.game.controls import control_pads
 from wmq.game.encoding import float_inputs
 from wmq.game.frame_update import next_frames
 from wmq.game.schema import Schema
+from wmq.inference.draws import DrawSource, Sampling, ruled, uniforms
 from wmq.inference.model_files import open_pair
+from wmq.rollout.controllers import SIZE
 
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
@@ -32,7 +35,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
     "float32" or a key of `onnx_variants`, with SPLIT or without.
     """
-    _, exact = open_pair(setup.program, setup.onnx)
+    _, exact = open_pair(setup.program, setup.onnx, None)
     split = setup.variant.endswith(SPLIT)
     path = quantized(
         exact.step, exact.schema, setup.variant.removesuffix(SPLIT), Path(setup.folder)
@@ -60,15 +63,21 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
 
 
 class SessionWorlds:
-    """A batch of worlds in bound memory; `values` holds what is bound, heads included."""
+    """A batch of worlds in bound memory; `values` holds what is bound, heads included.
+
+    Of an agent's, the frames stay the first ones, and the controllers are what he gave.
+    """
 
     def __init__(self, session: onnxruntime.InferenceSession, schema: Schema, batch: int):
         self.session, self.schema, self.turn = session, schema, 0
         self.frames, self.pads = beginnings(schema, batch)
+        self.own = self.pads[:, 0, :SIZE]  # an agent's controllers
+        self.draws = DrawSource(schema, batch, Sampling.of_worlds(range(batch)))
         ports = {port.name: port for port in (*session.get_inputs(), *session.get_outputs())}
         self.values = {name: _filled(port, batch) for name, port in ports.items()}
         self.bindings = [self._bound(0), self._bound(1)]
         self._encode(0)
+        self.draws.go_to(0)
 
     def call(self, steps: int) -> None:
         """Run the session alone, the same frame again and again; the states go on."""
@@ -81,7 +90,13 @@ class SessionWorlds:
         for _ in range(steps):
             self._encode(self.turn)
             self.call(1)
-            self.frames = next_frames(self.schema, self.frames, self.values)
+            if self.schema.agent:
+                self.own = control_pads(self.values["drawn"])
+                continue
+            following = self.pads[:, self.turn % LENGTH]
+            self.frames = next_frames(
+                self.schema, self.frames, self.values, self.values.get("drawn"), following
+            )
 
     def give_memory_back(self) -> None:
         """Have the session keep no more than it needs while others are measured."""
@@ -91,11 +106,18 @@ class SessionWorlds:
 
     def _encode(self, turn: int) -> None:
         pads, following = self.pads[:, turn % LENGTH], self.pads[:, (turn + 1) % LENGTH]
+        pads = self.own if self.schema.agent else pads
         numbers, classes, controllers = float_inputs(self.schema, self.frames, pads)
         self.values["numbers"][:] = numbers
         self.values["classes"][:] = classes
         self.values["controllers"][:] = controllers
-        self.values["next_controllers"][:] = float_inputs(self.schema, self.frames, following)[2]
+        if not self.schema.agent:
+            after = float_inputs(self.schema, self.frames, following)[2]
+            self.values["next_controllers"][:] = after
+        if draws := self.draws.next(1):
+            row = ruled(self.schema, self.frames, draws, 0)
+            self.values["uniforms"][:] = uniforms(row.words)
+            self.values["forced"][:] = row.forced
 
     def _bound(self, turn: int) -> onnxruntime.IOBinding:
         """Bind a run that reads `conv.N` and `state.N` and writes those of `next_`, or in turn."""

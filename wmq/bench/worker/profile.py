@@ -8,7 +8,10 @@ from functools import cache
 
 import numpy as np
 
+from wmq.bench.worker.matches import ports
 from wmq.bench.worker.messages import EMPTY, WHOLE
+from wmq.game.schema import Schema
+from wmq.inference.draws import DrawSource, Sampling
 from wmq_kernels.engine import Engine, Group, loop
 from wmq_kernels.isa import OPCODE
 
@@ -17,21 +20,22 @@ WARM = 60  # frames before, so that values are those of a game
 COUNT = 50  # frames at once, at least
 
 
-def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
-            seconds: float = 1.0) -> dict[str, float]:  # fmt: skip
+def profile(engine: Engine, schema: Schema, seconds: float = 1.0) -> dict[str, float]:
     """Measure the microseconds of one world's frame by kind of instruction, the most first.
 
     Each row of the plan runs again and again by itself, less what a frame without rows
     takes.  What it reads is then nearer than in a whole frame, so that the sum comes to
     less than `WHOLE`, which stands in the table too, as `EMPTY` does.
-
-    frame (1, 1, frame_size) and pads (1, n, 26) int32: of the beginning
     """
     names = {number: name for name, number in OPCODE.items()} | {loop.OP_DOTS: "dots"}
     # A name of the engine's own, since it has no way to run a part of a frame.
     rows = engine._rows(1)[0]
-    group = engine.zero_group(1)
-    frame = engine.run_group(group, frame, pads[:, : WARM + 1], WARM).frames[:, -1:]
+    group, (first, given) = engine.zero_group(1), ports(schema, 1)
+    draws, needed = DrawSource(schema, 1, Sampling.of_worlds([0])), engine.program.roles.rows
+    warm = engine.run_group(
+        group, first[:, None], given[:, : needed(WARM)], WARM, draws=draws.next(WARM)
+    )
+    now = warm.made[:, -1:]
     alone = copy.copy(engine)
     each = seconds / (len(rows) + 2) / REPEATS  # seconds
 
@@ -40,10 +44,10 @@ def profile(engine: Engine, frame: np.ndarray, pads: np.ndarray,
         alone._rows = cache(lambda team: [some])
         found, count = [], COUNT
         for _ in range(1 + REPEATS):
-            mine = _copied(engine, group)
-            controllers = np.repeat(pads[:, :1], count + 1, axis=1)
+            mine, drawn = _copied(engine, group), draws.next(count)
+            rows_given = np.repeat(given[:, :1], needed(count), axis=1)
             began = time.perf_counter()
-            alone.run_group(mine, frame, controllers, count)
+            alone.run_group(mine, now, rows_given, count, draws=drawn)
             spent = time.perf_counter() - began
             found.append(1e6 * spent / count)
             count = max(COUNT, int(count * each / spent))
