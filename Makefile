@@ -4,6 +4,8 @@
 # make mutate    changes in the kernels, one at a time, each of which the comparisons must notice
 # make bench     the suites that `python -m benchmarks` names, which print the README's figures;
 #                the one of quantization if DATA=dataset says where its games are
+# make embed     WORLD=run AGENT=run DATA=dataset: the embedded models, of two training runs; the
+#                set that they play, the golden hashes, and the parts of pages that show them
 #
 # Both installs share .venv and are editable, so each may follow the other.
 
@@ -16,7 +18,7 @@ FRAMES ?= 3600
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: rollout test soak mutate bench clean
+.PHONY: rollout test soak mutate bench embed clean
 
 rollout: $(VENV)/installed-base
 	$(BIN)/wmq rollout --int8 --frames $(FRAMES)
@@ -39,6 +41,16 @@ bench: $(VENV)/installed-dev
 	for suite in $$($(BIN)/python -m benchmarks | grep -vx quantization); do \
 	    $(BIN)/python -m benchmarks $$suite || exit 1; done
 	$(if $(DATA),$(BIN)/python -m benchmarks quantization --data $(DATA) -o build/quantization)
+
+embed: $(VENV)/installed-dev
+	$(BIN)/wmq export $(WORLD) --half -o wmq/embedded/world.onnx
+	$(BIN)/wmq export $(AGENT) --half -o $(AGENT).onnx
+	$(BIN)/wmq calibrate wmq/embedded/world.onnx --data $(DATA) -o wmq/embedded/world.wmq
+	$(BIN)/wmq calibrate $(AGENT).onnx --data $(DATA) -o wmq/embedded/agent.wmq
+	$(BIN)/python -m wmq.calibration.make_set wmq/embedded/world.wmq \
+	    -o calib/sets/self-play-v2.safetensors
+	$(BIN)/python -m tests.support.golden renew
+	for page in docs/make_*.py; do $(BIN)/python $$page || exit 1; done
 
 $(VENV)/installed-base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

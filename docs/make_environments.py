@@ -35,21 +35,22 @@ def actions() -> str:
 
 def numbers() -> str:
     from wmq.envs.observations import Observer
-    from wmq.game.schema import Schema
+    from wmq.inference.model_files import open_program
 
     return table(
         ("element", "whose", "field", "unit", "lowest", "highest"),
         ((f"`numbers[{at}]`", who, f"`{field.name}`", field.unit, field.lo, field.hi)
-         for at, (who, field) in enumerate(Observer(Schema()).numbers)),
+         for at, (who, field) in enumerate(Observer(open_program().schema).numbers)),
     )  # fmt: skip
 
 
 def classes() -> str:
     from wmq.envs.observations import Observer
-    from wmq.game.schema import STAGE_CLASSES, Schema
+    from wmq.game.schema import STAGE_CLASSES
+    from wmq.inference.model_files import open_program
 
     rows = [(f"`classes[{at}]`", who, f"`{field.name}`", field.classes)
-            for at, (who, field) in enumerate(Observer(Schema()).classes)]  # fmt: skip
+            for at, (who, field) in enumerate(Observer(open_program().schema).classes)]  # fmt: skip
     stage = (f"`classes[{len(rows)}]`", "both", "`stage`", STAGE_CLASSES)
     return table(("element", "whose", "field", "classes"), [*rows, stage])
 

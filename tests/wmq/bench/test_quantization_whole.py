@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 
 from calib.step.graph import read_step
+from tests.support.embedded import embed
 from tests.support.replay_files import unpack
 from tests.support.rollout_models import wmq
 from tests.support.suites import EXTENT, quietly, rows_of
+from tests.support.tiny import walking_dataset
 from wmq.bench.quantization import runner, suite
 from wmq.bench.quantization.runner import SuiteSettings
 from wmq.errors import WmqError
 from wmq.evaluation.results import Drift, Sensitivity, read_result
+from wmq.files.digest import file_sha256
 from wmq.inference.model_files import embedded_model
+from wmq.report.compare import Comparison
 from wmq.sensitivity.run import SensitivitySettings
 from wmq.toolkits.methods import Method
 
 pytest_plugins = (
+    "tests.support.match_models",
     "tests.support.replay_files",
     "tests.support.rollout_models",
     "tests.support.suites",
@@ -88,6 +93,22 @@ def test_everything_of_another_model(
     program.write_bytes((models / "small.wmq").read_bytes())  # of another time, with another key
     program.with_suffix(".json").write_text("{}")
     assert suite.reproduce(settings, quietly).drift.sha256 == made
+
+
+def test_agents_play_in_the_page_of_a_world_that_draws(
+    match_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the middle of a game, whose controllers would fit no course but its own."""
+    embed(monkeypatch, match_models, tmp_path)
+    shown: list[Comparison] = []
+    monkeypatch.setattr("wmq.report.load.read_results", lambda folder: {})
+    monkeypatch.setattr("wmq.report.page.make_page", lambda results, found: shown.append(found))
+    settings = SuiteSettings(None, walking_dataset(tmp_path / "data").path, tmp_path)
+    suite._page(settings, tmp_path / "world.wmq", tmp_path / "world.onnx", 5, quietly)
+    (found,) = shown
+    assert found.controllers == ("agent", "agent")
+    agent = file_sha256(match_models / "agent.wmq")
+    assert all(rollout.agents == (agent, agent) for rollout in found.rollouts.values())
 
 
 def test_without_the_default_s_row_there_is_no_drift(
