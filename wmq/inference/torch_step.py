@@ -19,7 +19,7 @@ from calib.step.graph import StepModel
 from calib.step.nodes import NEVER
 from calib.step.sizes import MASKED
 from wmq.game.schema import Q16
-from wmq.inference.draws import uniforms
+from wmq.inference.draws import uniforms as word_shares
 from wmq.inference.onnx_session import State
 from wmq.models.base import model_of
 from wmq.models.world import WorldModel
@@ -77,57 +77,50 @@ class TorchStep:
 def draw_inputs(draws: Draws) -> tuple[Tensor, Tensor]:
     """Make the uniforms and forced classes of `drawing`."""
     forced = torch.from_numpy(draws.forced.astype(np.int64))
-    return torch.from_numpy(uniforms(draws.words)), forced
+    return torch.from_numpy(word_shares(draws.words)), forced
 
 
 def drawing(model: WorldModel, compute: Compute | None = None) -> Compute:
     """Turn the step of a model that draws into one of tensors alone, which can be traced.
+
+    It draws by the words and the rule of the float step's ONNX.
 
     compute  takes what `model.step`, or `model.forward`, takes; None for `model.step`
     The new step takes uniforms (.., draws) and forced (.., draws) int64 as its last arguments, and
     gives "drawn" (.., draws) int64 among its heads.
     """
     compute = compute or model.step
-    decoding = model.decode.tolist()
+    temperature, min_p = model.decode.tolist()
+    schema, least = model.schema, math.log(min_p)
+    masked = [list(schema.class_index).index(schema.index(draw.field, draw.player))
+              if draw.field == MASKED else None for draw in schema.draws]  # fmt: skip
 
     def step(numbers: Tensor, controllers: Tensor, classes: Tensor, following: Tensor,
              state: list[tuple[Tensor, Tensor]], uniforms: Tensor, forced: Tensor,
              ) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:  # fmt: skip
-        drawer = _Drawer(model, classes, uniforms, forced, *decoding)
+        drawn: list[Tensor] = []
+
+        def choose(number: int, logits: Tensor) -> Tensor:
+            """Choose a class for each row of logits (.., classes)."""
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            if (at := masked[number]) is not None:
+                allowed = model.allowed[classes[..., at]]
+                logits = logits + (allowed.to(logits.dtype) - 1) * NEVER
+            exponent = (logits - logits.amax(-1, keepdim=True)) / temperature
+            weights = torch.where(exponent >= least, exponent.exp(), 0)
+            sums = weights.cumsum(-1)
+            share = uniforms[..., number, None].to(logits.dtype)
+            count = (sums <= sums[..., -1:] * share).sum(-1).clamp(max=logits.shape[-1] - 1)
+            own = forced[..., number]
+            free = torch.where(own == BY_WORD, count, logits.argmax(-1))
+            drawn.append(torch.where(own >= 0, own, free))
+            return drawn[-1]
+
         given = numbers, controllers, classes, following, state
-        heads, after = compute(*given, drawer.choose)
-        return heads | {"drawn": torch.stack(drawer.drawn, dim=-1)}, after
+        heads, after = compute(*given, choose)
+        return heads | {"drawn": torch.stack(drawn, dim=-1)}, after
 
     return step
-
-
-class _Drawer:
-    """Draws in torch, by the words and the rule of the float step's ONNX."""
-
-    def __init__(self, model: WorldModel, classes: Tensor, uniforms: Tensor, forced: Tensor,
-                 temperature: float, min_p: float):  # fmt: skip
-        self.model, self.classes, self.uniforms, self.forced = model, classes, uniforms, forced
-        self.temperature, self.least = temperature, math.log(min_p)
-        self.drawn: list[Tensor] = []
-
-    def choose(self, number: int, logits: Tensor) -> Tensor:
-        """Choose a class for each row of logits (.., classes)."""
-        schema = self.model.schema
-        draw = schema.draws[number]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if draw.field == MASKED:
-            at = list(schema.class_index).index(schema.index(draw.field, draw.player))
-            allowed = self.model.allowed[self.classes[..., at]]
-            logits = logits + (allowed.to(logits.dtype) - 1) * NEVER
-        exponent = (logits - logits.amax(-1, keepdim=True)) / self.temperature
-        weights = torch.where(exponent >= self.least, exponent.exp(), 0)
-        sums = weights.cumsum(-1)
-        share = self.uniforms[..., number, None].to(logits.dtype)
-        count = (sums <= sums[..., -1:] * share).sum(-1).clamp(max=logits.shape[-1] - 1)
-        forced = self.forced[..., number]
-        free = torch.where(forced == BY_WORD, count, logits.argmax(-1))
-        self.drawn.append(torch.where(forced >= 0, forced, free))
-        return self.drawn[-1]
 
 
 @contextmanager
