@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from calib.errors import CalibrationError
-from calib.step.rules import Drift, Rules
+from calib.step.rules import Rules, Steering
 
 if TYPE_CHECKING:
     from calib.step.schema import Field, Rebirth
@@ -140,7 +140,7 @@ def _check_actions(named: Mapping[str, Field], rebirth: Rebirth, rules: Rules) -
                 )
 
 
-def _kinds(drift: Drift) -> list[int]:
+def _kinds(drift: Steering) -> list[int]:
     return [action for place in (drift.loose, drift.held) for kind in place for action in kind]
 
 

@@ -99,7 +99,7 @@ class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: Count32
 
 
-class Drift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Steering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How speed_air_x follows the stick, by kinds of actions: in the air, and on the ground.
 
     modes        character -> kind -> speeds
@@ -123,7 +123,7 @@ class Motion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steady      field -> a difference nearer to 0 is none, Q15.16 units a frame
     """
 
-    drift: Drift
+    drift: Steering
     gravity: tuple[Count32, ...]
     terminal: tuple[Count32, ...]
     weightless: tuple[Class, ...]

@@ -28,7 +28,7 @@ HIT, DEATH, PRESS = "hit", "death", "press begun"
 
 
 @dataclass(frozen=True)
-class Change:
+class ActionChange:
     """A player's action becomes another, one of `to`, and he is in none of `outside`."""
 
     name: str
@@ -47,11 +47,11 @@ class Change:
 
 
 CHANGES = (
-    Change("shield hit", (181,)),
-    Change("grab", (223, 226), tuple(range(223, 229))),
-    Change("ledge grab", (252,)),
-    Change("landing", (42, 43, *range(70, 75))),
-    Change("jump", (24, 27, 28)),
+    ActionChange("shield hit", (181,)),
+    ActionChange("grab", (223, 226), tuple(range(223, 229))),
+    ActionChange("ledge grab", (252,)),
+    ActionChange("landing", (42, 43, *range(70, 75))),
+    ActionChange("jump", (24, 27, 28)),
 )
 NAMES = (HIT, "shield hit", "grab", DEATH, "ledge grab", "landing", "jump")
 

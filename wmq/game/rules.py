@@ -9,7 +9,6 @@ from __future__ import annotations
 from calib.step.rules import (
     Blast,
     Clock,
-    Drift,
     Floor,
     Footing,
     Ground,
@@ -17,6 +16,7 @@ from calib.step.rules import (
     Motion,
     Rules,
     Standing,
+    Steering,
     Strike,
 )
 from calib.step.schema import Q16
@@ -204,7 +204,9 @@ def rules(blast_zones: dict[int, tuple[float, float, float, float]], stages: int
             drift=DRIFT,
         ),  # fmt: skip
         motion=Motion(
-            drift=Drift(modes=tuple(_modes(c) for c in range(CHARACTERS)), loose=LOOSE, held=HELD),
+            drift=Steering(
+                modes=tuple(_modes(c) for c in range(CHARACTERS)), loose=LOOSE, held=HELD
+            ),
             gravity=tuple(GRAVITIES.get(c, (0, 0))[0] for c in range(CHARACTERS)),
             terminal=tuple(GRAVITIES.get(c, (0, FAST))[1] for c in range(CHARACTERS)),
             weightless=WEIGHTLESS,

@@ -179,7 +179,7 @@ def test_each_kind_of_state_is_proven_exact_and_loses_what_is_known(lowered, kin
     assert run.frames.tolist() == found.frames and run.heads.tolist() == found.heads
     for name, content in oracle.state.items():
         assert Engine(program).value(state, name).ravel().tolist() == content, name
-    layers = layer_errors(program, frames[:-1], pads)
+    layers = layer_errors(program, frames[:-1], pads, None)
     worst = max(layer.state for layer in layers)
     assert LOST[kind.bits, kind.carry] / 4 < worst < LOST[kind.bits, kind.carry]
     for layer in layers:

@@ -191,7 +191,7 @@ def test_sequence_in_pieces_is_the_step(plain: WorldModel, games: list[Game]) ->
     game, state, pieces = games[2], sequence.zero_state(), []
     for first, last in ((0, 1), (1, 70), (70, 100)):
         heads, state = sequence.run(game.frames[first:last], game.controllers[first : last + 1],
-                                    state)  # fmt: skip
+                                    state, None)  # fmt: skip
         pieces.append(heads["p2.action"])
     one = steps(TorchModelStep(plain, plain.step), game.frames[:100, None],
                 game.controllers[:101, None])  # fmt: skip

@@ -32,7 +32,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
         if request.do == "profile":
             return Answer(table=profile(engine, opened.schema, request.seconds))
         if request.batch == 1:
-            world = Group(engine, opened.schema, *ports(opened.schema, 1))
+            world = WorldGroup(engine, opened.schema, *ports(opened.schema, 1))
             return measured(lambda n: world.advance(n, setup.threads), 1, request.seconds)
         with ThreadPoolExecutor(setup.threads) as pool:
             worlds = _ManyWorlds(engine, opened.schema, request.batch, pool, setup.threads)
@@ -41,7 +41,7 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     return answer
 
 
-class Group:
+class WorldGroup:
     """Some of all worlds side by side; the seed of what they draw is their number.
 
     now  (worlds, n) int32: the present frames, or an agent's present controllers
@@ -71,7 +71,7 @@ class _ManyWorlds:
         self._pool, self._threads = pool, threads
         size = group_size(worlds, threads)
         first, given = ports(schema, worlds)
-        self.groups = [Group(engine, schema, first[at : at + size], given[at : at + size], at)
+        self.groups = [WorldGroup(engine, schema, first[at : at + size], given[at : at + size], at)
                        for at in range(0, worlds, size)]  # fmt: skip
 
     def advance(self, steps: int) -> None:

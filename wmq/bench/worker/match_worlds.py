@@ -23,11 +23,11 @@ def begin(setup: Setup) -> Callable[[Request], Answer]:
     """
     world = IntegerPredictor(None if setup.variant == EMBEDDED else setup.program)
     agent = IntegerAgent(setup.agent) if setup.variant == AGENTS else None
-    match = Match(world, agent)
+    match = TimedMatch(world, agent)
     return lambda request: measured(match.advance, 1, request.seconds)
 
 
-class Match:
+class TimedMatch:
     """A match in progress.
 
     frame, controllers  (1, n) int32: the present ones
