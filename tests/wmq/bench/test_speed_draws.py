@@ -48,7 +48,7 @@ def given(agent: IntegerAgent | FloatAgent) -> np.ndarray:
 def test_a_group_plays_what_a_rollout_plays(match_models: Path, role: str) -> None:
     path = match_models / f"{role}.wmq"
     model = IntegerPredictor(path) if role == "world" else IntegerAgent(path)
-    group = integer_worlds.Group(model.engine, model.schema, *ports(model.schema, WORLDS))
+    group = integer_worlds.WorldGroup(model.engine, model.schema, *ports(model.schema, WORLDS))
     group.advance(STEPS)
     wanted = played(model) if isinstance(model, IntegerPredictor) else given(model)
     np.testing.assert_array_equal(group.now, wanted)
@@ -75,7 +75,7 @@ def test_a_match_goes_on_where_it_stopped(match_models: Path) -> None:
     world = IntegerPredictor(match_models / "world.wmq")
     agent = IntegerAgent(match_models / "agent.wmq")
     for player in (agent, None):
-        whole, parts = (match_worlds.Match(world, player) for _ in (0, 1))
+        whole, parts = (match_worlds.TimedMatch(world, player) for _ in (0, 1))
         whole.advance(9)
         for count in (2, 3, 4):
             parts.advance(count)
